@@ -1,0 +1,93 @@
+"""What a finished run leaves in the output folder.
+
+Separate because these files are the interface to what comes after: evaluation, registration, serving.
+Called by `training` and `evaluation`. Each file appears whole or not at all, the model first: whoever finds
+`metrics.json` finds everything else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainyard_trainer.files import written_whole
+from trainyard_trainer.problems import Refused
+from trainyard_trainer.reporting import finite
+from trainyard_trainer.scores import Scores
+
+MODEL = "model.joblib"
+METADATA_VERSION = 1
+
+
+def write_model(folder: Path, model: Any, metadata: Mapping[str, Any]) -> None:
+    """The pipeline as `model.joblib`: `joblib.load(...).predict(frame)` needs scikit-learn and not us.
+
+    The metadata rides along as the pipeline's attribute `trainyard`.
+    """
+    import joblib
+
+    model.trainyard = {"version": METADATA_VERSION, **metadata}
+    with written_whole(folder / MODEL) as file:
+        joblib.dump(model, file)
+
+
+def read_model(folder: Path | None) -> Any:
+    """The pipeline that a parent job left. Raises Refused where there is none that we wrote."""
+    import joblib
+
+    if folder is None:
+        raise Refused("There is no model to evaluate: TRAINYARD_PARENT_DIR is not set. Name a parentJob.")
+    path = folder / MODEL
+    if not path.is_file():
+        raise Refused(
+            f"The parent job left no {MODEL} in {folder}. Name a parentJob that trained and is Done."
+        )
+    try:
+        with warnings.catch_warnings():
+            # Another release of scikit-learn is worth a line in the log, not a failure.
+            warnings.simplefilter("default")
+            model = joblib.load(path)
+    except Exception as error:
+        # NB: unpickling runs what the file says and so can raise anything.
+        raise Refused(
+            f"{path} cannot be loaded ({type(error).__name__}: {error}). Train it again."
+        ) from error
+    metadata = getattr(model, "trainyard", None)
+    if not isinstance(metadata, dict) or metadata.get("version") != METADATA_VERSION:
+        raise Refused(f"{path} was not written by this trainer, so how it reads its data is unknown.")
+    return model
+
+
+def write_results(
+    folder: Path,
+    *,
+    summary: Mapping[str, Any],
+    scores: Scores,
+    curve: Sequence[Mapping[str, float]] = (),
+) -> None:
+    """`confusion_matrix.csv` (classification), `learning_curve.csv` (training) and `metrics.json`."""
+    if scores.confusion is not None:
+        rows = [
+            [label, *map(int, counts)]
+            for label, counts in zip(scores.labels, scores.confusion.tolist(), strict=True)
+        ]
+        _write_csv(folder / "confusion_matrix.csv", ["true\\predicted", *scores.labels], rows)
+    if curve:
+        header = list(curve[0])
+        _write_csv(folder / "learning_curve.csv", header, [[row[name] for name in header] for row in curve])
+    with written_whole(folder / "metrics.json") as file:
+        file.write(json.dumps(finite(summary), indent=2, allow_nan=False).encode() + b"\n")
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    with written_whole(path) as file:
+        file.write(text.getvalue().encode())

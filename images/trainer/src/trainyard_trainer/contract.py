@@ -1,0 +1,102 @@
+"""What the operator asks for, read from the environment.
+
+Separate because it is the contract's "In" half (docs/trainer-contract.md): nothing else looks at
+environment variables. Called by `__main__` before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainyard_trainer.problems import Refused
+
+DEFAULT_TERMINATION_LOG = "/dev/termination-log"
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One run of one action. Folders that were not given are None: nothing is kept there."""
+
+    action: str
+    type: str
+    parameters: Mapping[str, Any]
+    data_dir: Path | None
+    datasets: Mapping[str, tuple[str, ...]]
+    output_dir: Path | None
+    checkpoint_dir: Path | None
+    resume_dir: Path | None
+    parent_dir: Path | None
+
+
+def read_order(environ: Mapping[str, str]) -> Order:
+    """The order in `environ`. Raises Refused for a variable that cannot be read."""
+    return Order(
+        action=environ.get("TRAINYARD_ACTION", "") or "train",
+        type=environ.get("TRAINYARD_TYPE", ""),
+        parameters=_mapping(environ, "TRAINYARD_PARAMETERS"),
+        data_dir=_folder(environ, "TRAINYARD_DATA_DIR"),
+        datasets=_datasets(_mapping(environ, "TRAINYARD_DATASETS")),
+        output_dir=_folder(environ, "TRAINYARD_OUTPUT_DIR"),
+        checkpoint_dir=_folder(environ, "TRAINYARD_CHECKPOINT_DIR"),
+        resume_dir=_folder(environ, "TRAINYARD_RESUME"),
+        parent_dir=_folder(environ, "TRAINYARD_PARENT_DIR"),
+    )
+
+
+def termination_log(environ: Mapping[str, str]) -> Path:
+    """Where the verdict is written; Kubernetes' default path unless told otherwise."""
+    return Path(environ.get("TRAINYARD_TERMINATION_LOG", "") or DEFAULT_TERMINATION_LOG)
+
+
+def thread_defaults(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables to set so that numpy uses one thread, unless the job's environment says otherwise.
+
+    NB: before numpy is imported. Its libraries count the node's CPUs, not the container's limit, and 64
+    threads on a limit of one CPU are throttled to a crawl.
+    """
+    threads = environ.get("OMP_NUM_THREADS") or "1"
+    return {name: threads for name in _THREAD_VARIABLES if not environ.get(name)}
+
+
+def _folder(environ: Mapping[str, str], name: str) -> Path | None:
+    value = environ.get(name, "")
+    return Path(value) if value else None
+
+
+def _mapping(environ: Mapping[str, str], name: str) -> dict[str, Any]:
+    text = environ.get(name, "").strip()
+    if not text:
+        return {}
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except ValueError as error:
+        raise Refused(f"{name} is not JSON: {error}. It must be a JSON object.") from error
+    if not isinstance(value, dict):
+        raise Refused(f"{name} must be a JSON object, not {type(value).__name__}.")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _datasets(roles: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Folder names by role. A role may hold one name or a list; an empty role is left out."""
+    datasets: dict[str, tuple[str, ...]] = {}
+    for role, value in roles.items():
+        names = [value] if isinstance(value, str) else value
+        if names is None:
+            continue
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise Refused(f"TRAINYARD_DATASETS: {role} must be a folder name or a list of them.")
+        for name in filter(None, names):
+            if name in {".", ".."} or "/" in name:
+                raise Refused(f'TRAINYARD_DATASETS: {role} names "{name}", which is not a plain folder name.')
+        if kept := tuple(filter(None, names)):
+            datasets[role] = kept
+    return datasets

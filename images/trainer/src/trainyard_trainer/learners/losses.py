@@ -1,0 +1,25 @@
+"""The two losses that are watched during training. Called by the learners.
+
+Separate from scikit-learn's because a held-out row may have a class that the training rows lack.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from trainyard_trainer.preparing import Array
+
+
+def log_loss(places: Array, probabilities: Array) -> float:
+    """Mean negative log likelihood; `places` are columns of `probabilities`, -1 has probability 0.
+
+    Probabilities are kept above the float's epsilon, so that one confident mistake is not infinite.
+    """
+    chosen = probabilities[np.arange(len(places)), places]
+    chosen = np.where(places < 0, 0.0, chosen)
+    return float(-np.log(np.clip(chosen, np.finfo(float).eps, 1.0)).mean())
+
+
+def mean_squared_error(targets: Array, predictions: Array) -> float:
+    """In the square of the target's unit."""
+    return float(np.square(targets - predictions).mean())

@@ -1,0 +1,139 @@
+"""A fully connected network, trained by mini-batches with partial_fit.
+
+Separate from scikit-learn's own `fit` because that neither stops between two mini-batches nor continues
+exactly. The shuffle of an epoch is drawn from (seed, epoch) alone, so no generator has to be saved.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from trainyard_trainer.learners import Measures
+from trainyard_trainer.learners.losses import log_loss, mean_squared_error
+from trainyard_trainer.preparing import Array, Prepared
+from trainyard_trainer.problems import Refused
+
+
+class NeuralNetwork:
+    """MLPClassifier or MLPRegressor under an epoch loop of our own. A regression's target is standardised."""
+
+    def __init__(self, prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool) -> None:
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+        self._data = prepared
+        self._classify = classify
+        self._seed: int = parameters["random_seed"]
+        self._batch_size: int = parameters["batch_size"]
+        self._learning_rate: float = parameters["learning_rate"]
+        self._center, self._scale = (0.0, 1.0) if classify else _center_and_scale(prepared.y_train)
+        self._targets = prepared.y_train if classify else (prepared.y_train - self._center) / self._scale
+        # NB: shuffling and stopping are ours; its own would draw from a generator that starts anew each call.
+        self._model = (MLPClassifier if classify else MLPRegressor)(
+            hidden_layer_sizes=tuple(parameters["hidden_layer_sizes"]),
+            activation=parameters["activation"],
+            alpha=parameters["alpha"],
+            learning_rate_init=self._learning_rate,
+            random_state=self._seed,
+            shuffle=False,
+        )
+        self._best: tuple[list[Array], list[Array]] | None = None
+        self._loss_sum = 0.0
+        self._rows_seen = 0
+        self._shuffled: tuple[int, Array] = (0, np.empty(0, dtype=int))
+        self.max_epoch: int = parameters["epochs"]
+        self.max_step = self.max_epoch * self.steps_in(1)
+
+    def steps_in(self, epoch: int) -> int:
+        return -(-len(self._data.x_train) // self._batch_size)
+
+    def step(self, *, epoch: int, index: int) -> None:
+        if self._shuffled[0] != epoch:
+            self._shuffled = (
+                epoch,
+                np.random.default_rng([self._seed, epoch]).permutation(len(self._targets)),
+            )
+        if index == 0:
+            self._loss_sum, self._rows_seen = 0.0, 0
+        rows = self._shuffled[1][index * self._batch_size : (index + 1) * self._batch_size]
+        self._model.batch_size = len(rows)
+        more = {"classes": np.arange(len(self._data.classes))} if self._classify else {}
+        try:
+            self._model.partial_fit(self._data.x_train[rows], self._targets[rows], **more)
+        except ValueError as error:
+            if "non-finite" not in str(error):
+                raise
+            raise self._diverged(f"in epoch {epoch}") from error
+        self._loss_sum += float(self._model.loss_) * len(rows)
+        self._rows_seen += len(rows)
+
+    def measure(self) -> Measures:
+        x, y = self._data.x_validation, self._data.y_validation
+        training_loss = self._loss_sum / max(1, self._rows_seen)
+        if not np.isfinite(training_loss):
+            raise self._diverged("by the end of an epoch")
+        if self._classify:
+            probabilities = self._model.predict_proba(x)
+            return Measures(
+                training_loss=training_loss,
+                validation_loss=log_loss(y, probabilities),
+                score=float(np.mean(probabilities.argmax(axis=1) == y)),
+            )
+        error = mean_squared_error(y, self._model.predict(x) * self._scale + self._center)
+        # Half the squared error of the standardised target, which is what partial_fit minimises.
+        return Measures(
+            training_loss=training_loss,
+            validation_loss=error / (2 * self._scale**2),
+            score=float(np.sqrt(error)),
+        )
+
+    def _diverged(self, when: str) -> Refused:
+        return Refused(
+            f"The training diverged {when}: its weights or its loss are no longer finite. Lower learning_rate"
+            f" or alpha (they are {self._learning_rate} and {self._model.alpha}) and start a new job."
+        )
+
+    def keep_as_best(self) -> None:
+        self._best = ([w.copy() for w in self._model.coefs_], [b.copy() for b in self._model.intercepts_])
+
+    def estimator(self, *, best: bool) -> Any:
+        model = copy.deepcopy(self._model)
+        if best and self._best is not None:
+            model.coefs_, model.intercepts_ = copy.deepcopy(self._best)
+        model.set_params(batch_size=self._batch_size)
+        # What only training needs: Adam's moments are twice the size of the weights.
+        del model._optimizer
+        model.loss_curve_ = []
+        if self._classify:
+            model.classes_ = self._data.classes
+            model._label_binarizer.classes_ = self._data.classes
+        else:
+            # The output layer is linear, so undoing the standardisation is part of its weights.
+            model.coefs_[-1] = model.coefs_[-1] * self._scale
+            model.intercepts_[-1] = model.intercepts_[-1] * self._scale + self._center
+        return model
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "model": self._model,
+            "best": self._best,
+            "loss_sum": self._loss_sum,
+            "rows_seen": self._rows_seen,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._model = state["model"]
+        self._best = state["best"]
+        self._loss_sum = state["loss_sum"]
+        self._rows_seen = state["rows_seen"]
+        # The learning rate may have been changed between two attempts.
+        self._model.learning_rate_init = self._learning_rate
+        if hasattr(self._model, "_optimizer"):
+            self._model._optimizer.learning_rate_init = self._learning_rate
+
+
+def _center_and_scale(targets: Array) -> tuple[float, float]:
+    return float(targets.mean()), float(targets.std()) or 1.0

@@ -1,0 +1,129 @@
+"""From examples to matrices: the split, the preprocessing, the encoded classes.
+
+Separate because an evaluation must find the same held-out rows again, from nothing but the seed and the
+fraction that the model carries. Called by `training` and `evaluation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trainyard_trainer.columns import Examples, Layout
+from trainyard_trainer.problems import Refused
+
+Array = np.ndarray[Any, Any]
+
+_MOST_CATEGORIES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Matrices for the learners. Classes are numbered by their place in `classes` (empty for regression).
+
+    Validation and test rows are the same ones unless early stopping is on. A class that the training rows
+    lack is numbered -1.
+    """
+
+    preprocess: Any
+    classes: Array
+    x_train: Array
+    y_train: Array
+    x_validation: Array
+    y_validation: Array
+    test: Examples
+
+
+def split(examples: Examples, layout: Layout, *, fraction: float, seed: int) -> tuple[Examples, Examples]:
+    """The rows to learn from and the `fraction` held out, by class where each has two rows or more.
+
+    Raises Refused where there are too few rows.
+    """
+    from sklearn.model_selection import train_test_split
+
+    stratify = None
+    if layout.task == "classification":
+        counts = np.unique(examples.targets, return_counts=True)[1]
+        held_out = int(np.ceil(fraction * len(examples.targets)))
+        if counts.min() >= 2 and len(counts) <= min(held_out, len(examples.targets) - held_out):
+            stratify = examples.targets
+    try:
+        kept, held = train_test_split(
+            np.arange(len(examples.targets)), test_size=fraction, random_state=seed, stratify=stratify
+        )
+    except ValueError as error:
+        raise Refused(
+            f"{len(examples.targets)} rows cannot be split with a fraction of {fraction}: add rows"
+            " or change it."
+        ) from error
+    return _rows(examples, np.sort(kept)), _rows(examples, np.sort(held))
+
+
+def prepare(
+    train: Examples,
+    test: Examples,
+    layout: Layout,
+    parameters: Mapping[str, Any],
+    *,
+    scale: bool,
+    preprocess: Any = None,
+) -> Prepared:
+    """Fit the preprocessing on the training rows (unless one is handed over) and apply it."""
+    validation = test
+    if parameters["early_stopping_rounds"]:
+        train, validation = split(
+            train, layout, fraction=parameters["validation_split"], seed=parameters["random_seed"]
+        )
+    if preprocess is None:
+        preprocess = _preprocess(layout, scale=scale).fit(train.features)
+    classes = np.unique(train.targets) if layout.task == "classification" else np.empty(0)
+    if layout.task == "classification" and len(classes) < 2:
+        raise Refused(f'The training rows hold one class of "{layout.target}" only: add rows of another.')
+    return Prepared(
+        preprocess=preprocess,
+        classes=classes,
+        x_train=preprocess.transform(train.features),
+        y_train=encode(train.targets, classes),
+        x_validation=preprocess.transform(validation.features),
+        y_validation=encode(validation.targets, classes),
+        test=test,
+    )
+
+
+def encode(targets: Array, classes: Array) -> Array:
+    """The place of each target in `classes`, -1 for one that is not there; numbers stay as they are."""
+    if not len(classes):
+        return targets
+    return np.asarray(pd.Index(classes).get_indexer(pd.Index(targets)))
+
+
+def _rows(examples: Examples, rows: Array) -> Examples:
+    return Examples(
+        features=examples.features.iloc[rows].reset_index(drop=True),
+        targets=examples.targets[rows],
+        dropped=0,
+    )
+
+
+def _preprocess(layout: Layout, *, scale: bool) -> Any:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    impute = SimpleImputer(strategy="median", keep_empty_features=True)
+    encoder = OneHotEncoder(
+        handle_unknown="infrequent_if_exist", max_categories=_MOST_CATEGORIES, sparse_output=False
+    )
+    steps = []
+    if layout.numeric:
+        numeric = make_pipeline(impute, StandardScaler()) if scale else impute
+        steps.append(("numeric", numeric, list(layout.numeric)))
+    if layout.categorical:
+        fill = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
+        steps.append(("categorical", make_pipeline(fill, encoder), list(layout.categorical)))
+    return ColumnTransformer(steps, verbose_feature_names_out=False)

@@ -1,0 +1,97 @@
+"""Where a training begins: fresh, or after an epoch of an earlier attempt.
+
+Separate because each way to refuse or to ignore a checkpoint is a decision of its own. Called by `training`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainyard_trainer import checkpoints
+from trainyard_trainer.columns import Layout
+from trainyard_trainer.contract import Order
+from trainyard_trainer.problems import Refused
+from trainyard_trainer.reporting import Reporter
+
+FORMAT = 1
+CHANGEABLE = frozenset(
+    {
+        "epochs",
+        "n_estimators",
+        "learning_rate",
+        "early_stopping_rounds",
+        "checkpoint_every",
+        "checkpoints_kept",
+    }
+)
+"""Parameters that may differ between two attempts; the others decide what the saved state means."""
+
+
+@dataclass
+class Progress:
+    """How far a training is: `epoch` epochs are whole, and `index` mini steps of the next one are done."""
+
+    epoch: int = 0
+    index: int = 0
+    step: int = 0
+    best_epoch: int = 0
+    best_loss: float = float("inf")
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """The content of a checkpoint's state file."""
+
+    format: int
+    type: str
+    parameters: Mapping[str, Any]
+    data_sha256: str
+    layout: Layout
+    preprocess: Any
+    progress: Progress
+    learner: Mapping[str, Any]
+
+
+def find(
+    order: Order, parameters: Mapping[str, Any], *, data_sha256: str, reporter: Reporter
+) -> tuple[Saved, checkpoints.Checkpoint] | None:
+    """The newest usable state of an earlier attempt, or None, which the log explains.
+
+    Raises Refused where a parameter was changed that the saved state depends on.
+    """
+    if order.resume_dir is None:
+        return None
+    found = checkpoints.newest_complete(order.resume_dir, log=reporter.log)
+    if found is None:
+        reporter.log(f"There is no complete checkpoint in {order.resume_dir}: starting fresh.")
+        return None
+    saved = checkpoints.load_state(found)
+    if not isinstance(saved, Saved) or saved.format != FORMAT:
+        reporter.log(f"{found.path} was written by another version of this trainer: starting fresh.")
+        return None
+    if saved.data_sha256 != data_sha256:
+        # NB: its test rows would be other rows now, some of which the model has learned from.
+        reporter.log(f"The data has changed since {found.path} was saved: starting fresh.")
+        return None
+    _refuse_changes(saved, parameters, order.type, found)
+    return saved, found
+
+
+def _refuse_changes(
+    saved: Saved, parameters: Mapping[str, Any], type_name: str, found: checkpoints.Checkpoint
+) -> None:
+    advice = "Set it back, or start a new job."
+    if saved.type != type_name:
+        raise Refused(f"{found.path} is of type {saved.type}, this job of type {type_name}. {advice}")
+    for name in sorted(set(saved.parameters) | set(parameters)):
+        before, now = saved.parameters.get(name), parameters.get(name)
+        if name not in CHANGEABLE and before != now:
+            raise Refused(f"{name} was {before} when {found.path} was saved and is {now} now. {advice}")
+    if bool(saved.parameters["early_stopping_rounds"]) != bool(parameters["early_stopping_rounds"]):
+        raise Refused(
+            "early_stopping_rounds cannot be turned on or off between two attempts, because it decides which"
+            f" rows are learned from. {advice}"
+        )

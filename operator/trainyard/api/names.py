@@ -1,0 +1,30 @@
+"""Names that are part of the API: group, labels, and how children are named.
+
+Separate because manifests, selectors and other people's tools depend on them: a change here is a change of API.
+"""
+
+from __future__ import annotations
+
+GROUP = "trainyard.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "trainyard"
+
+MANAGED_BY = "trainyard"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_JOB = f"{GROUP}/job"
+LABEL_JOB_UID = f"{GROUP}/job-uid"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_RANK = f"{GROUP}/rank"
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+
+#: The main container of a training pod.
+TRAINER_CONTAINER = "trainer"
+
+#: Our pods carry this label, so that the watch is filtered by the server.
+POD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_JOB_UID}"
+
+
+def pod_name(*, job: str, attempt: int, rank: int) -> str:
+    """The pod of one rank of one attempt, `<job>-<attempt>-<rank>`; at most 63 characters for a job's 50."""
+    return f"{job}-{attempt}-{rank}"

@@ -1,0 +1,66 @@
+"""Phases, reasons and condition types: what status may say.
+
+Separate so that a reason is spelt once. `phase` is an output; nothing is ever decided from it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """The five values of `status.phase`, on every kind (seed 003, job status)."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    DONE = "Done"
+    ERROR = "Error"
+    CANCELED = "Canceled"
+
+
+class Reason(StrEnum):
+    """`status.reason`. A reason belongs to exactly one phase on each kind."""
+
+    # Pending
+    ACCEPTED = "Accepted"
+    WAITING_FOR_DATASET = "WaitingForDataset"
+    WAITING_FOR_PARENT = "WaitingForParent"
+    WAITING_FOR_CLEANUP = "WaitingForCleanup"
+    QUEUED = "Queued"
+    UNSCHEDULABLE = "Unschedulable"
+    PULLING_IMAGE = "PullingImage"
+    STARTING = "Starting"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CONFIG_INVALID = "ContainerConfigInvalid"
+    CLAIM_NOT_FOUND = "ClaimNotFound"
+    POLICY_REFUSED = "PolicyRefused"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    POD_NAME_TAKEN = "PodNameTaken"
+    # Running
+    TRAINING = "Training"
+    RESTARTING = "Restarting"
+    # Done
+    COMPLETED = "Completed"
+    # Error
+    INVALID_SPEC = "InvalidSpec"
+    STARTUP_TIMEOUT = "StartupTimeout"
+    DATASET_FAILED = "DatasetFailed"
+    PARENT_FAILED = "ParentFailed"
+    OUT_OF_MEMORY = "OutOfMemory"
+    TRAINER_FAILED = "TrainerFailed"
+    POD_FAILED = "PodFailed"
+
+
+#: Phases that nothing but a new request leaves.
+FINAL = frozenset({Phase.DONE, Phase.ERROR, Phase.CANCELED})
+
+
+class ConditionType(StrEnum):
+    """`status.conditions[].type`; kstatus reads Ready, Reconciling and Stalled."""
+
+    READY = "Ready"
+    AVAILABLE = "Available"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    SUCCEEDED = "Succeeded"
+    FINISHED = "Finished"

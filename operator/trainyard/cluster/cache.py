@@ -1,0 +1,139 @@
+"""What the watches and our own writes have shown last.
+
+Separate because every read of a reconcile is from here: the API server is asked for nothing that a watch tells.
+Our own writes are stored as their answers come, so that no decision rests on an object older than what we wrote;
+a watch event that is older than what is stored is ignored.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from trainyard.api import names
+from trainyard.planning.observed import PodView
+
+Json = dict[str, Any]
+
+TRAINING_JOB = "TrainingJob"
+DATASET = "Dataset"
+POD = "Pod"
+
+_TOMBSTONES_KEPT = 10_000
+
+
+class Key(NamedTuple):
+    """One object."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _CachedPod:
+    version: int
+    view: PodView
+
+
+class Cache:
+    """Objects by key; pods by their job as well. Not thread-safe: for one event loop."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Json] = {}
+        self._pods: dict[Key, _CachedPod] = {}
+        self._pods_of: dict[str, dict[Key, None]] = {}
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def store(self, kind: str, raw: Json) -> bool:
+        """Keep `raw` unless something at least as new is kept, or it is known to be gone; True if it was news."""
+        metadata = raw["metadata"]
+        key, version = Key(kind, metadata["namespace"], metadata["name"]), _version(metadata)
+        if metadata.get("uid") in self._gone:
+            return False
+        if kind == POD:
+            return self._store_pod(key, raw, version)
+        known = self._objects.get(key)
+        if known is not None and _version(known["metadata"]) >= version:
+            return False
+        metadata.pop("managedFields", None)
+        self._objects[key] = raw
+        return True
+
+    def remove(self, kind: str, *, namespace: str, name: str, uid: str) -> None:
+        """Forget an object that is gone; one of the same name and another UID stays."""
+        self._gone[uid] = None
+        while len(self._gone) > _TOMBSTONES_KEPT:
+            self._gone.popitem(last=False)
+        key = Key(kind, namespace, name)
+        if kind == POD:
+            known = self._pods.get(key)
+            if known is not None and known.view.uid == uid:
+                self._drop_pod(key, known)
+        elif self._objects.get(key, {}).get("metadata", {}).get("uid") == uid:
+            del self._objects[key]
+
+    def get(self, key: Key) -> Json | None:
+        """The raw object; not for pods."""
+        return self._objects.get(key)
+
+    def pod(self, namespace: str, name: str) -> PodView | None:
+        """A pod of ours by name, whosever it is."""
+        known = self._pods.get(Key(POD, namespace, name))
+        return known.view if known is not None else None
+
+    def pods_of(self, job_uid: str) -> tuple[PodView, ...]:
+        """All pods that carry the job's UID."""
+        return tuple(self._pods[key].view for key in self._pods_of.get(job_uid, ()))
+
+    def keys(self, kind: str) -> list[Key]:
+        """Keys of all objects of a kind."""
+        return [key for key in (self._pods if kind == POD else self._objects) if key.kind == kind]
+
+    def objects(self, kind: str) -> Iterator[Json]:
+        """All raw objects of a kind; not for pods."""
+        return (raw for key, raw in self._objects.items() if key.kind == kind)
+
+    def uid(self, key: Key) -> str | None:
+        """The UID of what is kept under a key."""
+        if key.kind == POD:
+            known = self._pods.get(key)
+            return known.view.uid if known is not None else None
+        raw = self._objects.get(key)
+        return raw["metadata"].get("uid") if raw is not None else None
+
+    def _store_pod(self, key: Key, raw: Json, version: int) -> bool:
+        known = self._pods.get(key)
+        if known is not None:
+            if known.version >= version:
+                return False
+            self._drop_pod(key, known)
+        view = PodView.from_raw(raw)
+        self._pods[key] = _CachedPod(version, view)
+        self._pods_of.setdefault(view.job_uid, {})[key] = None
+        return True
+
+    def _drop_pod(self, key: Key, known: _CachedPod) -> None:
+        del self._pods[key]
+        siblings = self._pods_of.get(known.view.job_uid)
+        if siblings is not None:
+            siblings.pop(key, None)
+            if not siblings:
+                del self._pods_of[known.view.job_uid]
+
+
+def job_key_of_pod(raw: Json) -> Key | None:
+    """The key of the job that a pod says it belongs to."""
+    metadata = raw.get("metadata") or {}
+    job = (metadata.get("labels") or {}).get(names.LABEL_JOB)
+    return Key(TRAINING_JOB, metadata.get("namespace", ""), job) if job else None
+
+
+def _version(metadata: Json) -> int:
+    # NB: comparable as integers for built-in and custom resources (KEP-5504); others would be a bug of the server.
+    try:
+        return int(metadata.get("resourceVersion") or 0)
+    except ValueError:
+        return 0

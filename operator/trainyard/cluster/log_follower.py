@@ -1,0 +1,106 @@
+"""Follows the logs of running pods: stores them, and folds the trainers' status lines into reports.
+
+Separate because it is the one part of the operator that holds a connection for each running job. One log is
+`cluster.followed_log`; here is the set of them. Called by the TrainingJob reconciler: `ensure` when a container
+runs, `pod_ended` when its status says so, `forget` when the job is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from trainyard.cluster.client import Client
+from trainyard.cluster.followed_log import FollowedLog, LogState, LogTarget, Throttle
+from trainyard.logs.store import LogFile, LogStore
+
+__all__ = ["LogFollowers", "LogState", "LogTarget"]
+
+_log = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.0
+_REPLAYS_AT_ONCE = 2
+
+
+class LogFollowers:
+    """All followed logs, by the pod's UID.
+
+    `on_change` is called on the loop at a log's first report, at its end, and in between at most every
+    `interval` seconds when a status line came.
+    """
+
+    def __init__(
+        self, *, client: Client, store: LogStore, on_change: Callable[[LogTarget], None], interval: float
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._on_change = on_change
+        self._interval = interval
+        self._followers: dict[str, FollowedLog] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._dirty: set[LogFile] = set()
+        self._flusher: asyncio.Task[None] | None = None
+        self._replays = asyncio.Semaphore(_REPLAYS_AT_ONCE)
+
+    def ensure(self, target: LogTarget) -> None:
+        """Follows this log if it is not followed yet. Raises ValueError for names that make no path."""
+        if target.pod_uid in self._followers:
+            return
+        file = self._store.file(
+            namespace=target.namespace, uid=target.job_uid, attempt=target.attempt, rank=target.rank
+        )
+        follower = FollowedLog(
+            target=target,
+            client=self._client,
+            file=file,
+            changed=Throttle(interval=self._interval, call=lambda: self._on_change(target)),
+            dirty=self._dirty,
+            flush=self._flush,
+            replays=self._replays,
+        )
+        self._followers[target.pod_uid] = follower
+        self._tasks[target.pod_uid] = task = asyncio.create_task(follower.run(), name=f"log {target.pod_uid}")
+        task.add_done_callback(lambda _: self._tasks.pop(target.pod_uid, None))
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush_regularly(), name="log flusher")
+
+    def pod_ended(self, pod_uid: str, *, finished_at: float | None = None) -> None:
+        """The container has terminated, at `finished_at` (epoch seconds) where the status tells. Idempotent."""
+        if follower := self._followers.get(pod_uid):
+            follower.container_has_ended(finished_at)
+
+    def state(self, pod_uid: str) -> LogState | None:
+        """None for a log that was never followed or is forgotten."""
+        follower = self._followers.get(pod_uid)
+        return follower.state() if follower else None
+
+    def forget(self, job_uid: str) -> None:
+        """Ends and drops what is held of a job's logs; the store keeps its files."""
+        for pod_uid in [uid for uid, held in self._followers.items() if held.target.job_uid == job_uid]:
+            self._followers.pop(pod_uid).changed.close()
+            if task := self._tasks.get(pod_uid):
+                task.cancel()
+
+    async def close(self) -> None:
+        """Ends all streams and writes what is buffered."""
+        for follower in self._followers.values():
+            follower.changed.close()
+        tasks = [*self._tasks.values(), *([self._flusher] if self._flusher else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._flusher = None
+        await self._flush()
+
+    async def _flush_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_SECONDS)
+            await self._flush()
+
+    async def _flush(self, files: Iterable[LogFile] | None = None) -> None:
+        chosen = list(self._dirty if files is None else files)
+        errors = await self._store.flush(chosen)
+        self._dirty.difference_update([file for file in chosen if not file.pending])
+        if errors:
+            _log.warning("Logs cannot be stored: %s", errors[0], extra={"failed": len(errors)})

@@ -1,0 +1,29 @@
+"""Paths of the API: where objects of ours and of Kubernetes are.
+
+Separate because paths are data that the executor, the listing and the CLI share.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from trainyard.api import names
+
+_BASE = {
+    "TrainingJob": (f"/apis/{names.GROUP}/{names.VERSION}", "trainingjobs"),
+    "Dataset": (f"/apis/{names.GROUP}/{names.VERSION}", "datasets"),
+    "Pod": ("/api/v1", "pods"),
+    "Event": ("/api/v1", "events"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+}
+
+
+def path(kind: str, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+    """The path of a collection (of all namespaces without one), an object, or its subresource."""
+    base, plural = _BASE[kind]
+    parts = [base]
+    if namespace is not None:
+        parts += ["namespaces", quote(namespace, safe="")]
+    parts.append(plural)
+    parts += [quote(part, safe="") for part in (name, subresource) if part is not None]
+    return "/".join(parts)

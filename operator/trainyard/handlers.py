@@ -1,0 +1,59 @@
+"""The doorbells: the only module with kopf decorators.
+
+Kopf watches and reconnects; these handlers return nothing and never fail, so kopf has nothing to persist and writes
+nothing to any object: no annotation, no finalizer, no Event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+from trainyard.api import names
+from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB
+from trainyard.cluster.client import Client
+from trainyard.reconcile.loop import Doorbell
+
+
+def registry(doorbell: Doorbell, client: Client) -> kopf.OperatorRegistry:
+    """Handlers that ring `doorbell`; kopf logs in with the credentials of `client`."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        # NB: called again whenever the API server says 401, so a rotated token is picked up.
+        found = await client.credentials()
+        return kopf.ConnectionInfo(
+            server=found.server,
+            ca_path=found.ca_path,
+            insecure=found.insecure,
+            scheme=found.scheme,
+            token=found.token,
+            certificate_path=found.certificate_path,
+            private_key_path=found.private_key_path,
+            proxy_url=found.proxy_url,
+        )
+
+    def watch(kind: str, *resource: str) -> None:
+        async def ring(event: kopf.RawEvent, **_: Any) -> None:
+            doorbell.ring(kind, event["type"], dict(event["object"]))
+
+        kopf.on.event(*resource, registry=handlers, id=f"{kind.lower()}-doorbell")(ring)
+
+    watch(TRAINING_JOB, names.GROUP, names.VERSION, "trainingjobs")
+    watch(DATASET, names.GROUP, names.VERSION, "datasets")
+    watch(POD, "", "v1", "pods")
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """Kopf's settings: server-side selection of pods, pages, no posting of Events, no scanning of CRDs."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.scanning.disabled = True
+    chosen.watching.label_selectors["pods"] = names.POD_SELECTOR
+    chosen.watching.chunk_size = 500
+    chosen.watching.server_timeout = 300
+    chosen.peering.standalone = True
+    return chosen

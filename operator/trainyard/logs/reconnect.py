@@ -1,0 +1,59 @@
+"""What follows when a followed log's stream ends. Pure, because every row of it is a test.
+
+A stream cannot tell a finished container from a rotated log or a restarted kubelet: all of them end it cleanly.
+The pod's status knows, and may come later or earlier. Called by the log follower.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+END_GRACE_SECONDS = 15.0
+"""How long the pod's status may lag behind the end of its log, and the log behind the pod's end."""
+SILENCE_SECONDS = 600.0
+"""A stream without a byte for so long is opened anew: a connection can die without anybody's knowing."""
+_TRIES_AFTER_END = 3
+_EARLY_SECONDS = 3.0
+_FIRST_DELAY, _LAST_DELAY, _LAST_DELAY_OF_START = 0.5, 30.0, 5.0
+
+
+class Outcome(Enum):
+    """How one stream ended."""
+
+    CLEAN = "the server closed it in order"
+    CUT = "it broke, or could not be opened"
+    NOT_STARTED = "the container has no log yet"
+    GONE = "the pod is no more"
+
+
+class Next(Enum):
+    """What to do then."""
+
+    ENDED = "the log is complete"
+    AWAIT_END = "wait whether the pod ends, then ask again"
+    RECONNECT = "open it anew from the last line on"
+
+
+def after_stream(
+    outcome: Outcome, *, container_ended: bool, tries_after_end: int, early_by: float | None = None
+) -> Next:
+    """The next step. `tries_after_end`: streams opened since the container's end was known; `early_by`: seconds
+    from the end of the stream to the end of the container, where that is known.
+    """
+    if outcome is Outcome.GONE:
+        return Next.ENDED
+    if not container_ended:
+        return Next.AWAIT_END if outcome is Outcome.CLEAN else Next.RECONNECT
+    if outcome is Outcome.CLEAN:
+        # NB: a proxy that goes down closes streams in order too; what came after that is still to be read.
+        early = early_by is not None and early_by > _EARLY_SECONDS
+        return Next.RECONNECT if early and not tries_after_end else Next.ENDED
+    if outcome is Outcome.NOT_STARTED and tries_after_end:
+        return Next.ENDED
+    return Next.ENDED if tries_after_end >= _TRIES_AFTER_END else Next.RECONNECT
+
+
+def delay(outcome: Outcome, *, failures: int, jitter: float) -> float:
+    """Seconds to wait before the next stream; `failures` in a row without a line, `jitter` in [0, 1)."""
+    limit = _LAST_DELAY_OF_START if outcome is Outcome.NOT_STARTED else _LAST_DELAY
+    return min(limit, _FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.75 + jitter / 2)

@@ -1,0 +1,62 @@
+"""Conditions by the API conventions, so that kstatus, `kubectl wait` and GitOps tools read them.
+
+Separate because every kind writes them and none may flap: the transition time changes with the status only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainyard.api.reasons import FINAL, ConditionType, Phase
+from trainyard.planning.times import stamp
+
+Json = Mapping[str, Any]
+
+
+def of(
+    old: Json,
+    *,
+    phase: Phase,
+    reason: str,
+    message: str,
+    generation: int,
+    now: float,
+    ready: bool,
+    available: bool | None = None,
+) -> list[dict[str, Any]]:
+    """All conditions of an object in `phase`; `old` is its previous status. `available` for kinds that are used."""
+    wanted: dict[str, bool] = {
+        ConditionType.READY: ready and phase != Phase.ERROR,
+        ConditionType.RECONCILING: False,
+        ConditionType.STALLED: phase == Phase.ERROR,
+    }
+    if available is not None:
+        wanted[ConditionType.AVAILABLE] = available
+    else:
+        wanted[ConditionType.FINISHED] = phase in FINAL
+        if phase in FINAL:
+            wanted[ConditionType.SUCCEEDED] = phase == Phase.DONE
+    before = {c.get("type"): c for c in old.get("conditions") or []}
+    result = []
+    for kind, value in wanted.items():
+        text = "True" if value else "False"
+        earlier = before.get(kind) or {}
+        result.append(
+            {
+                "type": str(kind),
+                "status": text,
+                "reason": reason,
+                "message": message if value or kind in (ConditionType.READY, ConditionType.SUCCEEDED) else "",
+                "observedGeneration": generation,
+                "lastTransitionTime": earlier["lastTransitionTime"]
+                if earlier.get("status") == text and earlier.get("lastTransitionTime")
+                else stamp(now),
+            }
+        )
+    return result
+
+
+def is_true(status: Json, kind: ConditionType) -> bool:
+    """Whether the status has the condition with status True."""
+    return any(c.get("type") == kind and c.get("status") == "True" for c in status.get("conditions") or [])

@@ -1,0 +1,150 @@
+"""Composing a TrainingJob's status: phase and conditions, attempts, and what the trainer reported.
+
+Separate because planning decides and this writes down; every function takes the old status and gives a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainyard.api.reasons import FINAL, Phase, Reason
+from trainyard.planning import conditions, progress, uris
+from trainyard.planning.observed import ObservedJob, PodView, Termination
+from trainyard.planning.plan import Announcement
+from trainyard.planning.podspec import OUTPUT_MOUNT
+from trainyard.planning.progress import Report
+from trainyard.planning.statusline import StatusLine
+from trainyard.planning.times import stamp
+
+Json = dict[str, Any]
+
+_ATTEMPTS_KEPT = 32
+_MESSAGE_LIMIT = 4096
+# The kubelet and the scheduler have their own Events for these.
+_UNANNOUNCED = frozenset({Reason.ACCEPTED, Reason.STARTING, Reason.PULLING_IMAGE})
+_WARNED = frozenset(
+    {
+        Reason.UNSCHEDULABLE,
+        Reason.IMAGE_PULL_FAILED,
+        Reason.CONTAINER_CONFIG_INVALID,
+        Reason.QUOTA_EXCEEDED,
+        Reason.POLICY_REFUSED,
+        Reason.POD_NAME_TAKEN,
+        Reason.RESTARTING,
+    }
+)
+
+
+def in_phase(
+    observed: ObservedJob,
+    *,
+    phase: Phase,
+    reason: Reason,
+    message: str,
+    now: float,
+    over: Mapping[str, Any] | None = None,
+) -> Json:
+    """The old status brought into a phase, with its conditions; keys of `over` win, None removes."""
+    message = message[:_MESSAGE_LIMIT]
+    status: Json = {**observed.status, **(over or {})}
+    status |= {
+        "observedGeneration": observed.generation,
+        "phase": str(phase),
+        "reason": str(reason),
+        "message": message,
+        "conditions": conditions.of(
+            observed.status,
+            phase=phase,
+            reason=str(reason),
+            message=message,
+            generation=observed.generation,
+            now=now,
+            ready=reason != Reason.INVALID_SPEC,
+        ),
+    }
+    if phase in FINAL:
+        status.setdefault("completionTime", stamp(now))
+        if "progress" in status:
+            status["progress"] = {k: v for k, v in (status["progress"] or {}).items() if k != "eta"}
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def announcement(old: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """The Event for a change of phase or reason, if it is one that people look for."""
+    reason = Reason(status["reason"])
+    if (old.get("phase"), old.get("reason")) == (status["phase"], status["reason"]) or reason in _UNANNOUNCED:
+        return ()
+    warning = status["phase"] == Phase.ERROR or reason in _WARNED
+    return (
+        Announcement(
+            type="Warning" if warning else "Normal", reason=str(reason), message=status["message"][:1024]
+        ),
+    )
+
+
+def with_attempt(status: Mapping[str, Any], number: int, **fields: Any) -> list[Json]:
+    """`status.attempts` with an entry changed or added; None removes a field; the oldest go past 32."""
+    entries = {int(entry["number"]): dict(entry) for entry in status.get("attempts") or []}
+    entry = {**entries.get(number, {"number": number}), **fields}
+    entries[number] = {key: value for key, value in entry.items() if value is not None}
+    return [entries[n] for n in sorted(entries)][-_ATTEMPTS_KEPT:]
+
+
+def attempt_entry(status: Mapping[str, Any], number: int) -> Mapping[str, Any]:
+    """The entry of one attempt, empty when there is none."""
+    return next((e for e in status.get("attempts") or [] if int(e["number"]) == number), {})
+
+
+def summary(pods: tuple[PodView, ...], attempt: int) -> Json:
+    """`status.pods`: how many pods of an attempt are in which phase."""
+    phases = [pod.phase.lower() for pod in pods if pod.attempt == attempt]
+    return {"total": len(phases)} | {
+        phase: phases.count(phase) for phase in ("pending", "running", "succeeded", "failed")
+    }
+
+
+def reported(observed: ObservedJob, report: Report | None) -> Json:
+    """The fields that a trainer's report fills; empty without one."""
+    if report is None:
+        return {}
+    fields: Json = {
+        "progress": progress.progress_status(report) or None,
+        "metrics": progress.metrics_status(report) or None,
+        "keyMetric": progress.key_metric_status(report),
+        "lastReport": progress.last_report_status(report),
+    }
+    checkpoint = progress.checkpoint_status(report)
+    if checkpoint is not None:
+        fields["lastCheckpoint"] = {**checkpoint, "uri": _address(observed, checkpoint.get("uri") or "")}
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def final_report(report: Report | None, termination: Termination | None, *, now: float) -> Report | None:
+    """The report with the metrics of the termination message laid on it: they are the trainer's last word."""
+    if termination is None or not (termination.metrics or termination.status):
+        return report
+    numbers = {
+        name: value
+        for name, value in termination.metrics.items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) != float("inf")
+        and value == value
+    }
+    key = termination.key_metric.get("name")
+    line = StatusLine(
+        status=termination.status or None,
+        message=termination.message or None,
+        kpi=numbers,
+        key_metric=key if isinstance(key, str) else None,
+    )
+    return progress.fold(report, line, at=report.at if report is not None else stamp(now))
+
+
+def _address(observed: ObservedJob, path: str) -> str:
+    """A path inside the training container as an address that means something outside."""
+    output = observed.spec.output if observed.spec is not None else None
+    if output is not None and path.startswith(f"{OUTPUT_MOUNT}/"):
+        return uris.pvc(output.claim_name, path.removeprefix(f"{OUTPUT_MOUNT}/"))
+    return path

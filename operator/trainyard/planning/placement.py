@@ -1,0 +1,72 @@
+"""Where a pod may run: accelerators with their toleration and node labels, queue, scheduler, priority.
+
+Separate because scheduling intent is one of the few things that are ours; it yields fragments of a PodSpec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainyard.api.trainingjob import Accelerator, TrainingJobSpec
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceleratorRules:
+    """From the settings: the default resource, and for each type the node labels of which any one suffices."""
+
+    resource_name: str = "nvidia.com/gpu"
+    types: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+def unknown_accelerator_type(accelerator: Accelerator | None, rules: AcceleratorRules) -> str | None:
+    """What to tell the user when the settings do not know the type; None when they do."""
+    if accelerator is None or accelerator.type is None or accelerator.type in rules.types:
+        return None
+    known = ", ".join(sorted(rules.types))
+    return f"accelerator.type: {accelerator.type} is not known here; the operator's settings have {known}."
+
+
+def resource_name(accelerator: Accelerator, rules: AcceleratorRules) -> str:
+    """The extended resource that the pod asks for."""
+    return accelerator.resource_name or rules.resource_name
+
+
+def tolerations(spec: TrainingJobSpec, rules: AcceleratorRules) -> list[Json]:
+    """The user's, and the one for the taint that GPU nodes customarily carry (key = the resource's name)."""
+    result = [t.model_dump(by_alias=True, exclude_none=True) for t in spec.tolerations]
+    if spec.accelerator is not None:
+        taint = {"key": resource_name(spec.accelerator, rules), "operator": "Exists", "effect": "NoSchedule"}
+        if taint not in result:
+            result.append(taint)
+    return result
+
+
+def affinity(spec: TrainingJobSpec, rules: AcceleratorRules) -> Json:
+    """The user's affinity with the accelerator's node labels required as well.
+
+    Terms of a node selector are alternatives, so both conditions hold only in their cross product.
+    """
+    result: Json = dict(spec.affinity)
+    if spec.accelerator is None or spec.accelerator.type is None:
+        return result
+    ours = [
+        {"matchExpressions": [{"key": label, "operator": "In", "values": list(values)}]}
+        for label, values in rules.types[spec.accelerator.type].items()
+    ]
+    node = dict(result.get("nodeAffinity") or {})
+    required = dict(node.get("requiredDuringSchedulingIgnoredDuringExecution") or {})
+    theirs = required.get("nodeSelectorTerms") or [{}]
+    required["nodeSelectorTerms"] = [_both(mine, other) for other in theirs for mine in ours]
+    node["requiredDuringSchedulingIgnoredDuringExecution"] = required
+    result["nodeAffinity"] = node
+    return result
+
+
+def _both(mine: Json, other: Json) -> Json:
+    term = dict(other)
+    term["matchExpressions"] = [*(other.get("matchExpressions") or []), *mine["matchExpressions"]]
+    return term

@@ -1,0 +1,211 @@
+"""What a trainer has reported so far, and how that reads in a TrainingJob's status.
+
+Separate because the log follower folds lines without knowing the status, and the planner writes the status
+without knowing lines.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from trainyard.planning import times
+from trainyard.planning.statusline import MAX_NAMES, Number, StatusLine
+
+KEY_METRICS = ("accuracy", "f1_score", "r2_score", "rmse", "mae", "validation_loss", "training_loss")
+"""Which metric is the headline where the trainer does not say; the first one present."""
+_DISPLAY_DIGITS = 4
+_Known = TypeVar("_Known")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """The latest value of a metric, and whether the trainer called it a kpi (else a curve, `graphical`)."""
+
+    value: str
+    epoch: Number | None = None
+    kpi: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedCheckpoint:
+    """The last checkpoint that the trainer has reported; `at` is the stamp of the line."""
+
+    epoch: Number
+    path: str
+    at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that the trainer said on one pod's log. `at` is the stamp of the last status line (RFC 3339)."""
+
+    at: str
+    status: str | None = None
+    message: str | None = None
+    epoch: Number | None = None
+    max_epoch: Number | None = None
+    step: int | None = None
+    max_step: int | None = None
+    eta: float | None = None
+    time_per_epoch: float | None = None
+    time_per_iter: float | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    key_metric: str | None = None
+    checkpoint: SavedCheckpoint | None = None
+
+
+def fold(report: Report | None, line: StatusLine, *, at: str) -> Report:
+    """`report` with what `line` adds; what the line does not mention stays as it was."""
+    last = report or Report(at=at)
+    epoch = _either(line.epoch, last.epoch)
+    saved = line.checkpoint and SavedCheckpoint(epoch=line.checkpoint.epoch, path=line.checkpoint.path, at=at)
+    ended = line.status in ("SUCCESS", "FAILURE")
+    return Report(
+        at=at,
+        status=_either(line.status, last.status),
+        message=_either(line.message, last.message),
+        epoch=epoch,
+        max_epoch=_either(line.max_epoch, last.max_epoch),
+        step=_either(line.step, last.step),
+        max_step=_either(line.max_step, last.max_step),
+        eta=line.eta if ended else _either(line.eta, last.eta),
+        time_per_epoch=_either(line.time_per_epoch, last.time_per_epoch),
+        time_per_iter=_either(line.time_per_iter, last.time_per_iter),
+        metrics=_with_metrics(last.metrics, line, epoch),
+        key_metric=_either(line.key_metric, last.key_metric),
+        checkpoint=saved or last.checkpoint,
+    )
+
+
+def progress_status(report: Report) -> dict[str, Any]:
+    """`status.progress`; only what is known. Epochs count unless there is at most one and steps are told."""
+    by_steps = report.max_step is not None and (report.max_epoch is None or report.max_epoch <= 1)
+    done, total = (report.step, report.max_step) if by_steps else (report.epoch, report.max_epoch)
+    raw = {
+        "epoch": _json_number(report.epoch),
+        "maxEpoch": _json_number(report.max_epoch),
+        "step": report.step,
+        "maxStep": report.max_step,
+        "percent": _percent(done, total),
+        "eta": _duration(report.eta),
+        "timePerEpoch": _duration(report.time_per_epoch),
+        "timePerIter": _duration(report.time_per_iter),
+        "summary": _summary(done, total),
+    }
+    return {name: value for name, value in raw.items() if value is not None}
+
+
+def metrics_status(report: Report) -> list[dict[str, Any]]:
+    """`status.metrics`, in the order in which the trainer named them first."""
+    return [
+        {"name": name, "value": metric.value}
+        | ({} if metric.epoch is None else {"epoch": _json_number(metric.epoch)})
+        for name, metric in report.metrics.items()
+    ]
+
+
+def key_metric_status(report: Report) -> dict[str, str] | None:
+    """`status.keyMetric`; None while there is no metric at all."""
+    kpis = [name for name, metric in report.metrics.items() if metric.kpi]
+    wanted = (report.key_metric, *KEY_METRICS, *kpis, *report.metrics)
+    name = next((name for name in wanted if name in report.metrics), None)
+    if name is None:
+        return None
+    value = report.metrics[name].value
+    return {
+        "name": name,
+        "value": value,
+        "display": f"{name} {decimal(float(value), digits=_DISPLAY_DIGITS)}",
+    }
+
+
+def last_report_status(report: Report) -> dict[str, str]:
+    """`status.lastReport`."""
+    raw = {"time": _time(report.at), "status": report.status, "message": report.message}
+    return {name: value for name, value in raw.items() if value is not None}
+
+
+def checkpoint_status(report: Report) -> dict[str, Any] | None:
+    """`status.lastCheckpoint`; `uri` is the path as the trainer knows it."""
+    saved = report.checkpoint
+    if saved is None:
+        return None
+    return {"epoch": _json_number(saved.epoch), "uri": saved.path, "time": _time(saved.at)}
+
+
+def decimal(value: Number, *, digits: int = 6) -> str:
+    """`value` as a plain decimal of at most `digits` significant digits; whole parts are kept entire.
+
+    Only below 1e-9 and from 1e15 on there is an exponent.
+    """
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size >= 1e15 or size < 1e-9:
+        return f"{value:.{digits}g}"
+    if isinstance(value, int):
+        return str(value)
+    places = max(0, digits - 1 - math.floor(math.log10(size)))
+    text = f"{Decimal(repr(value)):.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _either(new: _Known | None, old: _Known | None) -> _Known | None:
+    return old if new is None else new
+
+
+def _with_metrics(last: Mapping[str, Metric], line: StatusLine, epoch: Number | None) -> Mapping[str, Metric]:
+    if not line.kpi and not line.graphical:
+        return last
+    metrics = dict(last)
+    for name, value in line.kpi.items():
+        if name not in metrics and len(metrics) >= MAX_NAMES:
+            curve = next((held for held in reversed(metrics) if not metrics[held].kpi), None)
+            if curve is None:
+                continue
+            del metrics[curve]
+        metrics[name] = Metric(value=decimal(value), epoch=epoch)
+    for name, value in line.graphical.items():
+        if name in line.kpi or (name not in metrics and len(metrics) >= MAX_NAMES):
+            continue
+        known = metrics.get(name)
+        metrics[name] = Metric(value=decimal(value), epoch=epoch, kpi=known is not None and known.kpi)
+    return metrics
+
+
+def _percent(done: Number | None, total: Number | None) -> int | None:
+    if done is None or not total:
+        return None
+    if done <= 0 or done >= total:
+        return 100 if done > 0 else 0
+    return int(100 * done / total)
+
+
+def _summary(done: Number | None, total: Number | None) -> str | None:
+    if done is None:
+        return None
+    return decimal(done) if total is None else f"{decimal(done)}/{decimal(total)}"
+
+
+def _duration(seconds: float | None) -> str | None:
+    """As str(timedelta): "0:07:14", "1 day, 2:03:04"; milliseconds below ten seconds."""
+    if seconds is None:
+        return None
+    text = str(timedelta(seconds=round(seconds, 3 if seconds < 10 else 0)))
+    return text.rstrip("0") if "." in text else text
+
+
+def _json_number(value: Number | None) -> Number | None:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else round(value, 6)
+    return value
+
+
+def _time(at: str) -> str:
+    seconds = times.seconds(at)
+    return at if seconds is None else times.stamp(seconds)

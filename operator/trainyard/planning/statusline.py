@@ -1,0 +1,221 @@
+"""One line of a trainer's log to what it reports, if it reports anything.
+
+Separate because it is the only place that trusts nothing: the text is whatever a stranger's program prints.
+Called by the log follower for each line that starts with a brace, later by the status server. The format is
+in docs/trainer-contract.md, "Status lines".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import orjson
+
+STATUSES = frozenset({"STARTED", "RUNNING", "SUCCESS", "FAILURE"})
+MAX_LINE = 1 << 18
+"""Characters; a longer line is log, not status."""
+MAX_NAMES = 64
+MAX_NAME = 100
+MAX_MESSAGE = 6400
+MAX_CATEGORY = 500
+MAX_PATH = 2048
+_MAX_SECONDS = 100 * 365 * 86400.0
+_MAX_INTEGER = 2**63 - 1
+_SPELLED_OUT = ("NaN", "Infinity")  # what Python's json writes for numbers that JSON does not have
+
+_DURATION = re.compile(r"(?:(\d{1,6}) days?, )?(\d{1,9}):([0-5]?\d):([0-5]?\d(?:\.\d{1,9})?)", re.ASCII)
+_DECIMAL = re.compile(r"[-+]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][-+]?\d{1,3})?", re.ASCII)
+
+Number = int | float
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint that the trainer has closed: its epoch and its folder, as the trainer wrote it."""
+
+    epoch: Number
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusLine:
+    """What one line says; None or empty for what it does not say. Durations are seconds."""
+
+    status: str | None = None
+    message: str | None = None
+    verbosity: str | None = None
+    epoch: Number | None = None
+    max_epoch: Number | None = None
+    step: int | None = None
+    max_step: int | None = None
+    eta: float | None = None
+    time_per_epoch: float | None = None
+    time_per_iter: float | None = None
+    kpi: Mapping[str, Number] = field(default_factory=dict)
+    graphical: Mapping[str, Number] = field(default_factory=dict)
+    categorical: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    key_metric: str | None = None
+    checkpoint: Checkpoint | None = None
+
+
+_SAYS_SOMETHING = (
+    "status",
+    "epoch",
+    "max_epoch",
+    "step",
+    "max_step",
+    "eta",
+    "time_per_epoch",
+    "time_per_iter",
+    "kpi",
+    "graphical",
+    "categorical",
+    "key_metric",
+    "checkpoint",
+)
+
+
+def parse(line: str) -> StatusLine | None:
+    """The report in `line`, or None for a line that is plain log. Never raises.
+
+    A field whose value is of no use (NaN, a boolean, an unknown status) counts as not given. `message` makes
+    a status line only together with `verbosity` or another field: structured loggers write `message` too,
+    and their lines are log.
+    """
+    text = line.strip()
+    if not text.startswith("{") or len(text) > MAX_LINE:
+        return None
+    record = _object(text)
+    if record is None:
+        return None
+    epoch = _at_least(_number(record.get("epoch")), -1)
+    kpi = _numbers(record.get("kpi"))
+    found = StatusLine(
+        status=_status(record.get("status")),
+        message=_text(record.get("message"), MAX_MESSAGE),
+        verbosity=_text(record.get("verbosity"), MAX_NAME),
+        epoch=epoch,
+        max_epoch=_at_least(_number(record.get("max_epoch")), 0),
+        step=_integer(_first(record, "step", "cur_iter")),
+        max_step=_integer(_first(record, "max_step", "max_iter")),
+        eta=_duration(record.get("eta")),
+        time_per_epoch=_duration(record.get("time_per_epoch")),
+        time_per_iter=_duration(record.get("time_per_iter")),
+        kpi=kpi,
+        graphical=_numbers(record.get("graphical")),
+        categorical=_mapping(record.get("categorical"), _categories, MAX_NAME),
+        key_metric=_key_metric(record.get("key_metric"), kpi),
+        checkpoint=_checkpoint(record.get("checkpoint"), epoch),
+    )
+    if any(getattr(found, name) not in (None, {}) for name in _SAYS_SOMETHING):
+        return found
+    return found if found.message and found.verbosity else None
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        record = orjson.loads(text)
+    except ValueError:
+        if not any(word in text for word in _SPELLED_OUT):
+            return None
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+    return record if isinstance(record, dict) else None
+
+
+def _first(record: Mapping[str, Any], *names: str) -> Any:
+    return next((record[name] for name in names if record.get(name) is not None), None)
+
+
+def _number(value: Any) -> Number | None:
+    """A finite number, also one written as a string; booleans are none."""
+    if isinstance(value, str):
+        if len(value) > 90 or not _DECIMAL.fullmatch(value.strip()):
+            return None
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if abs(value) <= _MAX_INTEGER else None
+
+
+def _at_least(value: Number | None, least: int) -> Number | None:
+    return value if value is not None and least <= value <= _MAX_INTEGER else None
+
+
+def _integer(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and 0 <= number <= _MAX_INTEGER else None
+
+
+def _duration(value: Any) -> float | None:
+    """Seconds, from str(timedelta) or a number of seconds."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        days, hours, minutes, rest = match.groups()
+        value = int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    number = _number(value)
+    return float(number) if number is not None and 0 <= number <= _MAX_SECONDS else None
+
+
+def _text(value: Any, limit: int) -> str | None:
+    if not isinstance(value, str):
+        return None
+    # NB: a lone surrogate cannot be sent to the API server; one here would fail every status write.
+    return value[:limit].encode("utf-8", "replace").decode() or None
+
+
+def _status(value: Any) -> str | None:
+    name = value.strip().upper() if isinstance(value, str) and len(value) <= MAX_NAME else None
+    return name if name in STATUSES else None
+
+
+def _mapping(value: Any, read: Callable[[Any], _Value | None], limit: int) -> dict[str, _Value]:
+    kept: dict[str, _Value] = {}
+    if not isinstance(value, dict):
+        return kept
+    for raw_name, raw in value.items():
+        name, found = _text(raw_name, limit), read(raw)
+        if name is not None and found is not None:
+            kept[name] = found
+        if len(kept) == MAX_NAMES:
+            break
+    return kept
+
+
+def _numbers(value: Any) -> dict[str, Number]:
+    return _mapping(value, _number, MAX_NAME)
+
+
+def _categories(value: Any) -> dict[str, Number] | None:
+    return _mapping(value, _number, MAX_CATEGORY) or None
+
+
+def _key_metric(value: Any, kpi: Mapping[str, Number]) -> str | None:
+    """The name of the key metric. Seed 003 gives its value instead: then it is the kpi of that value."""
+    if isinstance(value, dict):
+        value = value.get("name")
+    if isinstance(value, str) and _number(value) is None:
+        return _text(value, MAX_NAME)
+    number = _number(value)
+    return next((name for name, held in kpi.items() if held == number), None) if number is not None else None
+
+
+def _checkpoint(value: Any, epoch_of_line: Number | None) -> Checkpoint | None:
+    if not isinstance(value, dict):
+        return None
+    path = value.get("path")
+    epoch = _at_least(_number(value.get("epoch")), 0)
+    if epoch is None:
+        epoch = _at_least(epoch_of_line, 0)
+    if not isinstance(path, str) or not path or len(path) > MAX_PATH or epoch is None:
+        return None
+    return Checkpoint(epoch=epoch, path=path.encode("utf-8", "replace").decode())

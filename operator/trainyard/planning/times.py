@@ -1,0 +1,23 @@
+"""Kubernetes timestamps to seconds since the epoch and back.
+
+Separate because planning has no clock: `now` and every stamp are plain seconds (UTC).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def seconds(stamp: str | None) -> float | None:
+    """Seconds since the epoch of an RFC 3339 stamp; None for none or for one that is no stamp."""
+    if not stamp:
+        return None
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return None
+
+
+def stamp(now: float) -> str:
+    """RFC 3339 in UTC with whole seconds, as metav1.Time writes it."""
+    return datetime.fromtimestamp(int(now), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

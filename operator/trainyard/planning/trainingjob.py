@@ -1,0 +1,360 @@
+"""The plan of a TrainingJob: what it needs, what its pod does, what its status shall say.
+
+Separate because it is the heart: every reconcile of a TrainingJob is one call of `plan_training_job`. Nothing here
+decides from `status.phase`: an end is remembered by `status.completionTime`, an attempt by `status.attempts`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainyard.api.reasons import Phase, Reason
+from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.planning import jobstatus, placement, podspec, waiting
+from trainyard.planning.observed import Memory, ObservedJob, PodView
+from trainyard.planning.placement import AcceleratorRules
+from trainyard.planning.plan import Plan
+from trainyard.planning.podspec import PodInputs
+from trainyard.planning.runtime import Runtime, Unresolved, resolve
+from trainyard.planning.times import stamp
+from trainyard.planning.verdict import Verdict, judge
+from trainyard.planning.waiting import Finding
+
+#: A Pending reason is written once it has stood this long: most pass sooner, and each write is a request.
+SETTLE_SECONDS = 3.0
+#: How long the end of a pod waits for the end of its log, so that the last metrics are in the same write.
+LOG_END_SECONDS = 10.0
+_REFUSAL_BACKOFF = 5.0
+_REFUSAL_BACKOFF_LIMIT = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What the settings and the catalogue say; the same for every job."""
+
+    catalog: tuple[Runtime, ...] = ()
+    accelerators: AcceleratorRules = field(default_factory=AcceleratorRules)
+    image_pull_policy: str | None = None
+    follow_logs: bool = True
+    report_progress: bool = True
+    progress_interval: float = 5.0
+    log_store: str = ""
+
+
+def plan_training_job(observed: ObservedJob, *, now: float, context: Context) -> Plan:
+    """The plan for one look at a job. `now` is seconds since the epoch."""
+    if observed.deleting:
+        return Plan()  # its pods go with it, by their owner reference
+    if observed.status.get("completionTime"):
+        return _after_the_end(observed)
+    attempt = current_attempt(observed)
+    pod = next((p for p in observed.pods if p.attempt == attempt and p.rank == 0), None)
+    if pod is None:
+        return _without_pod(observed, attempt, now=now, context=context)
+    if pod.terminal:
+        return _terminal(observed, pod, now=now, context=context)
+    if pod.deletion_requested_at is not None:
+        return _leaving(observed, pod, now=now)
+    if pod.trainer is not None and pod.trainer.state == "running":
+        return _running(observed, pod, now=now, context=context)
+    return _pending(observed, waiting.stuck_pod(pod), now=now, pod=pod)
+
+
+def current_attempt(observed: ObservedJob) -> int:
+    """The newest attempt that anything knows of: status or the labels of pods."""
+    recorded = [int(entry["number"]) for entry in observed.status.get("attempts") or []]
+    return max([0, *recorded, *(pod.attempt for pod in observed.pods)])
+
+
+def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
+    """Make sure that the spec can be run at all; what the API server's schema could not tell."""
+    spec = observed.spec
+    if spec is None:
+        return observed.spec_error or "The spec cannot be read."
+    resolved = resolve(spec, context.catalog)
+    if isinstance(resolved, Unresolved):
+        return resolved.message
+    return placement.unknown_accelerator_type(
+        spec.accelerator, context.accelerators
+    ) or podspec.parameters_too_large(spec)
+
+
+def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
+    problem = spec_is_invalid(observed, context)
+    if problem is not None or observed.spec is None:
+        return _end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=problem or "", now=now)
+    if jobstatus.attempt_entry(observed.status, attempt).get("startTime"):
+        return _next_attempt(
+            observed,
+            attempt,
+            message="The pod is gone without a verdict; the next attempt continues from the last checkpoint.",
+            now=now,
+        )
+    finding = (
+        waiting.dataset_is_missing_or_unusable(observed)
+        or waiting.parent_is_unfinished_or_failed(observed)
+        or waiting.former_pod_is_in_the_way(observed)
+    )
+    if finding is not None:
+        return _pending(observed, finding, now=now)
+    inputs = _pod_inputs(observed, observed.spec, attempt, context=context)
+    create = (podspec.build(observed, observed.spec, inputs),)
+    refused = waiting.refused_by_the_api_server(observed.refusal)
+    if refused is None or observed.refusal is None:
+        return Plan(create=create, memory=observed.memory)
+    plan = _pending(observed, refused, now=now)
+    if refused.phase is not Phase.PENDING or (plan.status is not None and plan.status.get("completionTime")):
+        return plan
+    wait = min(_REFUSAL_BACKOFF * 2 ** (observed.refusal.count - 1), _REFUSAL_BACKOFF_LIMIT)
+    due = observed.refusal.last_at + wait - now
+    if due <= 0:
+        return dataclasses.replace(plan, create=create)
+    return dataclasses.replace(plan, requeue_after=_sooner(plan.requeue_after, due))
+
+
+def _pending(observed: ObservedJob, finding: Finding, *, now: float, pod: PodView | None = None) -> Plan:
+    if finding.phase is Phase.ERROR:
+        return _end(observed, phase=finding.phase, reason=finding.reason, message=finding.message, now=now)
+    left = None
+    if finding.since is not None and observed.spec is not None:
+        left = finding.since + observed.spec.startup_timeout_seconds - now
+        if left <= 0:
+            return _end(
+                observed,
+                phase=Phase.ERROR,
+                reason=Reason.STARTUP_TIMEOUT,
+                message=f"Not started within startupTimeoutSeconds ({observed.spec.startup_timeout_seconds} s). "
+                f"{finding.reason}: {finding.message}",
+                now=now,
+                delete=(pod,) if pod is not None else (),
+            )
+    said = (str(finding.reason), finding.message)
+    memory = observed.memory
+    if memory.pending != said:
+        memory = dataclasses.replace(memory, pending=said, pending_since=now)
+    if (observed.status.get("reason"), observed.status.get("message")) == said:
+        return Plan(requeue_after=left, memory=memory)
+    unsettled = memory.pending_since + SETTLE_SECONDS - now
+    if unsettled > 0:
+        return Plan(requeue_after=_sooner(left, unsettled), memory=memory)
+    over: dict[str, Any] = {}
+    if pod is not None:
+        over["pods"] = jobstatus.summary(observed.pods, pod.attempt)
+    status = jobstatus.in_phase(
+        observed, phase=finding.phase, reason=finding.reason, message=finding.message, now=now, over=over
+    )
+    return Plan(
+        status=status,
+        announce=jobstatus.announcement(observed.status, status),
+        requeue_after=left,
+        memory=memory,
+    )
+
+
+def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
+    assert pod.trainer is not None
+    started = stamp(pod.trainer.started_at if pod.trainer.started_at is not None else now)
+    action = observed.spec.action if observed.spec is not None else "train"
+    entry = jobstatus.attempt_entry(observed.status, pod.attempt)
+    status = jobstatus.in_phase(
+        observed,
+        phase=Phase.RUNNING,
+        reason=Reason.TRAINING,
+        message=f"Action {action} is running on node {pod.node}.",
+        now=now,
+        over={
+            "startTime": observed.status.get("startTime") or started,
+            "attempts": jobstatus.with_attempt(
+                observed.status, pod.attempt, startTime=entry.get("startTime") or started, node=pod.node
+            ),
+            "pods": jobstatus.summary(observed.pods, pod.attempt),
+            "logs": _logs_uri(observed, context),
+        },
+    )
+    follow = (pod,) if context.follow_logs else ()
+    memory = dataclasses.replace(observed.memory, pending=None)
+    log = observed.logs.get(pod.uid)
+    told = jobstatus.reported(observed, log.report) if log is not None and context.report_progress else {}
+    wanted = {**status, **told}
+    if wanted == observed.status:
+        return Plan(follow=follow, memory=memory)
+    if status == observed.status and memory.progress_written_at is not None:
+        wait = memory.progress_written_at + context.progress_interval - now
+        if wait > 0:
+            return Plan(follow=follow, memory=memory, requeue_after=wait)
+    return Plan(
+        status=wanted,
+        announce=jobstatus.announcement(observed.status, wanted),
+        follow=follow,
+        memory=dataclasses.replace(memory, progress_written_at=now),
+    )
+
+
+def _terminal(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
+    log = observed.logs.get(pod.uid)
+    started = pod.trainer is not None and pod.trainer.started_at is not None
+    if context.follow_logs and started and (log is None or not log.ended):
+        seen = observed.memory.terminal_seen
+        memory = observed.memory
+        if seen is None or seen[0] != pod.uid:
+            memory = dataclasses.replace(memory, terminal_seen=(pod.uid, now))
+            seen = (pod.uid, now)
+        wait = seen[1] + LOG_END_SECONDS - now
+        if wait > 0:
+            return Plan(follow=(pod,), ended=(pod,), requeue_after=wait, memory=memory)
+    verdict = judge(pod, log)
+    finished_at = pod.trainer.finished_at if pod.trainer is not None else None
+    over = _what_it_left(observed, pod, verdict, now=now, context=context, finished_at=finished_at)
+    if verdict.lost:
+        return _next_attempt(observed, pod.attempt, message=verdict.message, now=now, over=over)
+    return _end(
+        observed,
+        phase=verdict.phase,
+        reason=verdict.reason,
+        message=verdict.message,
+        now=now,
+        over={**over, "completionTime": stamp(finished_at if finished_at is not None else now)},
+    )
+
+
+def _what_it_left(
+    observed: ObservedJob,
+    pod: PodView,
+    verdict: Verdict,
+    *,
+    now: float,
+    context: Context,
+    finished_at: float | None,
+) -> dict[str, Any]:
+    log = observed.logs.get(pod.uid)
+    started_at = pod.trainer.started_at if pod.trainer is not None else None
+    entry = jobstatus.attempt_entry(observed.status, pod.attempt)
+    started = entry.get("startTime") or (stamp(started_at) if started_at is not None else None)
+    report = jobstatus.final_report(log.report if log is not None else None, verdict.termination, now=now)
+    over: dict[str, Any] = {
+        "startTime": observed.status.get("startTime") or started,
+        "attempts": jobstatus.with_attempt(
+            observed.status,
+            pod.attempt,
+            startTime=started,
+            completionTime=stamp(finished_at if finished_at is not None else now),
+            node=pod.node,
+            reason=str(verdict.reason),
+            message=verdict.message[:4096],
+            exitCode=verdict.exit_code,
+        ),
+        "pods": jobstatus.summary(observed.pods, pod.attempt),
+        "logs": _logs_uri(observed, context),
+        **jobstatus.reported(observed, report),
+    }
+    if verdict.phase is Phase.DONE and observed.spec is not None:
+        uri = podspec.output_uri(observed, observed.spec, attempt=pod.attempt)
+        over["artifacts"] = [{"uri": uri}] if uri is not None else None
+    return over
+
+
+def _leaving(observed: ObservedJob, pod: PodView, *, now: float) -> Plan:
+    """Somebody deletes the pod: what comes next depends on how its trainer ends, so wait for that."""
+    if not jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime"):
+        return Plan(memory=observed.memory)
+    status = jobstatus.in_phase(
+        observed,
+        phase=Phase.RUNNING,
+        reason=Reason.RESTARTING,
+        message=f"Pod {pod.name} is being deleted; the next attempt starts when it has ended.",
+        now=now,
+    )
+    if status == observed.status:
+        return Plan(memory=observed.memory)
+    return Plan(
+        status=status, announce=jobstatus.announcement(observed.status, status), memory=observed.memory
+    )
+
+
+def _next_attempt(
+    observed: ObservedJob, attempt: int, *, message: str, now: float, over: dict[str, Any] | None = None
+) -> Plan:
+    """Record the next attempt; its pod is created only by a later plan that finds it recorded."""
+    over = dict(over or {})
+    entry = jobstatus.attempt_entry(
+        {"attempts": over.get("attempts") or observed.status.get("attempts")}, attempt
+    )
+    ended = {**observed.status, "attempts": over.get("attempts") or observed.status.get("attempts") or []}
+    ended["attempts"] = jobstatus.with_attempt(
+        ended,
+        attempt,
+        completionTime=entry.get("completionTime") or stamp(now),
+        reason=entry.get("reason") or str(Reason.RESTARTING),
+        message=entry.get("message") or message[:4096],
+    )
+    over["attempts"] = jobstatus.with_attempt(ended, attempt + 1)
+    status = jobstatus.in_phase(
+        observed, phase=Phase.RUNNING, reason=Reason.RESTARTING, message=message, now=now, over=over
+    )
+    return Plan(
+        status=status,
+        announce=jobstatus.announcement(observed.status, status),
+        requeue_after=0.0,
+        memory=Memory(),
+    )
+
+
+def _end(
+    observed: ObservedJob,
+    *,
+    phase: Phase,
+    reason: Reason,
+    message: str,
+    now: float,
+    over: dict[str, Any] | None = None,
+    delete: tuple[PodView, ...] = (),
+) -> Plan:
+    status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
+    return Plan(status=status, announce=jobstatus.announcement(observed.status, status), delete=delete)
+
+
+def _after_the_end(observed: ObservedJob) -> Plan:
+    """Nothing of a finished job holds a node; an edit is acknowledged and changes nothing."""
+    delete = tuple(pod for pod in observed.pods if not pod.terminal and pod.deletion_requested_at is None)
+    if observed.status.get("observedGeneration") == observed.generation:
+        return Plan(delete=delete)
+    return Plan(delete=delete, status={**observed.status, "observedGeneration": observed.generation})
+
+
+def _pod_inputs(observed: ObservedJob, spec: TrainingJobSpec, attempt: int, *, context: Context) -> PodInputs:
+    resolved = resolve(spec, context.catalog)
+    assert not isinstance(resolved, Unresolved)  # spec_is_invalid has looked
+    runtime, action = resolved
+    return PodInputs(
+        runtime=runtime,
+        action=action,
+        dataset_uris={name: view.uri for name, view in observed.datasets.items() if view is not None},
+        parent_uri=observed.parent.artifact_uri if observed.parent is not None else None,
+        attempt=attempt,
+        resume_attempt=_resume_attempt(observed, attempt),
+        rules=context.accelerators,
+        image_pull_policy=context.image_pull_policy,
+    )
+
+
+def _resume_attempt(observed: ObservedJob, attempt: int) -> int | None:
+    """The attempt whose checkpoints to continue from: that of the last one told, else the one before."""
+    if attempt == 0:
+        return None
+    for part in str((observed.status.get("lastCheckpoint") or {}).get("uri") or "").split("/"):
+        number = part.removeprefix("attempt-")
+        if part.startswith("attempt-") and number.isdigit() and int(number) < attempt:
+            return int(number)
+    return attempt - 1
+
+
+def _logs_uri(observed: ObservedJob, context: Context) -> str | None:
+    if not (context.follow_logs and context.log_store):
+        return None
+    return f"{context.log_store.rstrip('/')}/{observed.namespace}/{observed.uid}/"
+
+
+def _sooner(one: float | None, other: float) -> float:
+    return other if one is None else min(one, other)

@@ -1,0 +1,1 @@
+"""The loop: doorbells ring, keys wait in a queue, workers observe, plan and execute."""

@@ -1,0 +1,172 @@
+"""Reconciling a TrainingJob: observe from the cache, plan, execute.
+
+Separate from the loop because observing is the kind's own. Called by `reconcile.loop` with one key at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainyard.api import names
+from trainyard.api.reasons import ConditionType, Phase
+from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
+from trainyard.cluster.execute import Executor
+from trainyard.planning import conditions, trainingjob
+from trainyard.planning.observed import (
+    DatasetView,
+    Memory,
+    ObservedJob,
+    ParentView,
+    Refusal,
+)
+from trainyard.planning.times import seconds
+from trainyard.planning.trainingjob import Context
+from trainyard.reconcile.logs import FollowedLogs, NoLogs
+from trainyard.reconcile.references import References
+
+Json = dict[str, Any]
+
+
+class TrainingJobReconciler:
+    """Holds what one reconcile leaves to the next in memory, by the job's UID."""
+
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        executor: Executor,
+        logs: FollowedLogs | NoLogs,
+        references: References,
+        context: Context,
+    ) -> None:
+        self._cache = cache
+        self._executor = executor
+        self._logs = logs
+        self._references = references
+        self._context = context
+        self._memories: dict[str, Memory] = {}
+        self._refusals: dict[str, Refusal] = {}
+        self._uids: dict[Key, str] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One look; seconds until the next, or None when only a doorbell brings it."""
+        raw = self._cache.get(key)
+        if raw is None:
+            self._forget(key)
+            return None
+        uid = raw["metadata"]["uid"]
+        if self._uids.get(key, uid) != uid:
+            self._forget(key)
+        self._uids[key] = uid
+        observed = self._observe(key, raw)
+        plan = trainingjob.plan_training_job(observed, now=time.time(), context=self._context)
+        for pod in plan.follow:
+            self._logs.follow(key.namespace, key.name, uid, pod)
+        for pod in plan.ended:
+            self._logs.pod_ended(pod)
+        self._memories[uid] = plan.memory
+        outcome = await self._executor.execute(plan, raw, refusal=observed.refusal)
+        if outcome.refusal is not None:
+            self._refusals[uid] = outcome.refusal
+            return 0.0
+        if plan.create:
+            self._refusals.pop(uid, None)
+            return trainingjob.SETTLE_SECONDS
+        if plan.status is not None and plan.status.get("completionTime"):
+            self._settle(key, uid)
+            self._logs.release(uid, observed.pods)
+        return plan.requeue_after
+
+    def _observe(self, key: Key, raw: Json) -> ObservedJob:
+        metadata, status = raw["metadata"], raw.get("status") or {}
+        uid = metadata["uid"]
+        spec, problem = parse_spec(raw)
+        pods = self._cache.pods_of(uid)
+        finished = bool(status.get("completionTime"))
+        datasets: Mapping[str, DatasetView | None] = {}
+        parent = None
+        if spec is not None and not finished:
+            wanted = dict.fromkeys(
+                [*spec.datasets.train, *([spec.datasets.eval] if spec.datasets.eval else [])]
+            )
+            targets = {Key(DATASET, key.namespace, name) for name in wanted}
+            if spec.parent_job is not None:
+                targets.add(Key(TRAINING_JOB, key.namespace, spec.parent_job))
+                parent = self._parent(key.namespace, spec.parent_job)
+            self._references.set(key, targets)
+            datasets = {name: self._dataset(key.namespace, name) for name in wanted}
+        attempt = max([0, *(int(entry["number"]) for entry in status.get("attempts") or [])])
+        there = self._cache.pod(key.namespace, names.pod_name(job=key.name, attempt=attempt, rank=0))
+        views = ((pod.uid, self._logs.view(pod.uid)) for pod in pods)
+        return ObservedJob(
+            namespace=key.namespace,
+            name=key.name,
+            uid=uid,
+            generation=metadata.get("generation", 0),
+            created_at=seconds(metadata.get("creationTimestamp")) or 0.0,
+            deleting=bool(metadata.get("deletionTimestamp")),
+            status=status,
+            spec=spec,
+            spec_error=problem,
+            pods=pods,
+            former_pod=there if there is not None and there.job_uid != uid else None,
+            datasets=datasets,
+            parent=parent,
+            refusal=self._refusals.get(uid),
+            logs={pod_uid: view for pod_uid, view in views if view is not None},
+            memory=self._memories.get(uid, Memory()),
+        )
+
+    def _dataset(self, namespace: str, name: str) -> DatasetView | None:
+        raw = self._cache.get(Key(DATASET, namespace, name))
+        if raw is None:
+            return None
+        status = raw.get("status") or {}
+        return DatasetView(
+            name=name,
+            available=conditions.is_true(status, ConditionType.AVAILABLE),
+            failed=conditions.is_true(status, ConditionType.STALLED),
+            reason=status.get("reason") or "",
+            message=status.get("message") or "",
+            uri=(raw.get("spec") or {}).get("source", {}).get("uri", ""),
+        )
+
+    def _parent(self, namespace: str, name: str) -> ParentView | None:
+        raw = self._cache.get(Key(TRAINING_JOB, namespace, name))
+        if raw is None:
+            return None
+        status = raw.get("status") or {}
+        artifacts = status.get("artifacts") or []
+        return ParentView(
+            name=name,
+            uid=raw["metadata"]["uid"],
+            finished=conditions.is_true(status, ConditionType.FINISHED),
+            succeeded=conditions.is_true(status, ConditionType.SUCCEEDED),
+            reason=status.get("reason") or str(Phase.PENDING),
+            artifact_uri=artifacts[0].get("uri") if artifacts else None,
+        )
+
+    def _settle(self, key: Key, uid: str) -> None:
+        self._memories.pop(uid, None)
+        self._refusals.pop(uid, None)
+        self._references.set(key, set())
+
+    def _forget(self, key: Key) -> None:
+        uid = self._uids.pop(key, None)
+        if uid is not None:
+            self._settle(key, uid)
+            self._logs.forget(uid)
+
+
+def parse_spec(raw: Json) -> tuple[TrainingJobSpec | None, str]:
+    """The spec, or None and why it cannot be read (an object stored under another schema)."""
+    try:
+        return TrainingJobSpec.model_validate(raw.get("spec") or {}), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        return None, f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"

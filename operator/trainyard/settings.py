@@ -1,0 +1,137 @@
+"""The operator's settings: one YAML file, checked at start.
+
+Separate because every layer above planning reads it and none may change it. The file's path is in
+`TRAINYARD_CONFIG`; the Helm chart renders its `settings:` value into that file as it is. Unknown keys and
+wrong types end the start with a sentence that names the key.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+CONFIG_VARIABLE = "TRAINYARD_CONFIG"
+
+
+class SettingsError(ValueError):
+    """The settings file cannot be read or says something that is not a setting."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, validate_default=True
+    )
+
+
+class AcceleratorType(_Section):
+    """Node labels that mark a type of accelerator. A node that matches any one of the keys qualifies."""
+
+    node_labels: dict[str, tuple[str, ...]]
+
+
+def _nvidia(product: tuple[str, ...], gke: tuple[str, ...], karpenter: str) -> AcceleratorType:
+    labels: dict[str, tuple[str, ...]] = {"nvidia.com/gpu.product": product}
+    if gke:
+        labels["cloud.google.com/gke-accelerator"] = gke
+    labels["karpenter.k8s.aws/instance-gpu-name"] = (karpenter,)
+    return AcceleratorType(node_labels=labels)
+
+
+def _default_accelerator_types() -> dict[str, AcceleratorType]:
+    return {
+        "t4": _nvidia(("Tesla-T4",), ("nvidia-tesla-t4",), "t4"),
+        "l4": _nvidia(("NVIDIA-L4",), ("nvidia-l4",), "l4"),
+        "l40": _nvidia(("NVIDIA-L40", "NVIDIA-L40S"), (), "l40s"),
+        "a10": _nvidia(("NVIDIA-A10", "NVIDIA-A10G"), (), "a10g"),
+        "a30": _nvidia(("NVIDIA-A30",), (), "a30"),
+        "a40": _nvidia(("NVIDIA-A40",), (), "a40"),
+        "a100": _nvidia(
+            (
+                "NVIDIA-A100-SXM4-40GB",
+                "NVIDIA-A100-SXM4-80GB",
+                "NVIDIA-A100-PCIE-40GB",
+                "NVIDIA-A100-PCIE-80GB",
+                "NVIDIA-A100-80GB-PCIe",
+            ),
+            ("nvidia-tesla-a100", "nvidia-a100-80gb"),
+            "a100",
+        ),
+        "v100": _nvidia(
+            ("Tesla-V100-SXM2-16GB", "Tesla-V100-SXM2-32GB", "Tesla-V100-PCIE-16GB", "Tesla-V100-PCIE-32GB"),
+            ("nvidia-tesla-v100",),
+            "v100",
+        ),
+        "h100": _nvidia(
+            ("NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-PCIe", "NVIDIA-H100-NVL"),
+            ("nvidia-h100-80gb", "nvidia-h100-mega-80gb"),
+            "h100",
+        ),
+        "h200": _nvidia(("NVIDIA-H200", "NVIDIA-H200-NVL"), ("nvidia-h200-141gb",), "h200"),
+    }
+
+
+class Accelerators(_Section):
+    """How an accelerator request becomes a resource, a toleration and node labels."""
+
+    resource_name: str = "nvidia.com/gpu"
+    types: dict[str, AcceleratorType] = Field(default_factory=_default_accelerator_types)
+
+
+class Logs(_Section):
+    """Following the logs of running pods, and where they are kept (any fsspec URL)."""
+
+    follow: bool = True
+    store: str = "file:///var/lib/trainyard/logs"
+
+
+class Progress(_Section):
+    """Writing the trainers' reports to status; one write a job at most every `interval_seconds`."""
+
+    enabled: bool = True
+    interval_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 5.0
+
+
+class Endpoint(_Section):
+    """Health and metrics."""
+
+    address: str = "0.0.0.0"  # in a pod, the kubelet and Prometheus come from outside
+    port: Annotated[int, Field(ge=0, le=65535)] = 8081
+
+
+class Settings(_Section):
+    """All settings with their defaults."""
+
+    namespaces: tuple[str, ...] = ()
+    workers: Annotated[int, Field(ge=1, le=256)] = 32
+    resync_seconds: Annotated[float, Field(ge=10, le=86400)] = 600.0
+    log_level: str = "INFO"
+    accelerators: Accelerators = Accelerators()
+    images: dict[str, str] = Field(default_factory=dict)
+    image_pull_policy: str | None = None
+    logs: Logs = Logs()
+    progress: Progress = Progress()
+    endpoint: Endpoint = Endpoint()
+
+
+def load(path: str | Path | None = None) -> Settings:
+    """Settings from `path`, else from the file named in `TRAINYARD_CONFIG`, else the defaults.
+
+    Raises SettingsError with one line for each wrong key.
+    """
+    chosen = path or os.environ.get(CONFIG_VARIABLE)
+    if not chosen:
+        return Settings()
+    try:
+        raw = yaml.safe_load(Path(chosen).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"The settings file {chosen} cannot be read: {error}") from error
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("\n".join([f"The settings file {chosen} is wrong:", *lines])) from error

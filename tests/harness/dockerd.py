@@ -1,0 +1,210 @@
+"""A Docker daemon of our own, for machines that have none: Debian's, not installed but unpacked.
+
+Separate from `docker`, which decides whether it is needed. It has its own folders, socket and control
+group, leaves the machine's iptables alone, and when it ends, everything that it changed is put back. Its
+images stay in the cache. Called by `docker`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.harness import cache, console, debian, machine, processes
+from tests.harness.errors import HarnessError
+
+PACKAGES = ("docker.io", "tini")
+CGROUP = "trainyard"
+READY_SECONDS = 30.0
+
+
+def state_folder() -> Path:
+    """Pidfile, log and what the machine was like before; gone when the daemon is down."""
+    return cache.root() / "dockerd"
+
+
+def data_folder() -> Path:
+    """The daemon's images (and, while clusters run, their containers). Stays as a cache."""
+    return cache.root() / "images" / "dockerd"
+
+
+def run_folder() -> Path:
+    """Sockets, whose paths must be short, and what lives no longer than the daemon."""
+    return Path("/run") / f"trainyard-{cache.digest_of(str(cache.root()))[:8]}"
+
+
+def address() -> str:
+    return f"unix://{run_folder() / 'docker.sock'}"
+
+
+def log_file() -> Path:
+    return cache.root() / "logs" / "dockerd.log"
+
+
+def programs() -> Path:
+    """The folder that Docker is unpacked in, client included."""
+    return debian.unpacked(PACKAGES, log=cache.root() / "logs" / "packages.log")
+
+
+def client() -> Path:
+    return programs() / "usr/bin/docker"
+
+
+def possible() -> str | None:
+    """Why this machine cannot have a daemon of ours; None if it can."""
+    if not sys.platform.startswith("linux"):
+        return "this is not Linux"
+    if os.geteuid() != 0:
+        return "the harness does not run as root"
+    if not debian.usable():
+        return "there is no apt to get Debian's from"
+    return None
+
+
+def left_behind() -> bool:
+    """Whether a daemon of ours runs, or ended without being stopped."""
+    return _before().exists() or processes.find(_pidfile()) is not None
+
+
+def answers() -> bool:
+    """Whether our daemon is up."""
+    if processes.find(_pidfile()) is None:
+        return False
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        argv: list[str | Path] = [client(), "--host", address(), "version", "--format", "{{.Server.Version}}"]
+        return subprocess.run(argv, capture_output=True, timeout=10).returncode == 0
+    return False
+
+
+def start() -> None:
+    """Makes our daemon answer: does nothing if it does, and recovers from one that died."""
+    with cache.lock(cache.root() / "images" / ".dockerd.lock"):
+        if answers():
+            return
+        folder = programs()
+        with console.step("Starting a Docker daemon of our own"):
+            try:
+                _start(folder)
+            except HarnessError:
+                # What is in there can be had again, and it may be what a crash left unreadable.
+                console.say("It did not start: trying once more without what it had stored.")
+                _end()
+                cache.remove_tree(data_folder())
+                _start(folder)
+
+
+def _start(folder: Path) -> None:
+    _end()
+    for path in (state_folder(), data_folder(), run_folder()):
+        path.mkdir(parents=True, exist_ok=True)
+    machine.remember(_before(), folders=_foreign_folders())
+    processes.start(
+        _argv(folder),
+        pidfile=_pidfile(),
+        log=log_file(),
+        env={**debian.environment(folder), "DOCKER_HOST": "", "TMPDIR": str(run_folder())},
+    )
+    deadline = time.monotonic() + READY_SECONDS
+    while not answers():
+        if processes.find(_pidfile()) is None:
+            raise console.failure("dockerd ended", log_file())
+        if time.monotonic() > deadline:
+            raise console.failure(f"dockerd did not answer within {READY_SECONDS:g} s", log_file())
+        time.sleep(0.1)
+
+
+def _argv(folder: Path) -> list[str | Path]:
+    runtime = _write_runtime(folder)
+    return [
+        folder / "usr/sbin/dockerd",
+        "--config-file",
+        _write_empty_config(),
+        "--data-root",
+        data_folder(),
+        "--exec-root",
+        run_folder() / "exec",
+        "--pidfile",
+        run_folder() / "docker.pid",
+        "--host",
+        address(),
+        "--group",
+        "root",
+        "--cgroup-parent",
+        f"/{CGROUP}",
+        "--exec-opt",
+        "native.cgroupdriver=cgroupfs",
+        "--bridge=none",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--ip-masq=false",
+        "--userland-proxy-path",
+        folder / "usr/sbin/docker-proxy",
+        "--init-path",
+        folder / "usr/bin/docker-init",
+        "--add-runtime",
+        f"limited={runtime}",
+        "--default-runtime",
+        "limited",
+    ]
+
+
+def _write_runtime(folder: Path) -> Path:
+    script = run_folder() / "runc"
+    words = [sys.executable, "-IS", Path(__file__).with_name("runc_caps.py"), folder / "usr/sbin/runc"]
+    line = shlex.join(str(word) for word in words)
+    cache.write_atomically(script, f'#!/bin/sh\nexec {line} "$@"\n', mode=0o755)
+    return script
+
+
+def _write_empty_config() -> Path:
+    """The machine's /etc/docker/daemon.json, if any, is for another daemon."""
+    config = run_folder() / "daemon.json"
+    cache.write_atomically(config, "{}\n")
+    return config
+
+
+def stop() -> None:
+    """Ends our daemon with all that it runs and puts the machine back; its images stay."""
+    with cache.lock(cache.root() / "images" / ".dockerd.lock"):
+        if not left_behind():
+            return
+        with console.step("Stopping our Docker daemon"):
+            _end()
+            machine.restore(_before())
+            cache.remove_tree(run_folder())
+            cache.remove_tree(state_folder())
+
+
+def _end() -> None:
+    processes.stop(_pidfile(), grace=20.0)
+    # containerd and the shims name our folder in their command lines, and nobody else does.
+    deadline = time.monotonic() + 10.0
+    while remaining := machine.processes_naming(f"{run_folder()}/exec"):
+        if time.monotonic() > deadline:
+            raise HarnessError(f"Processes of our dockerd do not end: {remaining}.")
+        for pid in remaining:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    for folder in (run_folder(), data_folder()):
+        machine.unmount_below(folder)
+    machine.remove_cgroups(CGROUP)
+
+
+def _pidfile() -> Path:
+    return state_folder() / "dockerd.pid"
+
+
+def _before() -> Path:
+    return state_folder() / "before.json"
+
+
+def _foreign_folders() -> list[Path]:
+    """Folders outside ours that dockerd and containerd make wherever they run."""
+    return [Path(path) for path in ("/etc/docker", "/opt/containerd", "/run/containerd", "/run/docker")]

@@ -1,0 +1,284 @@
+"""Clusters with real nodes and real pods, by kind: for e2e, the demo and development.
+
+Separate from the control plane, which has neither. Where a user's Docker daemon answers and the public
+node image can be had, this is `kind create cluster` and little else; `docker` and `node_image` fill in
+what is missing. Called by `python -m tests.harness`, by the fixtures of tests/e2e and by the demo.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.harness import binaries, cache, console, docker, dockerd, kindnodes, node_image
+from tests.harness.client import ApiError, Client
+from tests.harness.cluster import ClusterHandle
+from tests.harness.docker import Engine
+from tests.harness.errors import HarnessError
+from tests.harness.kindconfig import AUDIT_FOLDER, configuration, free_networks, routed_networks
+from tests.harness.node_image import NodeImage
+
+DEFAULT_NAME = "dev"
+AUDIT_POLICY = Path(__file__).parent / "kind" / "audit-policy.yaml"
+NETWORK = "kind"
+# On a machine of two cores that is busy with other things.
+READY_SECONDS = 240.0
+REVIVE_SECONDS = 90.0
+CREATE_SECONDS = 600.0
+
+
+def up(name: str = DEFAULT_NAME, nodes: int = 1) -> ClusterHandle:
+    """A cluster of `nodes` nodes that is ready and offers GPUs: the one that is up, else a new one.
+
+    One with another number of nodes, another image or that does not come to life again is replaced.
+    What a killed run left half-made is cleaned up first. Raises HarnessError if there can be none.
+    """
+    if nodes < 1 or not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name):
+        raise HarnessError(
+            "A cluster needs a node at least, and a name of lower-case letters, digits and '-'."
+        )
+    with cache.cluster_lock(name):
+        engine = docker.ensure()
+        image = node_image.choose(engine)
+        plan = {"nodes": nodes, "image": image.reference, "config": cache.digest_of(AUDIT_POLICY)}
+        state = _state(name)
+        if state.get("plan") == plan and _revive(name, engine, image):
+            return handle_of(name)
+        _delete(name, engine)
+        _create(name, engine, image, plan)
+        return handle_of(name)
+
+
+def down(name: str = DEFAULT_NAME) -> None:
+    """Deletes a cluster with all that it left; with the last one, our own Docker daemon ends as well.
+
+    Does nothing if there is no such cluster. Cached images stay.
+    """
+    with cache.cluster_lock(name):
+        engine = docker.existing()
+        if engine is None and dockerd.left_behind():
+            # It died; only it can take apart the networks and containers that it made.
+            dockerd.start()
+            engine = docker.existing()
+        if engine is not None:
+            _delete(name, engine)
+            if engine.ours and not engine.containers():
+                engine.succeeds("network", "rm", NETWORK)
+                engine.run("volume", "prune", "--force")
+                dockerd.stop()
+        cache.remove_tree(cache.cluster_folder(name))
+
+
+def load(handle: ClusterHandle, image: str) -> None:
+    """Makes an image of the Docker daemon's known to the nodes; quick if they have it.
+
+    A user's cluster takes it only if it is a kind cluster of the user's Docker.
+    """
+    name = handle.name if handle.made_by_us else handle.context.removeprefix("kind-")
+    engine = docker.existing()
+    names = nodes_of(engine, name) if engine else []
+    if engine is None or not names:
+        raise HarnessError(
+            f"{image} cannot be loaded into the cluster of context {handle.context}, which is not a kind"
+            " cluster of this machine's Docker: push it to a registry that the cluster pulls from."
+        )
+    with console.step(f"Loading {image} into {name}") as step:
+        if all(_has_image(engine, node, image) for node in names):
+            step.mark_cached()
+            return
+        _kind(engine, "load", "docker-image", "--name", name, image, log=_log(name))
+
+
+def offer_gpus(handle: ClusterHandle, count: int = kindnodes.GPUS) -> list[str]:
+    """Makes the nodes of a cluster of ours offer fake GPUs (see `kindnodes.offer_gpus`)."""
+    if not handle.made_by_us:
+        raise HarnessError(f"The nodes of {handle.context} are not ours to patch.")
+    with Client(handle.kubeconfig) as client:
+        return kindnodes.offer_gpus(client, count=count)
+
+
+def audit_events(handle: ClusterHandle) -> Iterator[dict[str, Any]]:
+    """What was asked of the API server since it started, in order; level Metadata.
+
+    Of Kubernetes' own components nothing is kept: see kind/audit-policy.yaml.
+    """
+    engine = docker.existing()
+    if not handle.made_by_us or engine is None:
+        raise HarnessError(
+            f"The cluster of {handle.context} is not one of ours, so its audit log is not known."
+        )
+    node = f"{handle.name}-control-plane"
+    # NB: rotated files carry their time in their name and sort before the current one.
+    text = engine.output("exec", node, "sh", "-c", f"cat {AUDIT_FOLDER}/audit-*.log {AUDIT_FOLDER}/audit.log")
+    for line in text.splitlines():
+        yield json.loads(line)
+
+
+def nodes_of(engine: Engine, name: str) -> list[str]:
+    """The names of a cluster's node containers, which are those of its nodes."""
+    return sorted(engine.containers(f"label=io.x-k8s.kind.cluster={name}"))
+
+
+def handle_of(name: str) -> ClusterHandle:
+    return ClusterHandle(name, _kubeconfig(name), context=f"kind-{name}", made_by_us=True)
+
+
+def _create(name: str, engine: Engine, image: NodeImage, plan: dict[str, Any]) -> None:
+    folder = cache.cluster_folder(name)
+    volumes = folder / "volumes"
+    volumes.mkdir(parents=True)
+    pods, services = free_networks(routed_networks(Path("/proc/net/route").read_text()))
+    # NB: before there is a container, so that a run that dies from here on is recognised as ours.
+    cache.write_atomically(folder / "kind.json", json.dumps({"name": name}))
+    policy = folder / "audit-policy.yaml"
+    policy.write_text((AUDIT_POLICY).read_text())
+    config = folder / "kind.yaml"
+    config.write_text(
+        yaml.safe_dump(
+            configuration(
+                nodes=plan["nodes"],
+                image=image,
+                audit_policy=policy,
+                volumes=volumes,
+                pods=pods,
+                services=services,
+            )
+        )
+    )
+    if engine.ours and not engine.succeeds("network", "inspect", NETWORK):
+        # NB: kind's own would have IPv6 and turn on forwarding on every interface.
+        engine.run("network", "create", NETWORK)
+    with console.step(f"Creating the kind cluster {name}, {plan['nodes']} node(s)"):
+        _kind(
+            engine,
+            *("create", "cluster", "--name", name, "--image", image.reference),
+            *("--config", config, "--kubeconfig", _kubeconfig(name)),
+            log=_log(name),
+            timeout=CREATE_SECONDS,
+        )
+    with console.step("Waiting for its nodes and system pods"):
+        _settle(name, engine, image, timeout=READY_SECONDS)
+    cache.write_atomically(folder / "kind.json", json.dumps({"name": name, "plan": plan}))
+
+
+def _settle(name: str, engine: Engine, image: NodeImage, *, timeout: float) -> None:
+    """Brings a cluster whose containers run to where `up` leaves it. Raises HarnessError."""
+    with Client(_kubeconfig(name)) as client:
+        try:
+            _wait_for_api(client, timeout=timeout)
+            if image.home_made:
+                kindnodes.connect(client, engine)
+            kindnodes.open_control_plane(client)
+            kindnodes.prepare_system(client)
+            kindnodes.wait_ready(client, timeout=timeout)
+            kindnodes.offer_gpus(client)
+        except TimeoutError as error:
+            raise HarnessError(
+                f"The cluster {name} does not get ready: {error}; see {_log(name)}."
+            ) from error
+
+
+def _revive(name: str, engine: Engine, image: NodeImage) -> bool:
+    """Whether the cluster that is there is, or again becomes, what `up` would make."""
+    names = nodes_of(engine, name)
+    if not names or not _kubeconfig(name).exists():
+        return False
+    with console.step(f"Checking the kind cluster {name}") as step:
+        try:
+            for node in names:
+                _wake(engine, node)
+            _settle(name, engine, image, timeout=REVIVE_SECONDS)
+        except (HarnessError, ApiError, OSError) as error:
+            step.say(f"it has to be made anew ({str(error).splitlines()[0]})")
+            return False
+        step.mark_cached()
+        return True
+
+
+def _wake(engine: Engine, node: str) -> None:
+    status = engine.output("inspect", "--format", "{{.State.Status}}", node).strip()
+    if status == "paused":
+        engine.run("unpause", node)
+    elif status != "running":
+        engine.run("start", node)
+
+
+def _wait_for_api(client: Client, *, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            client.text("/readyz")
+            return
+        except (ApiError, OSError) as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the API server does not answer: {error}") from error
+            time.sleep(0.5)
+
+
+def _delete(name: str, engine: Engine) -> None:
+    folder = cache.cluster_folder(name)
+    if folder.exists() and not (folder / "kind.json").exists():
+        raise HarnessError(f"{folder} is another kind of cluster's: end that first, or take another name.")
+    names = nodes_of(engine, name)
+    if names:
+        if not folder.exists():
+            raise HarnessError(
+                f"There is a kind cluster {name} that is not ours: take another name, or delete it."
+            )
+        with console.step(f"Deleting the kind cluster {name}"):
+            for node in names:
+                # kind cannot delete what is paused.
+                if engine.output("inspect", "--format", "{{.State.Paused}}", node).strip() == "true":
+                    engine.run("unpause", node)
+            _kubeconfig(name).with_suffix(".yaml.lock").unlink(missing_ok=True)
+            _kind(
+                engine,
+                *("delete", "cluster", "--name", name, "--kubeconfig", _kubeconfig(name)),
+                log=_log(name),
+                timeout=120,
+            )
+    cache.remove_tree(folder)
+
+
+def _kind(engine: Engine, *words: str | Path, log: Path, timeout: float | None = None) -> None:
+    kind = binaries.ensure("kind")["kind"]
+    console.run(
+        [kind, *words], log=log, env={**engine.environment, "KUBECONFIG": "/dev/null"}, timeout=timeout
+    )
+
+
+def _has_image(engine: Engine, node: str, image: str) -> bool:
+    listing = engine.output(
+        "exec", node, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet", f"name=={_full(image)}"
+    )
+    return bool(listing.strip())
+
+
+def _full(image: str) -> str:
+    """An image's name as containerd has it ("docker.io/library/trainer:1" for "trainer:1")."""
+    first, slash, _ = image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return image
+    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
+
+
+def _state(name: str) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = json.loads((cache.cluster_folder(name) / "kind.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return state
+
+
+def _kubeconfig(name: str) -> Path:
+    return cache.cluster_folder(name) / "kubeconfig.yaml"
+
+
+def _log(name: str) -> Path:
+    return cache.root() / "logs" / f"kind-{name}.log"

@@ -1,0 +1,120 @@
+"""What containers change on the machine around them, and how it is put back.
+
+Separate from `dockerd`, which knows Docker: these are kernel settings, control groups, mounts and folders
+that stay behind when a daemon has ended. Called by `dockerd` only, for a user's own daemon does what it
+always does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tests.harness import cache
+
+SYSCTL = Path("/proc/sys")
+CGROUPS = Path("/sys/fs/cgroup")
+
+# Kernel settings of the whole machine that systemd in a node, the kubelet, kube-proxy or dockerd set.
+SETTINGS = (
+    "fs/file-max",
+    "fs/nr_open",
+    "kernel/keys/root_maxbytes",
+    "kernel/keys/root_maxkeys",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "net/bridge/bridge-nf-call-ip6tables",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/ipv4/ip_forward",
+    "net/ipv6/conf/all/forwarding",
+    "net/ipv6/conf/default/forwarding",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+)
+
+
+def remember(file: Path, *, folders: Iterable[Path]) -> None:
+    """Writes down the settings, and which of `folders` are there, unless this boot's are written down.
+
+    A second start after a crash must not take the changed settings for the machine's own.
+    """
+    boot = _boot()
+    if file.exists() and json.loads(file.read_text())["boot"] == boot:
+        return
+    record = {
+        "boot": boot,
+        "settings": settings(),
+        "missing": [str(folder) for folder in folders if not folder.exists()],
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cache.write_atomically(file, json.dumps(record, indent=1))
+
+
+def restore(file: Path) -> None:
+    """Puts the settings back, removes the folders that were not there, and forgets `file`."""
+    with contextlib.suppress(FileNotFoundError):
+        record = json.loads(file.read_text())
+        if record["boot"] == _boot():
+            _set(changed(record["settings"], settings()))
+            for folder in record["missing"]:
+                cache.remove_tree(Path(folder))
+        file.unlink()
+
+
+def settings() -> dict[str, str]:
+    """The present values of SETTINGS; what this kernel does not have is left out."""
+    found = {}
+    for name in SETTINGS:
+        with contextlib.suppress(OSError):
+            found[name] = (SYSCTL / name).read_text().strip()
+    return found
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """The earlier values of what is different now."""
+    return {name: value for name, value in before.items() if now.get(name, value) != value}
+
+
+def _set(values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        (SYSCTL / name).write_text(value)
+
+
+def remove_cgroups(name: str) -> None:
+    """Removes the empty control groups called `name` at the top of every hierarchy."""
+    for top in [CGROUPS / name, *CGROUPS.glob(f"*/{name}")]:
+        if top.is_dir():
+            # NB: a group's files are the kernel's and go with it; only folders are removed, deepest first.
+            for folder in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            with contextlib.suppress(OSError):
+                top.rmdir()
+
+
+def mounts_below(table: str, folder: Path) -> list[Path]:
+    """The mount points at or below `folder` in a mountinfo table, deepest first."""
+    points = [line.split()[4].replace("\\040", " ") for line in table.splitlines()]
+    return [Path(point) for point in reversed(points) if Path(point).is_relative_to(folder)]
+
+
+def unmount_below(folder: Path) -> None:
+    for point in mounts_below(Path("/proc/self/mountinfo").read_text(), folder):
+        subprocess.run(["umount", "--lazy", point], capture_output=True)
+
+
+def processes_naming(text: str) -> list[int]:
+    """The pids of processes that have `text` in their command line."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and text.encode() in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,0 +1,3 @@
+module trainyard.dev/harness/pause
+
+go 1.25.0

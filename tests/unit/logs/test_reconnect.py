@@ -1,0 +1,58 @@
+"""What follows the end of a stream, row by row."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainyard.logs.reconnect import Next, Outcome, after_stream, delay
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ended", "tries", "early_by", "expected"),
+    [
+        pytest.param(
+            Outcome.CLEAN, False, 0, None, Next.AWAIT_END, id="waits whether the container has ended"
+        ),
+        pytest.param(Outcome.CLEAN, True, 0, None, Next.ENDED, id="asks no second time after a clean end"),
+        pytest.param(
+            Outcome.CLEAN, True, 0, -0.5, Next.ENDED, id="ends when the stream outlived the container"
+        ),
+        pytest.param(
+            Outcome.CLEAN, True, 0, 9.0, Next.RECONNECT, id="asks again when the stream closed long before"
+        ),
+        pytest.param(Outcome.CLEAN, True, 1, 9.0, Next.ENDED, id="asks only once then"),
+        pytest.param(Outcome.CUT, False, 0, None, Next.RECONNECT, id="reconnects after a cut"),
+        pytest.param(Outcome.CUT, True, 0, None, Next.RECONNECT, id="fetches the rest of an ended container"),
+        pytest.param(
+            Outcome.CUT, True, 3, None, Next.ENDED, id="gives an ended container's log up in the end"
+        ),
+        pytest.param(
+            Outcome.NOT_STARTED, False, 0, None, Next.RECONNECT, id="waits for the container to start"
+        ),
+        pytest.param(
+            Outcome.NOT_STARTED, True, 0, None, Next.RECONNECT, id="asks an ended container once more"
+        ),
+        pytest.param(
+            Outcome.NOT_STARTED, True, 1, None, Next.ENDED, id="ends when the container never started"
+        ),
+        pytest.param(Outcome.GONE, False, 0, None, Next.ENDED, id="ends when the pod is gone"),
+    ],
+)
+def test_after_a_stream(
+    outcome: Outcome, ended: bool, tries: int, early_by: float | None, expected: Next
+) -> None:
+    assert after_stream(outcome, container_ended=ended, tries_after_end=tries, early_by=early_by) is expected
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failures", "jitter", "expected"),
+    [
+        pytest.param(Outcome.CUT, 0, 0.5, 0.5, id="soon at first"),
+        pytest.param(Outcome.CUT, 3, 0.5, 4.0, id="doubling"),
+        pytest.param(Outcome.CUT, 99, 0.5, 30.0, id="at most half a minute"),
+        pytest.param(Outcome.CUT, 99, 0.0, 22.5, id="with jitter"),
+        pytest.param(Outcome.NOT_STARTED, 99, 0.5, 5.0, id="sooner for a container that is about to start"),
+    ],
+)
+def test_delays(outcome: Outcome, failures: int, jitter: float, expected: float) -> None:
+    assert delay(outcome, failures=failures, jitter=jitter) == expected

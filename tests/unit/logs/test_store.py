@@ -1,0 +1,169 @@
+"""The log store on real files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainyard.cluster.followed_log import replay
+from trainyard.logs import store as module
+from trainyard.logs.splice import Line, is_gap
+from trainyard.logs.store import LogFile, LogStore
+from trainyard.settings import SettingsError
+
+UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
+
+
+def line(second: int, text: str) -> Line:
+    return f"2025-03-09T07:05:{second:02d}.000000001Z".encode(), text.encode()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LogStore:
+    return LogStore(tmp_path.joinpath("logs").as_uri())
+
+
+def a_file(store: LogStore, *, attempt: int = 0) -> LogFile:
+    return store.file(namespace="team", uid=UID, attempt=attempt, rank=0)
+
+
+async def test_keeps_lines_under_namespace_uid_attempt_and_rank(store: LogStore, tmp_path: Path) -> None:
+    file = a_file(store, attempt=2)
+    file.append([line(1, "first"), line(2, "")])
+    assert await store.flush([file]) == []
+    stored = tmp_path / "logs" / "team" / UID / "2-0.log"
+    assert stored.read_bytes() == b"2025-03-09T07:05:01.000000001Z first\n2025-03-09T07:05:02.000000001Z \n"
+    assert list(file.lines()) == [line(1, "first"), line(2, "")]
+    assert store.folder_uri(namespace="team", uid=UID) == f"{stored.parent.as_uri()}/"
+
+
+async def test_appends_to_what_is_there(store: LogStore) -> None:
+    for second in (1, 2):
+        file = a_file(store)
+        file.append([line(second, "x")])
+        await store.flush([file])
+    assert [stamp for stamp, _ in a_file(store).lines()] == [line(1, "")[0], line(2, "")[0]]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/logs",
+        "/var/lib/trainyard/logs",
+        "file://host/logs",
+        "file:logs",
+        "file:///a/../b",
+        "file:///a?b",
+    ],
+)
+def test_refuses_a_store_that_is_no_local_folder(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"logs\.store is "):
+        LogStore(url)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "uid", "attempt", "rank"),
+    [
+        pytest.param("..", UID, 0, 0, id="a namespace that climbs"),
+        pytest.param("a/b", UID, 0, 0, id="a namespace with a slash"),
+        pytest.param("", UID, 0, 0, id="no namespace"),
+        pytest.param("team", "../other", 0, 0, id="a UID that climbs"),
+        pytest.param("team", ".", 0, 0, id="a UID that is the folder itself"),
+        pytest.param("team", UID + "\n", 0, 0, id="a UID with a newline"),
+        pytest.param("team", UID, -1, 0, id="a negative attempt"),
+        pytest.param("team", UID, 0, 10**9, id="a rank that no job has"),
+    ],
+)
+def test_refuses_names_that_are_no_part_of_a_path(
+    store: LogStore, namespace: str, uid: str, attempt: int, rank: int
+) -> None:
+    with pytest.raises(ValueError, match=r"is not|cannot"):
+        store.file(namespace=namespace, uid=uid, attempt=attempt, rank=rank)
+
+
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        pytest.param(
+            b"2025-03-09T07:05:01Z a\n2025-03-09T07:0", b"2025-03-09T07:05:01Z a\n", id="a torn stamp"
+        ),
+        pytest.param(b"2025-03-09T07:05:01Z a\n", b"2025-03-09T07:05:01Z a\n", id="nothing torn"),
+        pytest.param(b"2025-03-09T07:05:01Z a", b"", id="only a torn line"),
+        pytest.param(b"", b"", id="an empty file"),
+        pytest.param(
+            b"2025-03-09T07:05:01Z a\n2025-03-09T07:05:02Z " + b"x" * 300_000,
+            b"2025-03-09T07:05:01Z a\n",
+            id="a torn line of many blocks",
+        ),
+    ],
+)
+def test_takes_off_a_torn_last_line(store: LogStore, content: bytes, left: bytes) -> None:
+    file = a_file(store)
+    file.path.parent.mkdir(parents=True)
+    file.path.write_bytes(content)
+    assert file.last_stamp() == ("2025-03-09T07:05:01Z" if left else None)
+    file.repair()
+    assert file.path.read_bytes() == left
+
+
+def test_a_log_that_does_not_exist_is_empty(store: LogStore) -> None:
+    file = a_file(store)
+    file.repair()
+    assert list(file.lines()) == []
+    assert file.last_lines() == ([], True)
+    assert file.last_stamp() is None
+
+
+async def test_reads_only_the_end_of_a_large_log_for_its_last_lines(store: LogStore) -> None:
+    file = a_file(store)
+    file.append([line(n % 60, "x" * 1000) for n in range(3000)])
+    await store.flush([file])
+    last, complete = file.last_lines()
+    assert not complete
+    assert 900 < len(last) < 1100
+    assert last[-1] == line(59, "x" * 1000)
+
+
+async def test_what_cannot_be_written_is_written_later(store: LogStore, tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    file = a_file(store)
+    file.append([line(1, "a")])
+    assert len(await store.flush([file])) == 1
+    file.append([line(2, "b")])
+    (tmp_path / "logs").unlink()
+    assert await store.flush([file]) == []
+    assert list(file.lines()) == [line(1, "a"), line(2, "b")]
+
+
+async def test_what_cannot_be_written_for_long_becomes_a_marked_gap(
+    store: LogStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_BUFFER", 100)
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    file = a_file(store)
+    for second in range(50):
+        file.append([line(second, "x")])
+        await store.flush([file])
+    assert file.pending < 300
+    (tmp_path / "logs").unlink()
+    assert await store.flush([file]) == []
+    first, *others = file.lines()
+    assert is_gap(first)
+    assert first[1].startswith(b"[trainyard] gap: lines between 2025-03-09T07:05:00.000000001Z and ")
+    assert others[-1] == line(49, "x")
+
+
+async def test_a_restart_finds_the_report_and_the_tail_in_the_stored_log(store: LogStore) -> None:
+    file = a_file(store)
+    file.append([line(n, f"step {n}") for n in range(30)])
+    file.append([line(30, '{"epoch": 3, "max_epoch": 4, "status": "RUNNING"}'), line(31, "é" * 1000)])
+    await store.flush([file])
+    with file.path.open("ab") as torn:
+        torn.write(b'2025-03-09T07:05:32.000000001Z {"epoch": 4')
+    content = replay(file)
+    assert content.report is not None
+    assert (content.report.epoch, content.report.at) == (3, "2025-03-09T07:05:30.000000001Z")
+    assert len(content.tail_text()) == 20
+    assert content.tail_text()[-1] == "é" * 400
+    assert content.splicer.since == "2025-03-09T07:05:31Z"
