@@ -176,8 +176,9 @@ def _settle(name: str, engine: Engine, image: NodeImage, *, timeout: float) -> N
                 kindnodes.connect(client, engine)
             kindnodes.open_control_plane(client)
             kindnodes.prepare_system(client)
-            kindnodes.wait_ready(client, timeout=timeout)
+            # NB: after the system's pods were made to tolerate the taint, for they are not scheduled yet.
             kindnodes.offer_gpus(client)
+            kindnodes.wait_ready(client, timeout=timeout)
         except TimeoutError as error:
             raise HarnessError(
                 f"The cluster {name} does not get ready: {error}; see {_log(name)}."

@@ -6,8 +6,6 @@ nothing the second time. Called by `kindcluster` and by tests that stop and star
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.harness.client import Client, Json, wait_for
 from tests.harness.docker import Engine
 
@@ -73,13 +71,26 @@ def prepare_system(client: Client) -> None:
     """One replica of CoreDNS is enough, and what must run everywhere tolerates the taint of GPU nodes."""
     for path in SYSTEM_DEPLOYMENTS:
         deployment = client.find(path)
-        if deployment is None:
-            continue
-        spec = deployment["spec"]["template"]["spec"]
-        wanted = system_tolerations(spec.get("tolerations", []))
-        if wanted != spec.get("tolerations", []) or deployment["spec"].get("replicas") != 1:
-            patch = {"spec": {"replicas": 1, "template": {"spec": {"tolerations": wanted}}}}
-            client.patch(path, patch, kind="merge")
+        if deployment is not None and (patch := system_patch(deployment)):
+            client.patch(path, patch, kind="strategic")
+
+
+def system_patch(deployment: Json) -> Json:
+    """A strategic merge patch, empty if nothing is to be done."""
+    spec = deployment["spec"]["template"]["spec"]
+    tolerations = spec.get("tolerations", [])
+    wanted = system_tolerations(tolerations)
+    if wanted == tolerations and deployment["spec"].get("replicas") == 1:
+        return {}
+    # Every 10 s, as it comes, keeps whoever waits for a new cluster waiting.
+    probes = [
+        {"name": one["name"], "readinessProbe": {"periodSeconds": 1}}
+        for one in spec["containers"]
+        if "readinessProbe" in one
+    ]
+    return {
+        "spec": {"replicas": 1, "template": {"spec": {"tolerations": wanted, "containers": probes}}},
+    }
 
 
 def system_tolerations(present: list[Json]) -> list[Json]:
@@ -127,34 +138,26 @@ def rolled_out(deployment: Json) -> bool:
 def offer_gpus(client: Client, *, count: int = GPUS) -> list[str]:
     """Makes the workers, or a lone node, offer GPUs that are not there, tainted as GPU nodes are.
 
-    Gives their names when the scheduler sees the GPUs.
+    Gives their names.
     """
-    nodes = client.list("/api/v1/nodes")
-    chosen = gpu_nodes(nodes)
+    chosen = gpu_nodes(client.list("/api/v1/nodes"))
     for node in chosen:
         path = f"/api/v1/nodes/{node['metadata']['name']}"
-        # NB: the kubelet forgets an extended resource that no device plugin backs when its node is made anew.
-        client.patch(f"{path}/status", {"status": {"capacity": {GPU_RESOURCE: str(count)}}}, kind="merge")
+        # NB: the kubelet would derive what is allocatable from the capacity, at its next report after 10 s. It
+        # forgets a resource that no device plugin backs when its node is made anew.
+        offered = {GPU_RESOURCE: str(count)}
+        status = {"status": {"capacity": offered, "allocatable": offered}}
+        client.patch(f"{path}/status", status, kind="merge")
         client.patch(path, {"metadata": {"labels": GPU_LABELS}}, kind="merge")
         taints = node["spec"].get("taints", [])
         if GPU_TAINT not in taints:
             _set_taints(client, node, [*taints, GPU_TAINT])
-        wait_for(
-            lambda path=path: _allocatable(client.get(path)) == str(count),  # type: ignore[misc]
-            what=f"GPUs of {node['metadata']['name']}",
-            timeout=60,
-            every=0.5,
-        )
     return [str(node["metadata"]["name"]) for node in chosen]
 
 
 def gpu_nodes(nodes: list[Json]) -> list[Json]:
     """The workers; all nodes if there are none."""
     return [node for node in nodes if CONTROL_PLANE_LABEL not in node["metadata"]["labels"]] or nodes
-
-
-def _allocatable(node: Json) -> Any:
-    return node["status"].get("allocatable", {}).get(GPU_RESOURCE)
 
 
 def _set_taints(client: Client, node: Json, taints: list[Json]) -> None:

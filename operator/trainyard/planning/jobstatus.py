@@ -112,7 +112,7 @@ def reported(observed: ObservedJob, report: Report | None) -> Json:
         "progress": progress.progress_status(report) or None,
         "metrics": progress.metrics_status(report) or None,
         "keyMetric": progress.key_metric_status(report),
-        "lastReport": progress.last_report_status(report),
+        "lastReport": progress.last_report_status(report) if report.status or report.message else None,
     }
     checkpoint = progress.checkpoint_status(report)
     if checkpoint is not None:

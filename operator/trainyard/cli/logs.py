@@ -1,0 +1,218 @@
+"""`trainyard logs`: a TrainingJob's log from its pod while there is one, else from the store."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import click
+
+from trainyard.api import names
+from trainyard.api.reasons import Phase
+from trainyard.cli import connection
+from trainyard.cli.connection import Connection, Where
+from trainyard.cli.stored import not_kept, read_from_operator
+from trainyard.cli.waiting import Start, container_state, find_pod, newest_attempt, started, wait_for_start
+from trainyard.cli.watch import phase
+from trainyard.cluster import resources
+from trainyard.cluster.client import ApiError
+from trainyard.logs.splice import Line, LineSplitter, Splicer, split
+from trainyard.logs.store import LogFile, LogStore
+from trainyard.settings import SettingsError
+
+Json = dict[str, Any]
+
+_RECONNECT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the command line asks for."""
+
+    job: str
+    attempt: int | None
+    rank: int
+    follow: bool
+    timestamps: bool
+    from_start: bool
+    operator_namespace: str
+
+
+@click.command("logs")
+@click.argument("job")
+@click.option("-f", "--follow", is_flag=True, help="Wait for more, also for a job that has not started yet.")
+@click.option("--attempt", type=click.IntRange(min=0), help="Which attempt; default: the newest.")
+@click.option(
+    "--rank", type=click.IntRange(min=0), default=0, show_default=True, help="Which node of the job."
+)
+@click.option("--timestamps", is_flag=True, help="Print each line's stamp before it.")
+@click.option(
+    "--since-beginning/--from-now",
+    "from_start",
+    default=True,
+    help="Print what was logged before; the default.",
+)
+@click.option(
+    "--operator-namespace",
+    default="trainyard-system",
+    show_default=True,
+    help="Namespace of the operator, which keeps the logs of pods that are gone.",
+)
+@connection.options
+def command(
+    job: str,
+    follow: bool,
+    attempt: int | None,
+    rank: int,
+    timestamps: bool,
+    from_start: bool,
+    operator_namespace: str,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: str | None,
+) -> None:
+    """Print the log of the TrainingJob JOB."""
+    wanted = Wanted(
+        job=job,
+        attempt=attempt,
+        rank=rank,
+        follow=follow,
+        timestamps=timestamps,
+        from_start=from_start,
+        operator_namespace=operator_namespace,
+    )
+    where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
+    connection.run(_logs(where, wanted))
+
+
+async def _logs(where: Where, wanted: Wanted) -> None:
+    async with connection.connected(where) as there:
+        job = await there.training_job(wanted.job)
+        newest = newest_attempt(job)
+        if wanted.attempt is not None and wanted.attempt > newest:
+            raise click.ClickException(f"TrainingJob {wanted.job} has no attempt {wanted.attempt}.")
+        attempt = newest if wanted.attempt is None else wanted.attempt
+        pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
+        if pod is not None and started(pod):
+            await _print_live(there, pod, wanted)
+        elif pod is not None or (attempt == newest and phase(job) == Phase.PENDING):
+            if not wanted.follow:
+                return
+            attempt -= 1
+        else:
+            await _print_stored(there, job, attempt, wanted)
+        if wanted.follow:
+            await _follow_on(there, job, wanted, after=attempt)
+
+
+async def _follow_on(there: Connection, job: Json, wanted: Wanted, *, after: int) -> None:
+    """The attempts that start after `after`, one by one, until the job has ended."""
+    wanted = replace(wanted, from_start=True)
+    while wanted.attempt is None or after < wanted.attempt:
+        start = Start(after=after, attempt=wanted.attempt, rank=wanted.rank)
+        pod = await wait_for_start(there, job, start, say=lambda text: click.echo(text, err=True))
+        if pod is None:
+            return
+        after = int(pod["metadata"]["labels"][names.LABEL_ATTEMPT])
+        if after > 0 and wanted.attempt is None:
+            click.echo(f"Attempt {after} of {wanted.job} has started.", err=True)
+        await _print_live(there, pod, wanted)
+
+
+async def _print_live(there: Connection, pod: Json, wanted: Wanted) -> None:
+    """One pod's log; when it is followed and cut, from the last line on."""
+    name, out = pod["metadata"]["name"], _Printer(timestamps=wanted.timestamps)
+    path = resources.path("Pod", there.namespace, name, "log")
+    params = {"container": names.TRAINER_CONTAINER, "timestamps": "true"}
+    if wanted.follow:
+        params["follow"] = "true"
+    if not wanted.from_start:
+        params["tailLines"] = "0"
+    splicer = Splicer()
+    while True:
+        splicer.resume()
+        rest = LineSplitter()
+        ended = not wanted.follow
+        try:
+            async with there.client.stream(path, params) as content:
+                while chunk := await content.readany():
+                    out.lines(splicer.take(rest.feed(chunk)))
+            ended = ended or await _has_ended(there, pod)
+        except (aiohttp.ClientError, TimeoutError):
+            if not wanted.follow:
+                raise
+        except ApiError as error:
+            if error.status == 404:
+                return
+            if not wanted.follow or error.status < 500:
+                raise
+        if ended:
+            out.lines(splicer.take(rest.finish()))
+            return
+        await asyncio.sleep(_RECONNECT_SECONDS)
+        if splicer.since is not None:
+            params = {**params, "sinceTime": splicer.since}
+            params.pop("tailLines", None)
+
+
+async def _has_ended(there: Connection, pod: Json) -> bool:
+    try:
+        now = await there.client.get(resources.path("Pod", there.namespace, pod["metadata"]["name"]))
+    except ApiError as error:
+        if error.status == 404:
+            return True
+        raise
+    return now["metadata"]["uid"] != pod["metadata"]["uid"] or "terminated" in container_state(now)
+
+
+async def _print_stored(there: Connection, job: Json, attempt: int, wanted: Wanted) -> None:
+    metadata, out = job["metadata"], _Printer(timestamps=wanted.timestamps)
+    uri = (job.get("status") or {}).get("logs")
+    if not uri:
+        raise click.ClickException(not_kept(attempt=attempt, rank=wanted.rank))
+    file = local_file(uri, namespace=there.namespace, uid=metadata["uid"], attempt=attempt, rank=wanted.rank)
+    if file is not None and file.path.exists():
+        out.lines(file.lines())
+        return
+    splitter = LineSplitter()
+    await read_from_operator(
+        there.client,
+        operator_namespace=wanted.operator_namespace,
+        namespace=there.namespace,
+        uid=metadata["uid"],
+        attempt=attempt,
+        rank=wanted.rank,
+        write=lambda data: out.lines(filter(None, map(split, splitter.feed(data)))),
+    )
+
+
+def local_file(uri: str, *, namespace: str, uid: str, attempt: int, rank: int) -> LogFile | None:
+    """The stored log on this machine that `status.logs` means; None when it means no folder of that job.
+
+    NB: status is text that others can write; only `<root>/<namespace>/<uid>/` of this very job is believed.
+    """
+    folder = Path(unquote(urlsplit(uri).path))
+    if urlsplit(uri).scheme != "file" or folder.parts[-2:] != (namespace, uid):
+        return None
+    try:
+        store = LogStore(folder.parent.parent.as_uri())
+        return store.file(namespace=namespace, uid=uid, attempt=attempt, rank=rank)
+    except (SettingsError, ValueError):
+        return None
+
+
+class _Printer:
+    def __init__(self, *, timestamps: bool) -> None:
+        self._out = sys.stdout.buffer
+        self._timestamps = timestamps
+
+    def lines(self, lines: Iterable[Line]) -> None:
+        for stamp, text in lines:
+            self._out.write(b"%b %b\n" % (stamp, text) if self._timestamps else text + b"\n")
+        self._out.flush()

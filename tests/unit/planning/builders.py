@@ -1,0 +1,154 @@
+"""Builders of observed things for planning tests: `a_job(gpus=2)`, `a_pod(running=True)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.planning.observed import (
+    ContainerView,
+    DatasetView,
+    LogView,
+    Memory,
+    ObservedJob,
+    ParentView,
+    PodView,
+    Refusal,
+)
+from trainyard.planning.placement import AcceleratorRules
+from trainyard.planning.runtime import Runtime, RuntimeAction
+from trainyard.planning.trainingjob import Context
+
+NOW = 1_800_000_000.0
+UID = "11111111-2222-3333-4444-555555555555"
+
+CONTEXT = Context(
+    catalog=(
+        Runtime(
+            name="reference",
+            image="trainyard/trainer:test",
+            types=frozenset({"neural_network"}),
+            architectures=frozenset({"mlp"}),
+            actions={"train": RuntimeAction(), "evaluate": RuntimeAction(args=("--evaluate",))},
+        ),
+    ),
+    accelerators=AcceleratorRules(
+        types={"a100": {"nvidia.com/gpu.product": ("NVIDIA-A100-SXM4-80GB",), "gke": ("nvidia-tesla-a100",)}}
+    ),
+    follow_logs=False,
+)
+
+
+def a_spec(**fields: Any) -> TrainingJobSpec:
+    """A spec that runs `type: neural_network` unless told what to run."""
+    if not fields.keys() & {"image", "runtime", "architecture", "type"}:
+        fields["type"] = "neural_network"
+    return TrainingJobSpec.model_validate(fields)
+
+
+def a_job(
+    *,
+    spec: TrainingJobSpec | None = None,
+    pods: tuple[PodView, ...] = (),
+    status: Mapping[str, Any] | None = None,
+    datasets: Mapping[str, DatasetView | None] | None = None,
+    parent: ParentView | None = None,
+    refusal: Refusal | None = None,
+    logs: Mapping[str, LogView] | None = None,
+    memory: Memory | None = None,
+    former_pod: PodView | None = None,
+    deleting: bool = False,
+    generation: int = 1,
+    **fields: Any,
+) -> ObservedJob:
+    """A job that was just applied; `fields` are of its spec (camelCase)."""
+    return ObservedJob(
+        namespace="team-a",
+        name="digits",
+        uid=UID,
+        generation=generation,
+        created_at=NOW - 10,
+        deleting=deleting,
+        status=status if status is not None else {"observedGeneration": -1},
+        spec=spec if spec is not None else a_spec(**fields),
+        pods=pods,
+        former_pod=former_pod,
+        datasets=datasets or {},
+        parent=parent,
+        refusal=refusal,
+        logs=logs or {},
+        memory=memory or Memory(),
+    )
+
+
+def a_pod(
+    *,
+    attempt: int = 0,
+    running: bool = False,
+    exit_code: int | None = None,
+    exit_reason: str = "",
+    message: str = "",
+    waiting: tuple[str, str] | None = None,
+    scheduled: bool = True,
+    uid: str | None = None,
+    **fields: Any,
+) -> PodView:
+    """A pod of the job: created, or `running`, or ended with `exit_code`, or `waiting` for (reason, message)."""
+    trainer, phase = None, "Pending"
+    if exit_code is not None:
+        phase = "Succeeded" if exit_code == 0 else "Failed"
+        trainer = ContainerView(
+            name="trainer",
+            state="terminated",
+            reason=exit_reason or ("Completed" if exit_code == 0 else "Error"),
+            message=message,
+            exit_code=exit_code,
+            started_at=NOW - 60,
+            finished_at=fields.pop("finished_at", NOW - 1),
+        )
+    elif running:
+        phase = "Running"
+        trainer = ContainerView(name="trainer", state="running", started_at=NOW - 60)
+    elif waiting is not None:
+        trainer = ContainerView(name="trainer", state="waiting", reason=waiting[0], message=waiting[1])
+    fields.setdefault("phase", phase)
+    return PodView(
+        name=f"digits-{attempt}-0",
+        uid=uid or f"pod-{attempt}",
+        job_uid=UID,
+        attempt=attempt,
+        rank=0,
+        node="node-1" if scheduled else None,
+        created_at=NOW - 70,
+        scheduled=scheduled,
+        scheduled_at=NOW - 65 if scheduled else None,
+        trainer=trainer,
+        **fields,
+    )
+
+
+def a_dataset(name: str = "digits-data", **fields: Any) -> DatasetView:
+    """An available dataset."""
+    values = {"available": True, "failed": False, "reason": "Completed", "message": ""} | fields
+    return DatasetView(name=name, uri=f"pvc://data/{name}", **values)
+
+
+def a_parent(**fields: Any) -> ParentView:
+    """A parent that is Done and left artifacts."""
+    values: dict[str, Any] = {
+        "name": "base",
+        "uid": "parent-uid",
+        "finished": True,
+        "succeeded": True,
+        "reason": "Completed",
+        "artifact_uri": "pvc://out/parent-uid/attempt-0",
+    }
+    return ParentView(**(values | fields))
+
+
+def a_refusal(status: int, message: str, *, age: float = 0.0, count: int = 1) -> Refusal:
+    """The API server's refusal of a pod, first given `age` seconds ago."""
+    return Refusal(
+        status=status, reason="Forbidden", message=message, first_at=NOW - age, last_at=NOW, count=count
+    )
