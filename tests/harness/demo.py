@@ -64,17 +64,15 @@ def run() -> bool:
     kubectl = Kubectl(handle)
     _delete_earlier(kubectl)
     with watch.part("images"):
-        references = images.ensure("operator", "trainer")
-        for reference in references.values():
-            kindcluster.load(handle, reference)
+        operator, trainer = _images(handle)
     with watch.part("operator"):
-        chart.install(handle, operator=references["operator"], trainer=references["trainer"])
+        chart.install(handle, operator=operator, trainer=trainer)
     with watch.part("data"):
         _make_namespace(kubectl)
-        _fill(kubectl, references["trainer"])
+        _fill(kubectl, trainer)
     with watch.part("training"):
         for file in sorted(EXAMPLES.glob("[1-9]*.yaml")):
-            kubectl.apply(manifests(file, trainer=references["trainer"]), namespace=NAMESPACE)
+            kubectl.apply(manifests(file, trainer=trainer), namespace=NAMESPACE)
         outcome = demo_watch.until_finished(kubectl, NAMESPACE, timeout=JOBS_SECONDS)
     with watch.part("report"):
         report = demo_report.gather(kubectl, NAMESPACE, out=OUT)
@@ -90,6 +88,21 @@ def _cluster() -> ClusterHandle:
     if wanted != "kind":
         raise HarnessError(f"The demo runs pods: CLUSTER can be kind or context:NAME, not {wanted!r}.")
     return kindcluster.up(CLUSTER_NAME, nodes=int(os.environ.get("NODES") or 1))
+
+
+def _images(handle: ClusterHandle) -> tuple[str, str]:
+    """The operator's and the trainer's image, known to the nodes.
+
+    Built from this checkout, or what OPERATOR_IMAGE and TRAINER_IMAGE name in a registry: a cluster
+    elsewhere pulls.
+    """
+    given = os.environ.get("OPERATOR_IMAGE"), os.environ.get("TRAINER_IMAGE")
+    if given[0] and given[1]:
+        return given[0], given[1]
+    built = images.ensure("operator", "trainer")
+    for reference in built.values():
+        kindcluster.load(handle, reference)
+    return built["operator"], built["trainer"]
 
 
 def _delete_earlier(kubectl: Kubectl) -> None:

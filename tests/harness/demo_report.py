@@ -166,8 +166,7 @@ def next_commands(kubectl: Kubectl, namespace: str, jobs: Sequence[str]) -> list
     return [
         f"export KUBECONFIG={shlex.quote(str(kubectl.handle.kubeconfig))}",
         f"{program} get tj {where}",
-        f"{trainyard} watch {where}",
-        *(f"{trainyard} logs {job} {where}" for job in jobs[:1]),
+        *(f"{trainyard} {verb} {job} {where}" for verb in ("watch", "logs") for job in jobs[:1]),
     ]
 
 

@@ -22,8 +22,8 @@ def write(
     files: Mapping[str, Path],
     entrypoint: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
-) -> None:
-    """Writes an archive with one image.
+) -> str:
+    """Writes an archive with one image of one layer, and gives the layer's digest.
 
     `files` maps paths in the image (without the leading slash) to files and links on this machine.
     The same input gives the same image, whatever its times and owners.
@@ -53,6 +53,7 @@ def write(
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
     layer.unlink()
+    return f"sha256:{digest}"
 
 
 def _write_layer(target: Path, files: Mapping[str, Path]) -> None:

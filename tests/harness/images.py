@@ -159,6 +159,11 @@ def _target() -> list[str]:
     return [*words, "--python-version", BASE_PYTHON, "--implementation", "cp"]
 
 
+def base() -> str:
+    """The image with Python that ours start from; tests make their own pods of it."""
+    return _base(docker.ensure())
+
+
 def _base(engine: Engine) -> str:
     ours = f"trainyard.dev/python:{BASE_PYTHON}-{cache.digest_of(debian.RELEASE, *BASE_PACKAGES)}"
     if engine.has_image(ours):

@@ -104,13 +104,18 @@ def _make(engine: Engine, reference: str) -> None:
         archives = folder / "archives"
         archives.mkdir()
         programs["pause"] = _build_pause(folder, log=log)
+        layers = []
         for name, image in images.items():
             step.say(f"the image of {name}")
-            _write_image(archives / f"{name}.tar", name, image, programs[name], root=root)
+            layers.append(_write_image(archives / f"{name}.tar", name, image, programs[name], root=root))
         step.say("unpacking the images")
-        _fill_containerd(root, sorted(archives.iterdir()), folder=folder, log=log)
+        _fill_containerd(root, sorted(archives.iterdir()), layers, folder=folder, log=log)
         step.say("handing it to Docker")
         _import(engine, root, reference, log=log)
+        for old in engine.output("images", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY).split():
+            # One that a cluster uses stays.
+            if old != reference:
+                engine.succeeds("rmi", old)
 
 
 @contextlib.contextmanager
@@ -179,13 +184,13 @@ def _build_pause(folder: Path, *, log: Path) -> Path:
     return folder / "pause"
 
 
-def _write_image(archive: Path, name: str, image: str, program: Path, *, root: Path) -> None:
+def _write_image(archive: Path, name: str, image: str, program: Path, *, root: Path) -> str:
     files = {f"usr/local/bin/{name}": program}
     if name == "kube-proxy":
         files |= _packet_filter_files(root)
     # Manifests of kubeadm name the program alone, except those of CoreDNS and pause, which name nothing.
     entrypoint = [f"/usr/local/bin/{name}"] if name in ("coredns", "pause") else []
-    image_archive.write(
+    return image_archive.write(
         archive,
         image=image,
         architecture=binaries.architecture(),
@@ -221,7 +226,7 @@ def _libraries(root: Path, names: list[str]) -> list[str]:
     return found
 
 
-def _fill_containerd(root: Path, archives: list[Path], *, folder: Path, log: Path) -> None:
+def _fill_containerd(root: Path, archives: list[Path], layers: list[str], *, folder: Path, log: Path) -> None:
     """Imports images into the root's containerd, as which a containerd of this machine poses."""
     tools = root / "usr/bin"
     socket = Path(tempfile.mkdtemp(prefix="trainyard-")) / "containerd.sock"
@@ -238,12 +243,12 @@ def _fill_containerd(root: Path, archives: list[Path], *, folder: Path, log: Pat
         deadline = time.monotonic() + 20
         while not socket.exists() and time.monotonic() < deadline and daemon.poll() is None:
             time.sleep(0.05)
+        ctr = [tools / "ctr", "--address", socket, "--namespace", "k8s.io"]
         for archive in archives:
-            console.run(
-                [tools / "ctr", "--address", socket, "--namespace", "k8s.io", "images", "import", archive],
-                log=log,
-            )
+            console.run([*ctr, "images", "import", archive], log=log)
             archive.unlink()
+        # Packed, a layer is not needed once it is unpacked, and it is as big again.
+        console.run([*ctr, "content", "rm", *layers], log=log)
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(20)

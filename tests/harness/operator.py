@@ -82,7 +82,16 @@ def running(
     log = plane.log(name)
     cache.write_atomically(config, yaml.safe_dump(wanted))
     kubeconfig = plane.kubeconfig(user)
-    argv = [sys.executable, "-m", "trainyard", "run", "--kubeconfig", str(kubeconfig), "--config", str(config)]
+    argv = [
+        sys.executable,
+        "-m",
+        "trainyard",
+        "run",
+        "--kubeconfig",
+        str(kubeconfig),
+        "--config",
+        str(config),
+    ]
     daemon = processes.start(argv, pidfile=pidfile, log=log)
     operator = Operator(name=name, daemon=daemon, pidfile=pidfile, log=log, port=port)
     try:

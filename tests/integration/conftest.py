@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import controlplane
+from tests.harness import controlplane, kwok
+from tests.harness import operator as operators
 from tests.harness.client import Client
 from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import ControlPlaneConfig
+from tests.harness.operator import Operator
+from tests.integration.objects import Jobs
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +24,7 @@ def control_plane() -> Iterator[ControlPlane]:
     A test keeps to namespaces of its own; one that restarts or pauses programs takes its own plane.
     It ends with the session, also when that is killed.
     """
-    config = ControlPlaneConfig(controller_manager=True, scheduler=True)
+    config = ControlPlaneConfig(controller_manager=True, scheduler=True, audit=True)
     with controlplane.running(f"test-{os.getpid()}", config) as plane:
         yield plane
 
@@ -30,3 +34,36 @@ def admin(control_plane: ControlPlane) -> Iterator[Client]:
     """The harness's own client, which may do everything: to prepare and to look, not to be tested."""
     with control_plane.client() as client:
         yield client
+
+
+@pytest.fixture
+def namespace(admin: Client) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    admin.post("/api/v1/namespaces", {"metadata": {"name": name}})
+    yield name
+    admin.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def jobs(admin: Client, namespace: str) -> Jobs:
+    """Objects of the test's own namespace."""
+    return Jobs(admin, namespace)
+
+
+@pytest.fixture(scope="session")
+def plane_with_nodes(control_plane: ControlPlane) -> ControlPlane:
+    """The shared control plane with our CRDs and permissions, four fake nodes with eight GPUs each
+    (and their taint), and two without."""
+    operators.install(control_plane)
+    kwok.start(control_plane)
+    kwok.add_nodes(control_plane, 4, gpus=8)
+    kwok.add_nodes(control_plane, 2, prefix="plain")
+    return control_plane
+
+
+@pytest.fixture(scope="session")
+def operator(plane_with_nodes: ControlPlane) -> Iterator[Operator]:
+    """An operator for tests that leave it running. Log following is off: fake pods have no logs."""
+    with operators.running(plane_with_nodes, name="operator") as process:
+        yield process

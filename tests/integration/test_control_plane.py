@@ -29,14 +29,6 @@ with controlplane.running(sys.argv[1]):
 
 
 @pytest.fixture
-def namespace(admin: Client) -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    admin.post("/api/v1/namespaces", {"metadata": {"name": name}})
-    yield name
-    admin.delete(f"/api/v1/namespaces/{name}")
-
-
-@pytest.fixture
 def name() -> Iterator[str]:
     """The name of a cluster that only this test has."""
     unique = f"test-{uuid.uuid4().hex[:8]}"

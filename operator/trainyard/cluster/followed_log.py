@@ -146,6 +146,7 @@ class FollowedLog:
         self._content = LogContent()
         self._rest = LineSplitter()
         self._container_ended = asyncio.Event()
+        self._ended_since: float | None = None
         self._finished_at: float | None = None
         self._limit: asyncio.Timeout | None = None
         self._ended = False
@@ -164,6 +165,7 @@ class FollowedLog:
         """A stream that stays open beyond a grace is cut: a dead node never closes it."""
         self._finished_at = finished_at if finished_at is not None else self._finished_at
         if not self._container_ended.is_set():
+            self._ended_since = time.monotonic()
             self._container_ended.set()
             self._extend_limit()
 
@@ -206,7 +208,7 @@ class FollowedLog:
     def _next(self, outcome: Outcome, tries_after_end: int, closed_at: float) -> Next:
         return after_stream(
             outcome,
-            container_ended=self._container_ended.is_set(),
+            ended_for=None if self._ended_since is None else time.monotonic() - self._ended_since,
             tries_after_end=tries_after_end,
             early_by=None if self._finished_at is None else self._finished_at - closed_at,
         )

@@ -12,7 +12,7 @@ END_GRACE_SECONDS = 15.0
 """How long the pod's status may lag behind the end of its log, and the log behind the pod's end."""
 SILENCE_SECONDS = 600.0
 """A stream without a byte for so long is opened anew: a connection can die without anybody's knowing."""
-_TRIES_AFTER_END = 3
+_PATIENCE_AFTER_END = 30.0
 _EARLY_SECONDS = 3.0
 _FIRST_DELAY, _LAST_DELAY, _LAST_DELAY_OF_START = 0.5, 30.0, 5.0
 
@@ -35,14 +35,16 @@ class Next(Enum):
 
 
 def after_stream(
-    outcome: Outcome, *, container_ended: bool, tries_after_end: int, early_by: float | None = None
+    outcome: Outcome, *, ended_for: float | None, tries_after_end: int = 0, early_by: float | None = None
 ) -> Next:
-    """The next step. `tries_after_end`: streams opened since the container's end was known; `early_by`: seconds
-    from the end of the stream to the end of the container, where that is known.
+    """The next step.
+
+    `ended_for`: seconds since the container's end is known, None while it runs; `tries_after_end`: streams
+    opened since then; `early_by`: seconds from the end of this stream to that of the container, where known.
     """
     if outcome is Outcome.GONE:
         return Next.ENDED
-    if not container_ended:
+    if ended_for is None:
         return Next.AWAIT_END if outcome is Outcome.CLEAN else Next.RECONNECT
     if outcome is Outcome.CLEAN:
         # NB: a proxy that goes down closes streams in order too; what came after that is still to be read.
@@ -50,7 +52,7 @@ def after_stream(
         return Next.RECONNECT if early and not tries_after_end else Next.ENDED
     if outcome is Outcome.NOT_STARTED and tries_after_end:
         return Next.ENDED
-    return Next.ENDED if tries_after_end >= _TRIES_AFTER_END else Next.RECONNECT
+    return Next.RECONNECT if not tries_after_end or ended_for < _PATIENCE_AFTER_END else Next.ENDED
 
 
 def delay(outcome: Outcome, *, failures: int, jitter: float) -> float:

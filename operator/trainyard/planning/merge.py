@@ -32,8 +32,10 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in over.items():
         if value is None:
             result.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-            result[key] = merged(result[key], value)
+        elif isinstance(value, Mapping):
+            # NB: also where there is nothing to merge with, or a null that removes would stay as a null.
+            there = result.get(key)
+            result[key] = merged(there if isinstance(there, Mapping) else {}, value)
         elif isinstance(value, list) and isinstance(result.get(key), list):
             result[key] = _merged_list(key, result[key], value)
         else:

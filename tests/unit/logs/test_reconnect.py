@@ -8,40 +8,44 @@ from trainyard.logs.reconnect import Next, Outcome, after_stream, delay
 
 
 @pytest.mark.parametrize(
-    ("outcome", "ended", "tries", "early_by", "expected"),
+    ("outcome", "ended_for", "tries", "early_by", "expected"),
     [
         pytest.param(
-            Outcome.CLEAN, False, 0, None, Next.AWAIT_END, id="waits whether the container has ended"
+            Outcome.CLEAN, None, 0, None, Next.AWAIT_END, id="waits whether the container has ended"
         ),
-        pytest.param(Outcome.CLEAN, True, 0, None, Next.ENDED, id="asks no second time after a clean end"),
+        pytest.param(Outcome.CLEAN, 0.0, 0, None, Next.ENDED, id="asks no second time after a clean end"),
         pytest.param(
-            Outcome.CLEAN, True, 0, -0.5, Next.ENDED, id="ends when the stream outlived the container"
-        ),
-        pytest.param(
-            Outcome.CLEAN, True, 0, 9.0, Next.RECONNECT, id="asks again when the stream closed long before"
-        ),
-        pytest.param(Outcome.CLEAN, True, 1, 9.0, Next.ENDED, id="asks only once then"),
-        pytest.param(Outcome.CUT, False, 0, None, Next.RECONNECT, id="reconnects after a cut"),
-        pytest.param(Outcome.CUT, True, 0, None, Next.RECONNECT, id="fetches the rest of an ended container"),
-        pytest.param(
-            Outcome.CUT, True, 3, None, Next.ENDED, id="gives an ended container's log up in the end"
+            Outcome.CLEAN, 0.0, 0, -0.5, Next.ENDED, id="ends when the stream outlived the container"
         ),
         pytest.param(
-            Outcome.NOT_STARTED, False, 0, None, Next.RECONNECT, id="waits for the container to start"
+            Outcome.CLEAN, 0.0, 0, 9.0, Next.RECONNECT, id="asks again when the stream closed long before"
+        ),
+        pytest.param(Outcome.CLEAN, 1.0, 1, 9.0, Next.ENDED, id="asks only once then"),
+        pytest.param(Outcome.CUT, None, 0, None, Next.RECONNECT, id="reconnects after a cut"),
+        pytest.param(Outcome.CUT, 0.0, 0, None, Next.RECONNECT, id="fetches the rest of an ended container"),
+        pytest.param(Outcome.CUT, 99.0, 0, None, Next.RECONNECT, id="fetches the rest however late, once"),
+        pytest.param(
+            Outcome.CUT, 20.0, 4, None, Next.RECONNECT, id="tries for a while while the API is away"
         ),
         pytest.param(
-            Outcome.NOT_STARTED, True, 0, None, Next.RECONNECT, id="asks an ended container once more"
+            Outcome.CUT, 31.0, 1, None, Next.ENDED, id="gives an ended container's log up in the end"
         ),
         pytest.param(
-            Outcome.NOT_STARTED, True, 1, None, Next.ENDED, id="ends when the container never started"
+            Outcome.NOT_STARTED, None, 0, None, Next.RECONNECT, id="waits for the container to start"
         ),
-        pytest.param(Outcome.GONE, False, 0, None, Next.ENDED, id="ends when the pod is gone"),
+        pytest.param(
+            Outcome.NOT_STARTED, 0.0, 0, None, Next.RECONNECT, id="asks an ended container once more"
+        ),
+        pytest.param(
+            Outcome.NOT_STARTED, 1.0, 1, None, Next.ENDED, id="ends when the container never started"
+        ),
+        pytest.param(Outcome.GONE, None, 0, None, Next.ENDED, id="ends when the pod is gone"),
     ],
 )
 def test_after_a_stream(
-    outcome: Outcome, ended: bool, tries: int, early_by: float | None, expected: Next
+    outcome: Outcome, ended_for: float | None, tries: int, early_by: float | None, expected: Next
 ) -> None:
-    assert after_stream(outcome, container_ended=ended, tries_after_end=tries, early_by=early_by) is expected
+    assert after_stream(outcome, ended_for=ended_for, tries_after_end=tries, early_by=early_by) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""Objects that integration tests apply, and how they wait for what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from tests.harness.client import Client, Json, wait_for
+
+API = "trainyard.dev/v1alpha1"
+
+
+class Jobs:
+    """TrainingJobs, Datasets and pods of one namespace, through the harness's own client."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+
+    def create(self, name: str, *, run_for: str | None = "500ms", **spec: Any) -> Json:
+        """POST a TrainingJob whose fake pod runs for a while (None: for ever); `spec` in camelCase."""
+        annotations = {"fake.trainyard.dev/run-for": run_for} if run_for is not None else {}
+        for key in ("exit_code", "message"):
+            if key in spec:
+                annotations[f"fake.trainyard.dev/{key.replace('_', '-')}"] = str(spec.pop(key))
+        if not spec.keys() & {"image", "runtime", "architecture", "type"}:
+            spec["image"] = "example.com/trainer:1"
+        spec.setdefault("template", {"metadata": {"annotations": annotations}})
+        return self.client.post(self.path("trainingjobs"), manifest("TrainingJob", name, spec))
+
+    def path(self, plural: str, name: str | None = None) -> str:
+        base = f"/apis/{API}/namespaces/{self.namespace}/{plural}"
+        return f"{base}/{name}" if name else base
+
+    def get(self, name: str) -> Json:
+        return self.client.get(self.path("trainingjobs", name))
+
+    def status(self, name: str) -> Json:
+        return dict(self.get(name).get("status") or {})
+
+    def reaches(self, name: str, phase: str, reason: str | None = None, *, timeout: float = 30) -> Json:
+        """The status once it has this phase and reason; fails with what it is instead."""
+        seen: list[Json] = [{}]
+
+        def there() -> Json | None:
+            status = seen[0] = self.status(name)
+            right = status.get("phase") == phase and reason in (None, status.get("reason"))
+            return status if right else None
+
+        try:
+            return found(there, what=f"{name} to be {phase} {reason or ''}", timeout=timeout)
+        except Exception as error:
+            raise AssertionError(f"{error}; its status is {orjson.dumps(seen[0]).decode()}") from error
+
+    def pods(self, job: str | None = None) -> list[Json]:
+        query = {"labelSelector": f"trainyard.dev/job={job}"} if job else {}
+        return self.client.list(f"/api/v1/namespaces/{self.namespace}/pods", **query)
+
+    def events(self, name: str) -> list[str]:
+        events = self.client.list(f"/api/v1/namespaces/{self.namespace}/events")
+        return [e["reason"] for e in events if e["involvedObject"].get("name") == name]
+
+    def delete(self, plural: str, name: str) -> None:
+        self.client.delete(self.path(plural, name))
+
+
+def manifest(kind: str, name: str, spec: Json) -> Json:
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def found(look: Callable[[], Any], *, what: str, timeout: float = 30) -> Any:
+    """What `look` gives once it gives something."""
+    return wait_for(look, what=what, timeout=timeout)

@@ -1,0 +1,79 @@
+"""Nothing is lost and nothing is doubled when the operator or the API server restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import controlplane, kwok
+from tests.harness import operator as operators
+from tests.harness.client import Client, wait_for
+from tests.harness.controlplane import ControlPlane
+from tests.harness.controlplane_commands import ControlPlaneConfig
+from tests.integration.objects import Jobs
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(scope="module")
+def plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """A control plane of this module's own, whose programs may be restarted."""
+    config = ControlPlaneConfig(controller_manager=True, scheduler=True)
+    with controlplane.running("test-restarts", config) as plane:
+        operators.install(plane)
+        kwok.start(plane)
+        kwok.add_nodes(plane, 2)
+        yield plane
+
+
+@pytest.fixture
+def admin(plane: ControlPlane) -> Iterator[Client]:
+    with plane.client() as client:
+        yield client
+
+
+def test_what_happened_while_the_operator_was_away_is_seen_when_it_is_back(
+    plane: ControlPlane, jobs: Jobs
+) -> None:
+    with operators.running(plane, name="first"):
+        jobs.create("runs-on", run_for=None)
+        jobs.create("ends-meanwhile", run_for="5s")
+        jobs.create("is-deleted", run_for=None)
+        for name in ("runs-on", "ends-meanwhile", "is-deleted"):
+            jobs.reaches(name, "Running")
+    jobs.create("comes-meanwhile", run_for="500ms")
+    jobs.delete("trainingjobs", "is-deleted")
+    wait_for(
+        lambda: any(p["status"]["phase"] == "Succeeded" for p in jobs.pods("ends-meanwhile")),
+        what="the pod to end",
+        timeout=20,
+    )
+    with operators.running(plane, name="second"):
+        jobs.reaches("ends-meanwhile", "Done")
+        jobs.reaches("comes-meanwhile", "Done")
+        assert jobs.status("runs-on")["phase"] == "Running"
+        assert len(jobs.pods("runs-on")) == 1, "a running job is not started again"
+        assert len(jobs.status("runs-on")["attempts"]) == 1
+
+
+def test_a_killed_operator_goes_on_where_it_was(plane: ControlPlane, jobs: Jobs) -> None:
+    with operators.running(plane, name="killed") as operator:
+        for number in range(20):
+            jobs.create(f"job-{number}", run_for="1s")
+        operator.stop(grace=0)
+    with operators.running(plane, name="successor"):
+        for number in range(20):
+            jobs.reaches(f"job-{number}", "Done", timeout=60)
+    assert len(jobs.pods()) == 20
+
+
+def test_a_restart_of_the_api_server_is_survived(plane: ControlPlane, jobs: Jobs) -> None:
+    with operators.running(plane, name="survivor") as operator:
+        jobs.create("before", run_for="8s")
+        jobs.reaches("before", "Running")
+        plane.restart_program("kube-apiserver")
+        jobs.create("after", run_for="500ms")
+        jobs.reaches("after", "Done", timeout=90)
+        jobs.reaches("before", "Done", timeout=90)
+        assert operator.daemon.alive

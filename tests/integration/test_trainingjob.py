@@ -1,0 +1,265 @@
+"""A TrainingJob on a real API server: from manifest to its end, and every way it can be kept waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.harness.client import ApiError, Json
+from tests.harness.operator import Operator
+from tests.integration.objects import Jobs, found, manifest
+
+pytestmark = [pytest.mark.usefixtures("operator"), pytest.mark.timeout(120)]
+
+MESSAGE = '{"metrics": {"accuracy": 0.97}, "keyMetric": {"name": "accuracy", "value": 0.97}}'
+
+
+def test_a_job_runs_to_done_and_carries_no_mark_of_ours(jobs: Jobs) -> None:
+    jobs.create("digits", run_for="2s", message=MESSAGE, accelerator={"count": 2})
+    running = jobs.reaches("digits", "Running", "Training")
+    assert running["startTime"]
+    done = jobs.reaches("digits", "Done", "Completed")
+    assert done["keyMetric"]["display"] == "accuracy 0.97"
+    assert done["observedGeneration"] == 1
+    assert {c["type"]: c["status"] for c in done["conditions"]} == {
+        "Ready": "True",
+        "Reconciling": "False",
+        "Stalled": "False",
+        "Finished": "True",
+        "Succeeded": "True",
+    }
+    metadata = jobs.get("digits")["metadata"]
+    assert "annotations" not in metadata
+    assert "finalizers" not in metadata
+    assert jobs.events("digits") == ["Training", "Completed"]
+
+
+def test_a_failed_trainer_is_an_error_with_its_last_words(jobs: Jobs) -> None:
+    jobs.create("bad", exit_code=3, message="ValueError: no column named target")
+    status = jobs.reaches("bad", "Error", "TrainerFailed")
+    assert "exited with code 3" in status["message"]
+    assert "no column named target" in status["message"]
+    assert status["attempts"][0]["exitCode"] == 3
+
+
+def test_a_job_waits_for_its_dataset_and_starts_by_itself(jobs: Jobs) -> None:
+    jobs.create("early", datasets={"train": ["numbers"]})
+    jobs.reaches("early", "Pending", "WaitingForDataset")
+    source = {"type": "tabular", "format": "csv", "source": {"uri": "pvc://data/numbers"}}
+    jobs.client.post(jobs.path("datasets"), manifest("Dataset", "numbers", source))
+    dataset = found(
+        lambda: jobs.client.get(jobs.path("datasets", "numbers"))["status"].get("reason"), what="a reason"
+    )
+    assert dataset == "ClaimNotFound"
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    jobs.client.post(f"/api/v1/namespaces/{jobs.namespace}/persistentvolumeclaims", claim)
+    (pod,) = found(lambda: jobs.pods("early"), what="the pod", timeout=40)
+    (mount,) = pod["spec"]["containers"][0]["volumeMounts"]
+    assert (mount["mountPath"], mount["subPath"]) == ("/trainyard/data/numbers", "numbers")
+
+
+def test_a_child_waits_for_its_parent_and_fails_with_it(jobs: Jobs) -> None:
+    jobs.create("child", parentJob="parent", action="custom")
+    jobs.reaches("child", "Pending", "WaitingForParent")
+    jobs.create("parent", exit_code=1)
+    jobs.reaches("child", "Error", "ParentFailed")
+
+
+def test_a_child_is_handed_its_parents_artifacts(jobs: Jobs) -> None:
+    parent = jobs.create("parent", output={"claimName": "out"}, template=run_briefly())
+    jobs.create("child", parentJob="parent")
+    bind_claim(jobs, "out")
+    jobs.reaches("parent", "Done")
+    (pod,) = found(lambda: jobs.pods("child"), what="the child's pod")
+    (mount,) = pod["spec"]["containers"][0]["volumeMounts"]
+    assert mount["subPath"] == f"{parent['metadata']['uid']}/attempt-0"
+
+
+def run_briefly() -> Json:
+    return {"metadata": {"annotations": {"fake.trainyard.dev/run-for": "200ms"}}}
+
+
+def bind_claim(jobs: Jobs, name: str) -> None:
+    """A claim with a volume, as a provisioner would leave it."""
+    volume = f"{jobs.namespace}-{name}"
+    size = {"storage": "1Gi"}
+    jobs.client.post(
+        "/api/v1/persistentvolumes",
+        {
+            "metadata": {"name": volume},
+            "spec": {
+                "capacity": size,
+                "accessModes": ["ReadWriteMany"],
+                "hostPath": {"path": "/nowhere"},
+                "storageClassName": volume,
+            },
+        },
+    )
+    jobs.client.post(
+        f"/api/v1/namespaces/{jobs.namespace}/persistentvolumeclaims",
+        {
+            "metadata": {"name": name},
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "resources": {"requests": size},
+                "storageClassName": volume,
+                "volumeName": volume,
+            },
+        },
+    )
+
+
+def test_a_job_that_no_node_can_take_says_what_is_lacking(jobs: Jobs) -> None:
+    jobs.create("huge", accelerator={"count": 9})
+    status = jobs.reaches("huge", "Pending", "Unschedulable")
+    assert "Insufficient nvidia.com/gpu" in status["message"]
+    assert "Unschedulable" in jobs.events("huge")
+
+
+def test_an_accelerator_type_that_no_node_has_is_unschedulable(jobs: Jobs) -> None:
+    jobs.create("picky", accelerator={"count": 1, "type": "h200"})
+    jobs.reaches("picky", "Pending", "Unschedulable")
+
+
+def test_a_quota_keeps_a_job_pending_until_it_is_lifted(jobs: Jobs) -> None:
+    path = f"/api/v1/namespaces/{jobs.namespace}/resourcequotas"
+    jobs.client.post(path, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
+    found(lambda: jobs.client.get(f"{path}/none").get("status", {}).get("hard"), what="the quota")
+    jobs.create("over")
+    status = jobs.reaches("over", "Pending", "QuotaExceeded")
+    assert "exceeded quota: none" in status["message"]
+    jobs.client.delete(f"{path}/none")
+    jobs.reaches("over", "Done", timeout=60)
+
+
+def test_pod_security_refuses_what_the_users_template_asks_for(jobs: Jobs) -> None:
+    label = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    jobs.client.patch(f"/api/v1/namespaces/{jobs.namespace}", label)
+    jobs.create("fine", run_for="200ms")
+    jobs.reaches("fine", "Done")
+    jobs.create("host", template={"spec": {"hostNetwork": True}})
+    status = jobs.reaches("host", "Pending", "PolicyRefused")
+    assert "hostNetwork" in status["message"]
+
+
+def test_a_template_that_makes_no_pod_is_an_error_at_once(jobs: Jobs) -> None:
+    jobs.create("odd", template={"spec": {"restartPolicy": "Sometimes"}})
+    status = jobs.reaches("odd", "Error", "InvalidSpec")
+    assert "restartPolicy" in status["message"]
+
+
+def test_a_type_that_nobody_serves_is_an_error_that_says_who_serves_what(jobs: Jobs) -> None:
+    jobs.create("unknown", type="perceptron")
+    status = jobs.reaches("unknown", "Error", "InvalidSpec")
+    assert "neural_network" in status["message"]
+
+
+def test_a_pod_deleted_by_hand_is_replaced_by_the_next_attempt(jobs: Jobs) -> None:
+    jobs.create("long", run_for=None)
+    jobs.reaches("long", "Running")
+    jobs.client.delete(f"/api/v1/namespaces/{jobs.namespace}/pods/long-0-0")
+    found(lambda: [p for p in jobs.pods("long") if p["metadata"]["name"] == "long-1-0"], what="attempt 1")
+    status = found(
+        lambda: (s := jobs.status("long")).get("reason") == "Training" and s, what="training again"
+    )
+    assert [entry["number"] for entry in status["attempts"]] == [0, 1]
+
+
+def test_a_job_of_a_deleted_jobs_name_gets_a_pod_of_its_own(jobs: Jobs) -> None:
+    first = jobs.create("again", run_for=None)
+    jobs.reaches("again", "Running")
+    jobs.delete("trainingjobs", "again")
+    second = jobs.create("again", run_for="200ms")
+    jobs.reaches("again", "Done")
+    (pod,) = jobs.pods("again")
+    assert pod["metadata"]["labels"]["trainyard.dev/job-uid"] == second["metadata"]["uid"]
+    assert first["metadata"]["uid"] != second["metadata"]["uid"]
+
+
+def test_a_pod_of_somebody_else_is_never_adopted(jobs: Jobs) -> None:
+    stranger = {
+        "metadata": {"name": "mine-0-0"},
+        "spec": {"containers": [{"name": "c", "image": "x"}], "tolerations": [{"operator": "Exists"}]},
+    }
+    jobs.client.post(f"/api/v1/namespaces/{jobs.namespace}/pods", stranger)
+    jobs.create("mine", run_for="200ms")
+    jobs.reaches("mine", "Pending", "PodNameTaken")
+    jobs.client.delete(f"/api/v1/namespaces/{jobs.namespace}/pods/mine-0-0")
+    jobs.reaches("mine", "Done", timeout=60)
+
+
+def test_fifty_jobs_at_once_all_end(jobs: Jobs, operator: Operator) -> None:
+    for number in range(50):
+        jobs.create(f"many-{number}", run_for="1s")
+
+    def all_done() -> bool:
+        items = jobs.client.list(jobs.path("trainingjobs"))
+        return sum((i.get("status") or {}).get("phase") == "Done" for i in items) == 50
+
+    found(all_done, what="50 jobs to be Done", timeout=60)
+    assert len(jobs.pods()) == 50
+
+
+def test_two_jobs_share_the_gpus_of_a_node(jobs: Jobs) -> None:
+    for name in ("left", "right"):
+        jobs.create(name, accelerator={"count": 8}, run_for="500ms")
+    for name in ("left", "right"):
+        jobs.reaches(name, "Done")
+
+
+REFUSED: list[Any] = [
+    pytest.param({"spec": {}}, "exactly one of runtime, architecture or type", id="nothing to run"),
+    pytest.param(
+        {"spec": {"type": "neural_network", "runtime": "reference"}}, "at most one of", id="two things to run"
+    ),
+    pytest.param({"spec": {"image": "x", "action": "dance"}}, "spec.action", id="an action nobody knows"),
+    pytest.param(
+        {"spec": {"image": "x", "accelerator": {"count": -1}}}, "accelerator.count", id="negative GPUs"
+    ),
+    pytest.param({"spec": {"image": "x", "colour": "red"}}, "colour", id="a field nobody knows"),
+    pytest.param(
+        {"spec": {"image": "x", "env": [{"name": "TRAINYARD_ACTION", "value": "x"}]}},
+        "operator's own",
+        id="our env",
+    ),
+    pytest.param(
+        {"spec": {"image": "x", "env": [{"name": "A", "value": "x", "valueFrom": {}}]}},
+        "not both",
+        id="two values",
+    ),
+    pytest.param({"metadata": {"name": "n" * 51}, "spec": {"image": "x"}}, "at most 50", id="51 characters"),
+    pytest.param({"metadata": {"name": "a.b"}, "spec": {"image": "x"}}, "DNS label", id="a dot in the name"),
+    pytest.param({"spec": {"image": "x", "resources": {"limits": {"cpu": "lots"}}}}, "cpu", id="no quantity"),
+    pytest.param(
+        {"spec": {"image": "x", "startupTimeoutSeconds": 0}}, "startupTimeoutSeconds", id="no time at all"
+    ),
+    pytest.param(
+        {"spec": {"image": "x", "datasets": {"train": ["other/data"]}}}, "datasets", id="another namespace"
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "names"), REFUSED)
+def test_a_bad_manifest_is_refused_with_a_message_that_names_the_field(
+    jobs: Jobs, body: Json, names: str
+) -> None:
+    whole = {**manifest("TrainingJob", "bad", {}), **body}
+    whole["metadata"] = {"name": "bad", **body.get("metadata", {})}
+    with pytest.raises(ApiError, match=names) as refused:
+        jobs.client.post(jobs.path("trainingjobs"), whole, fieldValidation="Strict")
+    assert refused.value.status in (400, 422)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["pvc://data/../other", "s3://bucket/x", "/etc", "pvc://Data"],
+    ids=["a folder that climbs", "a scheme to come", "a path", "a claim's name in capitals"],
+)
+def test_a_dataset_source_that_cannot_be_is_refused(jobs: Jobs, uri: str) -> None:
+    spec = {"type": "tabular", "format": "csv", "source": {"uri": uri}}
+    with pytest.raises(ApiError, match="uri"):
+        jobs.client.post(jobs.path("datasets"), manifest("Dataset", "bad", spec))

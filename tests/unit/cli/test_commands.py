@@ -1,0 +1,142 @@
+"""What the command line does without a cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from trainyard import __version__
+from trainyard.cli import main
+from trainyard.logs.store import LogStore
+
+UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_help_names_the_commands_for_people_and_hides_the_others() -> None:
+    result = call("--help")
+    assert result.exit_code == 0
+    for name in ("logs", "run", "version", "watch"):
+        assert f"  {name} " in result.stdout
+    assert "stored-log" not in result.stdout
+
+
+@pytest.mark.parametrize("command", ["logs", "run", "version", "watch", "stored-log"])
+def test_every_command_explains_itself(command: str) -> None:
+    result = call(command, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
+
+
+def test_prints_the_version() -> None:
+    assert call("version").stdout == f"trainyard {__version__}\n"
+    assert call("--version").stdout == f"trainyard {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        pytest.param(
+            ["--help"], ["kubernetes", "aiohttp", "kopf", "rich", "pydantic"], id="help loads next to nothing"
+        ),
+        pytest.param(["run", "--help"], ["rich"], id="the operator does not load what draws"),
+        pytest.param(["logs", "--help"], ["kopf", "rich"], id="logs load no operator"),
+    ],
+)
+def test_loads_only_what_it_needs(arguments: list[str], unwanted: list[str]) -> None:
+    call_main = f"main({arguments!r}, standalone_mode=False)"
+    code = f"import sys; from trainyard.cli import main; {call_main}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    loaded = set(done.stdout.split())
+    assert "click" in loaded
+    assert not loaded.intersection(unwanted)
+
+
+@pytest.mark.parametrize("command", ["logs", "watch"])
+@pytest.mark.parametrize(
+    ("content", "arguments", "sentence"),
+    [
+        pytest.param(None, [], "There is no cluster to talk to", id="no kubeconfig"),
+        pytest.param("]:", [], "The kubeconfig cannot be read", id="a broken kubeconfig"),
+        pytest.param(
+            "{apiVersion: v1, kind: Config, clusters: [], users: [], contexts: [], current-context: ''}",
+            ["--context", "absent"],
+            "There is no cluster to talk to",
+            id="an unknown context",
+        ),
+        pytest.param(
+            "{apiVersion: v1, kind: Config, current-context: c, users: [{name: u, user: {}}],"
+            " clusters: [{name: k, cluster: {server: 'http://127.0.0.1:1'}}],"
+            " contexts: [{name: c, context: {cluster: k, user: u, namespace: team}}]}",
+            [],
+            "The cluster does not answer",
+            id="a cluster that does not answer",
+        ),
+    ],
+)
+def test_says_in_one_sentence_what_is_wrong_with_the_cluster(
+    tmp_path: Path, command: str, content: str | None, arguments: list[str], sentence: str
+) -> None:
+    kubeconfig = tmp_path / "config"
+    if content is not None:
+        kubeconfig.write_text(content)
+    result = call(command, "resnet", "--kubeconfig", str(kubeconfig), *arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"Error: {sentence}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_operator_does_not_start_with_wrong_settings(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("worker: 3\n")
+    result = call("run", "--config", str(settings))
+    assert result.exit_code == 1
+    assert "worker" in result.stderr
+
+
+def stored_log(tmp_path: Path, *extra: str, attempt: int = 0) -> Result:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"logs: {{store: '{tmp_path.as_uri()}'}}\n")
+    named = ["--namespace", "team", "--uid", UID, "--attempt", str(attempt), "--rank", "0"]
+    return call("stored-log", "--config", str(settings), *named, *extra)
+
+
+async def test_prints_a_stored_log_with_its_stamps(tmp_path: Path) -> None:
+    store = LogStore(tmp_path.as_uri())
+    file = store.file(namespace="team", uid=UID, attempt=0, rank=0)
+    file.append([(b"2025-03-09T07:05:09Z", b"hello"), (b"2025-03-09T07:05:10Z", "é\xff".encode("latin-1"))])
+    await store.flush([file])
+    result = stored_log(tmp_path)
+    assert result.exit_code == 0
+    assert result.stdout_bytes == b"2025-03-09T07:05:09Z hello\n2025-03-09T07:05:10Z \xe9\xff\n"
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        pytest.param((), "No log of attempt 0, rank 0 is kept.", id="a log that is not there"),
+        pytest.param(("--uid", "../../etc"), "'../../etc' is not a UID.", id="a UID that climbs"),
+        pytest.param(
+            ("--namespace", ".."), "'..' is not the name of a namespace.", id="a namespace that climbs"
+        ),
+    ],
+)
+def test_refuses_a_stored_log(tmp_path: Path, extra: tuple[str, ...], sentence: str) -> None:
+    result = stored_log(tmp_path, *extra)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == f"Error: {sentence}\n"
