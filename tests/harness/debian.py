@@ -56,9 +56,12 @@ def environment(folder: Path) -> dict[str, str]:
     """The variables with which programs unpacked into `folder` find one another and their libraries."""
     programs = [folder / part for part in ("usr/sbin", "usr/bin", "sbin", "bin")]
     libraries = [folder / prefix / part for prefix in ("usr", ".") for part in LIBRARIES]
+    found = [path for path in libraries if path.exists()]
     return {
         "PATH": ":".join([*map(str, programs), os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]),
-        "LD_LIBRARY_PATH": ":".join(str(path) for path in libraries if path.exists()),
+        "LD_LIBRARY_PATH": ":".join(str(path) for path in found),
+        # Extensions of iptables ("--dport"), without which Docker's name server is not reached.
+        "XTABLES_LIBDIR": ":".join(str(path / "xtables") for path in found),
     }
 
 

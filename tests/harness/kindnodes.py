@@ -12,6 +12,7 @@ from tests.harness.docker import Engine
 GPUS = 4
 GPU_RESOURCE = "nvidia.com/gpu"
 GPU_TAINT = {"key": GPU_RESOURCE, "value": "present", "effect": "NoSchedule"}
+GPU_TOLERATION = {"key": GPU_RESOURCE, "operator": "Exists"}
 GPU_LABELS = {
     "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB",
     "trainyard.dev/accelerator": "a100",
@@ -68,19 +69,24 @@ def open_control_plane(client: Client) -> None:
 
 
 def prepare_system(client: Client) -> None:
-    """One replica of CoreDNS is enough, and what must run everywhere tolerates the taint of GPU nodes."""
+    """Makes the system's own pods fit a small cluster whose lone node is tainted."""
+    nodes = client.list("/api/v1/nodes")
+    lone = gpu_nodes(nodes) == nodes
     for path in SYSTEM_DEPLOYMENTS:
         deployment = client.find(path)
-        if deployment is not None and (patch := system_patch(deployment)):
+        if deployment is not None and (patch := system_patch(deployment, tolerate_gpus=lone)):
             client.patch(path, patch, kind="strategic")
 
 
-def system_patch(deployment: Json) -> Json:
-    """A strategic merge patch, empty if nothing is to be done."""
+def system_patch(deployment: Json, *, tolerate_gpus: bool) -> Json:
+    """A strategic merge patch to one replica that is soon seen to be ready; empty if nothing is to be done.
+
+    The taint is only tolerated where there is no other node: elsewhere a test may take the GPU node away.
+    """
     spec = deployment["spec"]["template"]["spec"]
-    tolerations = spec.get("tolerations", [])
-    wanted = system_tolerations(tolerations)
-    if wanted == tolerations and deployment["spec"].get("replicas") == 1:
+    tolerations = [one for one in spec.get("tolerations", []) if one != GPU_TOLERATION]
+    wanted = [*tolerations, GPU_TOLERATION] if tolerate_gpus else tolerations
+    if wanted == spec.get("tolerations", []) and deployment["spec"].get("replicas") == 1:
         return {}
     # Every 10 s, as it comes, keeps whoever waits for a new cluster waiting.
     probes = [
@@ -88,15 +94,7 @@ def system_patch(deployment: Json) -> Json:
         for one in spec["containers"]
         if "readinessProbe" in one
     ]
-    return {
-        "spec": {"replicas": 1, "template": {"spec": {"tolerations": wanted, "containers": probes}}},
-    }
-
-
-def system_tolerations(present: list[Json]) -> list[Json]:
-    """The tolerations with one of the GPU taint among them."""
-    wanted = {"key": GPU_RESOURCE, "operator": "Exists"}
-    return present if wanted in present else [*present, wanted]
+    return {"spec": {"replicas": 1, "template": {"spec": {"tolerations": wanted, "containers": probes}}}}
 
 
 def wait_ready(client: Client, *, timeout: float) -> None:

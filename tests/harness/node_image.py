@@ -243,7 +243,7 @@ def _fill_containerd(root: Path, archives: list[Path], layers: list[str], *, fol
         deadline = time.monotonic() + 20
         while not socket.exists() and time.monotonic() < deadline and daemon.poll() is None:
             time.sleep(0.05)
-        ctr = [tools / "ctr", "--address", socket, "--namespace", "k8s.io"]
+        ctr: list[str | Path] = [tools / "ctr", "--address", socket, "--namespace", "k8s.io"]
         for archive in archives:
             console.run([*ctr, "images", "import", archive], log=log)
             archive.unlink()
@@ -253,6 +253,10 @@ def _fill_containerd(root: Path, archives: list[Path], layers: list[str], *, fol
         daemon.send_signal(signal.SIGTERM)
         daemon.wait(20)
         shutil.rmtree(socket.parent)
+    blobs = root / "var/lib/containerd/io.containerd.content.v1.content/blobs/sha256"
+    for layer in layers:
+        # NB: containerd itself would remove it some time later.
+        (blobs / layer.removeprefix("sha256:")).unlink(missing_ok=True)
 
 
 def _import(engine: Engine, root: Path, reference: str, *, log: Path) -> None:

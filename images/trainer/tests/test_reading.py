@@ -37,7 +37,7 @@ def facts(run):
             {"hidden_layer_sizes": ["64", 32]}, "hidden_layer_sizes", [64, 32], id="layers from strings"
         ),
         pytest.param({"target": "7"}, "target", "7", id="a name that looks like a number stays a name"),
-        pytest.param({}, "train_test_split", 0.2, id="what is missing has its default"),
+        pytest.param({}, "train_test_split", 0.8, id="what is missing has its default"),
     ],
 )
 def test_parameters_of_a_network(given, name, value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import joblib
 import pytest
 
 OTHER_COLUMNS = "a,c,target\n1,2,0\n"
@@ -29,7 +30,11 @@ def refused(run):
         pytest.param({"learning_rate": "nan"}, "must be of type number", id="not a number for a number"),
         pytest.param({"epochs": "2.5"}, '"epochs" must be of type integer', id="a fraction of an epoch"),
         pytest.param({"epochs": 0}, "must be at least 1", id="no epochs at all"),
-        pytest.param({"train_test_split": "1"}, "must be below 1", id="all rows held out"),
+        pytest.param({"train_test_split": "1"}, "must be below 1", id="no rows held out"),
+        pytest.param({"train_test_split": "0"}, "must be above 0", id="no rows to learn from"),
+        pytest.param(
+            {"train_test_split": "0.001"}, "fraction of 0.001 to learn from", id="less than one row"
+        ),
         pytest.param({"task": "clustering"}, "must be one of auto", id="an unknown task"),
         pytest.param({"epochs": 3, "max_iterations": 4}, "the same parameter", id="two lengths that differ"),
         pytest.param({"target": "targte"}, 'Did you mean "target"?', id="a misspelled target column"),
@@ -125,6 +130,15 @@ def test_evaluation_of_a_parent_without_a_model_is_refused(trainer, tmp_path):
 def test_evaluation_of_a_file_that_is_no_model_is_refused(trainer, tmp_path):
     (tmp_path / "model.joblib").write_bytes(b"not a model")
     assert "cannot be loaded" in refused(trainer.run(action="evaluate", parent=tmp_path))
+
+
+def test_evaluation_of_a_model_whose_split_meant_the_rows_held_out_is_refused(trainer):
+    trained = trainer.run(train="wine", parameters={"epochs": 1})
+    model = joblib.load(trained.output / "model.joblib")
+    model.trainyard["version"] = 1
+    joblib.dump(model, trained.output / "model.joblib")
+    message = refused(trainer.run(action="evaluate", train="wine", parent=trained.output))
+    assert "this version of the trainer" in message
 
 
 def test_evaluation_takes_no_parameters(trainer, tmp_path):

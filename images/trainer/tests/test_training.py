@@ -151,6 +151,32 @@ def test_evaluation_on_the_rows_held_out(trainer, type_name, dataset):
     assert (evaluated.output / "metrics.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "learned"),
+    [
+        pytest.param({}, 142, id="four fifths by default"),
+        pytest.param({"train_test_split": "0.7"}, 124, id="the share to learn from as a string"),
+        pytest.param({"train_test_split": 0.25}, 44, id="less than half"),
+    ],
+)
+def test_train_test_split_is_the_share_of_rows_to_learn_from(trainer, given, learned):
+    trained = trainer.run(train="wine", parameters={"epochs": 2, **given})
+    evaluated = trainer.run(action="evaluate", train="wine", parent=trained.output)
+    summary = json.loads(trained.artifact("metrics.json"))
+    assert (summary["trainingRows"], summary["testRows"]) == (learned, 178 - learned)
+    assert json.loads(evaluated.artifact("metrics.json"))["testRows"] == 178 - learned
+    assert evaluated.last["kpi"] == trained.last["kpi"]
+
+
+@pytest.mark.parametrize("share", [0.07, 0.29, 0.57, 0.58])
+def test_a_share_of_whole_rows_is_not_one_row_less(trainer, share):
+    name = trainer.dataset("hundred", a="x,target\n" + "".join(f"{i},{i / 8}\n" for i in range(100)))
+    run = trainer.run(
+        type="random_forest", train=name, parameters={"n_estimators": 1, "train_test_split": share}
+    )
+    assert json.loads(run.artifact("metrics.json"))["trainingRows"] == round(share * 100)
+
+
 def test_an_eval_dataset_is_the_test_set_of_training_and_of_evaluation(trainer, samples):
     trained = trainer.run(train="wine-train", eval="wine-test", parameters={"epochs": 5})
     evaluated = trainer.run(action="evaluate", train="wine-train", eval="wine-test", parent=trained.output)

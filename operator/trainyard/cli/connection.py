@@ -21,7 +21,7 @@ import yaml
 from kubernetes.aio import config
 
 from trainyard.cluster import resources
-from trainyard.cluster.client import ApiError, Client
+from trainyard.cluster.client import ApiError, Client, NoClusterError
 
 Json = dict[str, Any]
 _Result = TypeVar("_Result")
@@ -103,7 +103,7 @@ def run(work: Coroutine[Any, Any, _Result]) -> _Result:
         return asyncio.run(work)
     except ApiError as error:
         raise click.ClickException(sentence(error)) from None
-    except config.ConfigException as error:
+    except (config.ConfigException, NoClusterError) as error:
         raise click.ClickException(f"There is no cluster to talk to: {_as_sentence(str(error))}") from None
     except yaml.YAMLError as error:
         raise click.ClickException(

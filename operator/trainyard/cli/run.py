@@ -17,8 +17,11 @@ from trainyard.settings import SettingsError
 def command(config: str | None, kubeconfig: str | None, context: str | None) -> None:
     """Run the operator until it is told to stop."""
     from trainyard import app
+    from trainyard.catalog import CatalogError
+    from trainyard.cluster.client import NoClusterError
 
     try:
         app.run(settings=settings.load(config), kubeconfig=kubeconfig, context=context)
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
+    except (SettingsError, CatalogError, NoClusterError) as error:
+        prefix = "There is no cluster to talk to: " if isinstance(error, NoClusterError) else ""
+        raise click.ClickException(f"{prefix}{error}") from None

@@ -131,15 +131,16 @@ class _LiveView(_View):
         return self._live
 
     def show(self, job: Json) -> None:
-        from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
         from rich.text import Text
 
         name = Text(job["metadata"]["name"], style="bold")
-        lines: list[Any] = [Text.assemble(name, "  ", headline(job))]
+        lines = Table.grid()
+        lines.add_row(Text.assemble(name, "  ", headline(job)))
         percent = ((job.get("status") or {}).get("progress") or {}).get("percent")
         if percent is not None:
-            lines.append(ProgressBar(total=100, completed=percent, width=60))
+            lines.add_row(ProgressBar(total=100, completed=percent, width=60))
         if text := progress_line(job):
-            lines.append(Text(text))
-        self._live.update(Group(*lines), refresh=True)
+            lines.add_row(Text(text))
+        self._live.update(lines, refresh=True)

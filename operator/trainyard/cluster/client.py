@@ -45,6 +45,10 @@ class ApiError(Exception):
         return float(seconds) if seconds else None
 
 
+class NoClusterError(Exception):
+    """Neither a pod's own credentials nor a usable kubeconfig."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
     """Where the API server is and who we are, for others than this client (kopf's watches)."""
@@ -76,7 +80,10 @@ class Client:
 
     @classmethod
     async def from_environment(cls, *, kubeconfig: str | None = None, context: str | None = None) -> Client:
-        """In-cluster credentials where there are any and no kubeconfig is named; else a kubeconfig."""
+        """In-cluster credentials where there are any and no kubeconfig is named; else a kubeconfig.
+
+        Raises NoClusterError when there is neither.
+        """
         configuration = Configuration()
         load_incluster: Any = config.load_incluster_config  # untyped in the official client
         load_kubeconfig: Any = config.load_kube_config
@@ -86,7 +93,10 @@ class Client:
                 return cls(_tuned(configuration))
             except config.ConfigException:
                 pass
-        await load_kubeconfig(config_file=kubeconfig, context=context, client_configuration=configuration)
+        try:
+            await load_kubeconfig(config_file=kubeconfig, context=context, client_configuration=configuration)
+        except (config.ConfigException, OSError) as error:
+            raise NoClusterError(str(error)) from error
         return cls(_tuned(configuration))
 
     async def close(self) -> None:
@@ -202,7 +212,8 @@ class Client:
 
 
 def _tuned(configuration: Configuration) -> Configuration:
-    configuration.connection_pool_maxsize = 64
+    # NB: no limit: each followed log holds a connection, and requests must not wait for one of those to end.
+    configuration.connection_pool_maxsize = 0
     return configuration
 
 

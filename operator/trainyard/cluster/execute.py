@@ -83,7 +83,9 @@ class Executor:
         self._cache.store(POD, created)
         return None
 
-    async def _already_there(self, namespace: str, name: str, job_uid: str, last: Refusal | None) -> Refusal | None:
+    async def _already_there(
+        self, namespace: str, name: str, job_uid: str, last: Refusal | None
+    ) -> Refusal | None:
         try:
             there = await self._client.get(resources.path(POD, namespace, name))
         except ApiError as error:

@@ -18,7 +18,9 @@ _BASE = {
 }
 
 
-def path(kind: str, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+def path(
+    kind: str, namespace: str | None = None, name: str | None = None, subresource: str | None = None
+) -> str:
     """The path of a collection (of all namespaces without one), an object, or its subresource."""
     base, plural = _BASE[kind]
     parts = [base]

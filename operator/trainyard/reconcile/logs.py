@@ -19,7 +19,7 @@ class FollowedLogs:
 
     def __init__(self, *, client: Client, store_url: str, queue: KeyedQueue, interval: float) -> None:
         self._queue = queue
-        self._released: set[str] = set()
+        self._released: dict[str, set[str]] = {}
         self._followers = LogFollowers(
             client=client, store=LogStore(store_url), on_change=self._changed, interval=interval
         )
@@ -53,15 +53,16 @@ class FollowedLogs:
 
     def release(self, job_uid: str, pods: tuple[PodView, ...]) -> None:
         """The job has ended: drop its logs from memory, those that still run when they have ended."""
-        views = [view for view in (self.view(pod.uid) for pod in pods) if view is not None]
-        if all(view.ended for view in views):
-            self._followers.forget(job_uid)
+        views = {pod.uid: self.view(pod.uid) for pod in pods}
+        open_logs = {uid for uid, view in views.items() if view is not None and not view.ended}
+        if open_logs:
+            self._released[job_uid] = open_logs
         else:
-            self._released.add(job_uid)
+            self._followers.forget(job_uid)
 
     def forget(self, job_uid: str) -> None:
         """The job is gone: end its streams."""
-        self._released.discard(job_uid)
+        self._released.pop(job_uid, None)
         self._followers.forget(job_uid)
 
     async def close(self) -> None:
@@ -70,8 +71,11 @@ class FollowedLogs:
 
     def _changed(self, target: LogTarget) -> None:
         state = self._followers.state(target.pod_uid)
-        if target.job_uid in self._released:
+        open_logs = self._released.get(target.job_uid)
+        if open_logs is not None:
             if state is None or state.ended:
+                open_logs.discard(target.pod_uid)
+            if not open_logs:
                 self.forget(target.job_uid)
             return
         self._queue.add(Key(TRAINING_JOB, target.namespace, target.job))

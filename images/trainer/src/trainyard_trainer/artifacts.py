@@ -21,7 +21,8 @@ from trainyard_trainer.reporting import finite
 from trainyard_trainer.scores import Scores
 
 MODEL = "model.joblib"
-METADATA_VERSION = 1
+METADATA_VERSION = 2
+"""1: `train_test_split` was the fraction held out."""
 
 
 def write_model(folder: Path, model: Any, metadata: Mapping[str, Any]) -> None:
@@ -59,7 +60,10 @@ def read_model(folder: Path | None) -> Any:
         ) from error
     metadata = getattr(model, "trainyard", None)
     if not isinstance(metadata, dict) or metadata.get("version") != METADATA_VERSION:
-        raise Refused(f"{path} was not written by this trainer, so how it reads its data is unknown.")
+        raise Refused(
+            f"{path} was not written by this version of the trainer, so how it reads its data is unknown."
+            " Train it again."
+        )
     return model
 
 

@@ -6,6 +6,7 @@ fraction that the model carries. Called by `training` and `evaluation`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,25 +40,28 @@ class Prepared:
 
 
 def split(examples: Examples, layout: Layout, *, fraction: float, seed: int) -> tuple[Examples, Examples]:
-    """The rows to learn from and the `fraction` held out, by class where each has two rows or more.
+    """The `fraction` of rows to learn from and the rest, held out, by class where each has two rows or more.
 
     Raises Refused where there are too few rows.
     """
     from sklearn.model_selection import train_test_split
 
+    # NB: rounded first, because 0.29 * 100 is a little below 29 in floating point.
+    rows = len(examples.targets)
+    learned = math.floor(round(fraction * rows, 6))
+    held_out = rows - learned
     stratify = None
     if layout.task == "classification":
         counts = np.unique(examples.targets, return_counts=True)[1]
-        held_out = int(np.ceil(fraction * len(examples.targets)))
-        if counts.min() >= 2 and len(counts) <= min(held_out, len(examples.targets) - held_out):
+        if counts.min() >= 2 and len(counts) <= min(held_out, learned):
             stratify = examples.targets
     try:
         kept, held = train_test_split(
-            np.arange(len(examples.targets)), test_size=fraction, random_state=seed, stratify=stratify
+            np.arange(rows), train_size=learned, test_size=held_out, random_state=seed, stratify=stratify
         )
     except ValueError as error:
         raise Refused(
-            f"{len(examples.targets)} rows cannot be split with a fraction of {fraction}: add rows"
+            f"{rows} rows cannot be split with a fraction of {fraction:g} to learn from: add rows"
             " or change it."
         ) from error
     return _rows(examples, np.sort(kept)), _rows(examples, np.sort(held))
@@ -76,7 +80,7 @@ def prepare(
     validation = test
     if parameters["early_stopping_rounds"]:
         train, validation = split(
-            train, layout, fraction=parameters["validation_split"], seed=parameters["random_seed"]
+            train, layout, fraction=1 - parameters["validation_split"], seed=parameters["random_seed"]
         )
     if preprocess is None:
         preprocess = _preprocess(layout, scale=scale).fit(train.features)

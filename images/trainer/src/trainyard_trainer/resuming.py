@@ -15,7 +15,8 @@ from trainyard_trainer.contract import Order
 from trainyard_trainer.problems import Refused
 from trainyard_trainer.reporting import Reporter
 
-FORMAT = 1
+FORMAT = 2
+"""1: `train_test_split` was the fraction held out."""
 CHANGEABLE = frozenset(
     {
         "epochs",

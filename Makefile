@@ -1,0 +1,91 @@
+# `make help` lists what there is. Everything runs in .venv, which is made when it is missing or out of date.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
+PACKAGES := operator tests images/trainer
+
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test cluster cluster-down venv fmt lint typecheck imports unit test-trainer \
+	test-integration test-e2e crds verify image clean
+
+help:  ## This list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+demo: venv  ## A cluster, the operator in it, real trainings to Done, and a summary of what they gave
+	@$(RUN) -m tests.harness.demo
+
+test: venv  ## All tests: lint, types, imports, generated files, unit, integration, e2e
+	@$(MAKE) --no-print-directory lint typecheck imports verify
+	@$(MAKE) --no-print-directory unit test-trainer
+	@$(MAKE) --no-print-directory test-integration
+	@$(MAKE) --no-print-directory test-e2e
+
+cluster: venv  ## Start the cluster that the demo uses (NODES=2 for two nodes, CLUSTER=context:NAME for yours)
+	@$(RUN) -m tests.harness up
+
+cluster-down: venv  ## Remove every cluster and everything else that was started or changed
+	@$(RUN) -m tests.harness down --all
+
+venv: $(STAMP)
+
+$(STAMP):
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=... names one)." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && apt-get install -qy python3-venv; } \
+		|| { echo "Python's venv module is needed (Debian: apt-get install python3-venv)." >&2; exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'images/trainer[test]'
+	@touch $@
+
+fmt: venv  ## Format the code
+	@$(VENV)/bin/ruff format $(PACKAGES)
+	@$(VENV)/bin/ruff check --fix $(PACKAGES)
+
+lint: venv
+	@echo "== lint"
+	@$(VENV)/bin/ruff format --check $(PACKAGES)
+	@$(VENV)/bin/ruff check $(PACKAGES)
+
+typecheck: venv
+	@echo "== types"
+	@$(VENV)/bin/mypy -p trainyard -p tests.harness
+	@cd images/trainer && ../../$(VENV)/bin/mypy
+
+imports: venv
+	@echo "== imports go one way"
+	@$(VENV)/bin/lint-imports
+
+unit: venv  ## Unit tests
+	@echo "== unit"
+	@$(RUN) -m pytest tests/unit
+
+test-trainer: venv  ## Tests of the reference trainer
+	@echo "== trainer"
+	@cd images/trainer && ../../$(VENV)/bin/python -m pytest
+
+test-integration: venv  ## Tests on a real API server, as processes
+	@echo "== integration"
+	@$(RUN) -m pytest tests/integration --durations=10
+
+test-e2e: venv  ## Tests with real pods on a real kind cluster
+	@echo "== e2e"
+	@$(RUN) -m pytest tests/e2e --durations=10
+
+crds: venv  ## Generate crds/ and the chart's from the models
+	@$(RUN) -m trainyard.crdgen crds charts/trainyard/crds
+
+verify: venv  ## Fail when a generated file is not what would be generated
+	@echo "== generated files"
+	@$(RUN) -m trainyard.crdgen --check crds charts/trainyard/crds
+
+image: venv  ## Build the images
+	@$(RUN) -m tests.harness.images
+
+clean:  ## Remove what make made in this folder
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,57 @@
+"""The cluster with real nodes that end-to-end tests share. Called by pytest."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import images, kindcluster, usercontext
+from tests.harness.client import Client
+from tests.harness.cluster import ClusterHandle
+
+CLUSTER_NAME = "test-e2e"
+
+
+@pytest.fixture(scope="session")
+def kind_cluster() -> Iterator[ClusterHandle]:
+    """One kind cluster for the whole session, or the one that CLUSTER=context:NAME names.
+
+    Ours is taken down at the end unless KEEP_CLUSTER is set: then the next session begins with it. A test
+    keeps to namespaces of its own.
+    """
+    wanted = os.environ.get("CLUSTER") or "kind"
+    if wanted.startswith("context:"):
+        yield usercontext.find(wanted.removeprefix("context:"))
+        return
+    yield kindcluster.up(CLUSTER_NAME, nodes=int(os.environ.get("NODES") or 1))
+    if not os.environ.get("KEEP_CLUSTER"):
+        kindcluster.down(CLUSTER_NAME)
+
+
+@pytest.fixture
+def cluster_admin(kind_cluster: ClusterHandle) -> Iterator[Client]:
+    """The harness's own client, which may do everything: to prepare and to look, not to be tested."""
+    with Client(kind_cluster.kubeconfig, context=kind_cluster.context) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def python_image(kind_cluster: ClusterHandle) -> str:
+    """An image with `python3` that the cluster's nodes have, or can pull."""
+    if not kind_cluster.made_by_us:
+        return images.PUBLIC_BASE
+    image = images.base()
+    kindcluster.load(kind_cluster, image)
+    return image
+
+
+@pytest.fixture
+def namespace(cluster_admin: Client) -> Iterator[str]:
+    """A namespace of the test's own, deleted afterwards."""
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    cluster_admin.post("/api/v1/namespaces", {"metadata": {"name": name}})
+    yield name
+    cluster_admin.delete(f"/api/v1/namespaces/{name}")
