@@ -67,7 +67,7 @@ unit: venv  ## Unit tests
 
 test-trainer: venv  ## Tests of the reference trainer
 	@echo "== trainer"
-	@cd images/trainer && ../../$(VENV)/bin/python -m pytest
+	@cd images/trainer && ../../$(VENV)/bin/python -m pytest -p no:asyncio
 
 test-integration: venv  ## Tests on a real API server, as processes
 	@echo "== integration"

@@ -87,11 +87,11 @@ def test_a_pod_that_does_not_tolerate_the_taint_stays_pending(
     create(cluster_admin, namespace, a_pod("stuck", python_image, "pass", gpus=1, tolerant=False))
     path = f"/api/v1/namespaces/{namespace}/pods/stuck"
 
-    def refusal() -> str | None:
+    def refusal() -> str:
         for condition in cluster_admin.get(path)["status"].get("conditions", []):
             if condition["type"] == "PodScheduled" and condition["status"] == "False":
                 return str(condition["message"])
-        return None
+        return ""
 
     assert "untolerated taint" in wait_for(refusal, what="the scheduler's refusal")
     assert cluster_admin.get(path)["status"]["phase"] == "Pending"

@@ -113,10 +113,10 @@ def audit_events(handle: ClusterHandle) -> Iterator[dict[str, Any]]:
         raise HarnessError(
             f"The cluster of {handle.context} is not one of ours, so its audit log is not known."
         )
-    node = f"{handle.name}-control-plane"
-    # NB: rotated files carry their time in their name and sort before the current one.
-    text = engine.output("exec", node, "sh", "-c", f"cat {AUDIT_FOLDER}/audit-*.log {AUDIT_FOLDER}/audit.log")
-    for line in text.splitlines():
+    # Oldest first; the API server begins another file now and then.
+    command = f"ls -tr {AUDIT_FOLDER}/audit*.log | xargs cat"
+    text = engine.output("exec", f"{handle.name}-control-plane", "sh", "-c", command)
+    for line in text.split("\n")[:-1]:
         yield json.loads(line)
 
 
