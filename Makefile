@@ -71,11 +71,11 @@ test-trainer: venv  ## Tests of the reference trainer
 
 test-integration: venv  ## Tests on a real API server, as processes
 	@echo "== integration"
-	@$(RUN) -m pytest tests/integration --durations=10
+	@$(RUN) -m pytest tests/integration --durations=20
 
 test-e2e: venv  ## Tests with real pods on a real kind cluster
 	@echo "== e2e"
-	@$(RUN) -m pytest tests/e2e --durations=10
+	@$(RUN) -m pytest tests/e2e --durations=20
 
 crds: venv  ## Generate crds/ and the chart's from the models
 	@$(RUN) -m trainyard.crdgen crds charts/trainyard/crds

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 import aiohttp
 import kopf
@@ -16,14 +16,14 @@ from prometheus_client import REGISTRY
 
 from trainyard import catalog, handlers, health
 from trainyard.api import names
-from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
+from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.trainingjob import Context
 from trainyard.reconcile.dataset import DatasetReconciler
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
-from trainyard.reconcile.loop import Doorbell, Loop
+from trainyard.reconcile.loop import Doorbell, Loop, Reconcile
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.reconcile.references import References
 from trainyard.reconcile.resync import prime, resync_forever
@@ -32,7 +32,7 @@ from trainyard.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_CRD_WAIT_SECONDS = 5.0
+_LOAD_AGAIN_SECONDS = 2.0
 
 
 def run(*, settings: Settings, kubeconfig: str | None = None, context: str | None = None) -> None:
@@ -47,86 +47,110 @@ def run(*, settings: Settings, kubeconfig: str | None = None, context: str | Non
 async def _run(settings: Settings, *, kubeconfig: str | None, context: str | None) -> None:
     planning = _planning_context(settings)
     client = await Client.from_environment(kubeconfig=kubeconfig, context=context)
-    cache, queue, references = Cache(), KeyedQueue(), References()
-    logs = (
-        FollowedLogs(
-            client=client,
-            store_url=settings.logs.store,
-            queue=queue,
-            interval=settings.progress.interval_seconds,
-        )
-        if settings.logs.follow
-        else NoLogs()
-    )
-    executor = Executor(client, cache)
-    jobs = TrainingJobReconciler(
-        cache=cache, executor=executor, logs=logs, references=references, context=planning
-    )
-    datasets = DatasetReconciler(client=client, cache=cache, executor=executor)
-    doorbell = Doorbell(cache=cache, queue=queue, references=references)
-    kinds: dict[str, Callable[[Key], Awaitable[float | None]]] = {
-        TRAINING_JOB: jobs.reconcile,
-        DATASET: datasets.reconcile,
-    }
-    loop = Loop(queue=queue, doorbell=doorbell, kinds=kinds, workers=settings.workers)
-    namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
-
-    watching = asyncio.Event()
-    collector = health.JobsCollector(cache)
-    REGISTRY.register(collector)
-    endpoint = await health.serve(
-        address=settings.endpoint.address, port=settings.endpoint.port, ready=watching.is_set
-    )
-    logger.info("Health and metrics on %s", ", ".join(map(str, endpoint.addresses)))
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await _until(stop, _work(settings, client, cache, queue, doorbell, loop, namespaces, watching, stop))
+        await Operator(settings, client, planning).run()
     finally:
-        await logs.close()
-        await endpoint.cleanup()
-        REGISTRY.unregister(collector)
         await client.close()
 
 
-async def _work(
-    settings: Settings,
-    client: Client,
-    cache: Cache,
-    queue: KeyedQueue,
-    doorbell: Doorbell,
-    loop: Loop,
-    namespaces: tuple[str | None, ...],
-    watching: asyncio.Event,
-    stop: asyncio.Event,
-) -> None:
-    await _wait_for_crds(client)
-    await prime(client, cache, queue, namespaces=namespaces)
-    logger.info("Operator is started; %d TrainingJobs", len(cache.keys(TRAINING_JOB)))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(loop.run(), name="workers")
-        group.create_task(
-            resync_forever(client, cache, queue, namespaces=namespaces, every=settings.resync_seconds),
-            name="resync",
-        )
-        group.create_task(_own_signals(watching, stop), name="signals")
-        await asyncio.sleep(0)  # NB: kopf cancels, at its end, every task that is younger than itself
-        await kopf.operator(
-            registry=handlers.registry(doorbell, client),
-            settings=handlers.settings(),
-            clusterwide=not settings.namespaces,
-            namespaces=settings.namespaces,
-            ready_flag=watching,
-        )
-        raise RuntimeError("The watches have ended by themselves.")
+class Operator:
+    """One operator of one cluster, made of its parts; `run` returns after SIGTERM or SIGINT."""
 
+    def __init__(self, settings: Settings, client: Client, planning: Context) -> None:
+        self._settings = settings
+        self._client = client
+        self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
+        self._cache, self._queue, references = Cache(), KeyedQueue(), References()
+        self._doorbell = Doorbell(cache=self._cache, queue=self._queue, references=references)
+        executor = Executor(client, self._cache, written=self._doorbell.ring_those_who_wait_for)
+        self._logs = (
+            FollowedLogs(
+                client=client,
+                store_url=settings.logs.store,
+                queue=self._queue,
+                interval=settings.progress.interval_seconds,
+            )
+            if settings.logs.follow
+            else NoLogs()
+        )
+        jobs = TrainingJobReconciler(
+            cache=self._cache, executor=executor, logs=self._logs, references=references, context=planning
+        )
+        datasets = DatasetReconciler(client=client, cache=self._cache, executor=executor)
+        kinds: dict[str, Reconcile] = {TRAINING_JOB: jobs.reconcile, DATASET: datasets.reconcile}
+        self._loop = Loop(queue=self._queue, kinds=kinds, workers=settings.workers)
+        self._watching = asyncio.Event()
+        self._stop = asyncio.Event()
 
-async def _own_signals(watching: asyncio.Event, stop: asyncio.Event) -> None:
-    """Take the signals back from kopf, which on them waits five seconds for tasks that are not its own."""
-    await watching.wait()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async def run(self) -> None:
+        """Serve health and metrics, load what there is, then work until told to stop."""
+        collector = health.JobsCollector(self._cache)
+        REGISTRY.register(collector)
+        endpoint = await health.serve(
+            address=self._settings.endpoint.address,
+            port=self._settings.endpoint.port,
+            ready=self._watching.is_set,
+        )
+        logger.info("Health and metrics on %s", ", ".join(map(str, endpoint.addresses)))
+        self._take_signals()
+        try:
+            await _until(self._stop, self._work())
+        finally:
+            await self._logs.close()
+            await endpoint.cleanup()
+            REGISTRY.unregister(collector)
+
+    async def _work(self) -> None:
+        await self._load()
+        logger.info("Operator is started; %d TrainingJobs", len(self._cache.keys(TRAINING_JOB)))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._loop.run(), name="workers")
+            group.create_task(
+                resync_forever(
+                    self._client,
+                    self._cache,
+                    self._queue,
+                    namespaces=self._namespaces,
+                    every=self._settings.resync_seconds,
+                ),
+                name="resync",
+            )
+            group.create_task(self._take_signals_back(), name="signals")
+            await asyncio.sleep(0)  # NB: kopf cancels, at its end, every task that is younger than itself
+            await kopf.operator(
+                registry=handlers.registry(self._doorbell, self._client),
+                settings=handlers.settings(),
+                clusterwide=not self._settings.namespaces,
+                namespaces=self._settings.namespaces,
+                ready_flag=self._watching,
+            )
+            raise RuntimeError("The watches have ended by themselves.")
+
+    async def _load(self) -> None:
+        """Wait for the CRDs, as kopf looks for resources only once, and load everything."""
+        while True:
+            try:
+                served = await self._client.get(f"/apis/{names.GROUP}/{names.VERSION}")
+                if {"trainingjobs", "datasets"} <= {r["name"] for r in served.get("resources") or []}:
+                    await prime(self._client, self._cache, self._queue, namespaces=self._namespaces)
+                    return
+                problem = "a CRD is missing: kubectl apply --server-side -f crds/"
+            except ApiError as error:
+                missing = "the CRDs are not installed: kubectl apply --server-side -f crds/"
+                problem = missing if error.status == 404 else str(error)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                problem = f"the API server does not answer ({error or type(error).__name__})"
+            logger.warning("Not started yet: %s", problem)
+            await asyncio.sleep(_LOAD_AGAIN_SECONDS)
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+
+    async def _take_signals_back(self) -> None:
+        """Kopf takes the signals when it starts, and on them waits five seconds for tasks that are not its own."""
+        await self._watching.wait()
+        self._take_signals()
 
 
 async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
@@ -140,23 +164,6 @@ async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
     logger.info("Stopping.")
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
-
-
-async def _wait_for_crds(client: Client) -> None:
-    """Kopf looks for resources once, at its start; so they must be there."""
-    while True:
-        problem = "they are not installed: kubectl apply --server-side -f crds/"
-        try:
-            served = await client.get(f"/apis/{names.GROUP}/{names.VERSION}")
-            if {"trainingjobs", "datasets"} <= {r["name"] for r in served.get("resources") or []}:
-                return
-        except ApiError as error:
-            if error.status != 404:
-                problem = str(error)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            problem = f"the API server does not answer ({error})"
-        logger.warning("Waiting for the CRDs of %s: %s", names.GROUP, problem)
-        await asyncio.sleep(_CRD_WAIT_SECONDS)
 
 
 def _planning_context(settings: Settings) -> Context:

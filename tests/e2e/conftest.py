@@ -8,9 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import images, kindcluster, usercontext
+from tests.harness import chart, images, kindcluster, usercontext
 from tests.harness.client import Client
 from tests.harness.cluster import ClusterHandle
+from tests.harness.kubectl import Kubectl
+from tests.objects import Jobs
 
 CLUSTER_NAME = "test-e2e"
 
@@ -46,6 +48,40 @@ def python_image(kind_cluster: ClusterHandle) -> str:
     image = images.base()
     kindcluster.load(kind_cluster, image)
     return image
+
+
+@pytest.fixture(scope="session")
+def trainer_image(kind_cluster: ClusterHandle) -> str:
+    """The reference trainer's image, on the cluster's nodes."""
+    return _image(kind_cluster, "trainer")
+
+
+@pytest.fixture(scope="session")
+def operator_installed(kind_cluster: ClusterHandle, trainer_image: str) -> ClusterHandle:
+    """The cluster with the operator in it, installed from the chart with its own permissions."""
+    more = {"settings": {"progress": {"intervalSeconds": 1}}}
+    chart.install(kind_cluster, operator=_image(kind_cluster, "operator"), trainer=trainer_image, more=more)
+    return kind_cluster
+
+
+def _image(handle: ClusterHandle, name: images.Name) -> str:
+    if not handle.made_by_us:
+        return os.environ[f"{name.upper()}_IMAGE"]
+    image = images.ensure(name)[name]
+    kindcluster.load(handle, image)
+    return image
+
+
+@pytest.fixture
+def kubectl(operator_installed: ClusterHandle) -> Kubectl:
+    """kubectl on the cluster with the operator."""
+    return Kubectl(operator_installed)
+
+
+@pytest.fixture
+def jobs(operator_installed: ClusterHandle, cluster_admin: Client, namespace: str) -> Jobs:
+    """Objects of the test's own namespace, served by the operator in the cluster."""
+    return Jobs(cluster_admin, namespace)
 
 
 @pytest.fixture

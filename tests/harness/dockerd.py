@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from tests.harness import cache, console, debian, machine, processes
 from tests.harness.errors import HarnessError
 
-PACKAGES = ("docker.io", "tini")
+PACKAGES = ("docker.io", "tini", "iproute2")
 CGROUP = "trainyard"
 READY_SECONDS = 30.0
 
@@ -37,6 +36,11 @@ def data_folder() -> Path:
 def run_folder() -> Path:
     """Sockets, whose paths must be short, and what lives no longer than the daemon."""
     return Path("/run") / f"trainyard-{cache.digest_of(str(cache.root()))[:8]}"
+
+
+def bridge() -> str:
+    """The network interface of the network that kind's nodes are in."""
+    return f"ty-{run_folder().name.rpartition('-')[2]}"
 
 
 def address() -> str:
@@ -177,7 +181,6 @@ def stop() -> None:
         with console.step("Stopping our Docker daemon"):
             _end()
             machine.restore(_before())
-            cache.remove_tree(run_folder())
             cache.remove_tree(state_folder())
 
 
@@ -188,13 +191,13 @@ def _end() -> None:
     while remaining := machine.processes_naming(f"{run_folder()}/exec"):
         if time.monotonic() > deadline:
             raise HarnessError(f"Processes of our dockerd do not end: {remaining}.")
-        for pid in remaining:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
+        machine.kill(remaining)
+    machine.end_cgroup(CGROUP)
     for folder in (run_folder(), data_folder()):
         machine.unmount_below(folder)
-    machine.remove_cgroups(CGROUP)
+    machine.remove_bridge(bridge(), environment=debian.environment(programs()))
+    # NB: dockerd takes a pidfile in there for a sign that it runs already.
+    cache.remove_tree(run_folder())
 
 
 def _pidfile() -> Path:

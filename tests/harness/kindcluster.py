@@ -153,7 +153,8 @@ def _create(name: str, engine: Engine, image: NodeImage, plan: dict[str, Any]) -
     )
     if engine.ours and not engine.succeeds("network", "inspect", NETWORK):
         # NB: kind's own would have IPv6 and turn on forwarding on every interface.
-        engine.run("network", "create", NETWORK)
+        name_of_bridge = f"com.docker.network.bridge.name={dockerd.bridge()}"
+        engine.run("network", "create", "--opt", name_of_bridge, NETWORK)
     with console.step(f"Creating the kind cluster {name}, {plan['nodes']} node(s)"):
         _kind(
             engine,

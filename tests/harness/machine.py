@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tests.harness import cache
+from tests.harness.errors import HarnessError
 
 SYSCTL = Path("/proc/sys")
 CGROUPS = Path("/sys/fs/cgroup")
+NETWORK_INTERFACES = Path("/sys/class/net")
 
 # Kernel settings of the whole machine that systemd in a node, the kubelet, kube-proxy or dockerd set.
 SETTINGS = (
@@ -83,16 +88,57 @@ def _set(values: Mapping[str, str]) -> None:
         (SYSCTL / name).write_text(value)
 
 
-def remove_cgroups(name: str) -> None:
-    """Removes the empty control groups called `name` at the top of every hierarchy."""
-    for top in [CGROUPS / name, *CGROUPS.glob(f"*/{name}")]:
-        if top.is_dir():
-            # NB: a group's files are the kernel's and go with it; only folders are removed, deepest first.
-            for folder in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+def end_cgroup(name: str) -> None:
+    """Kills what runs in the control groups called `name` at the top of every hierarchy, and removes them.
+
+    Raises HarnessError if something does not die.
+    """
+    deadline = time.monotonic() + 10.0
+    while pids := [pid for top in _tops(name) for pid in _pids(top)]:
+        if time.monotonic() > deadline:
+            raise HarnessError(f"Processes of our containers do not end: {pids}.")
+        for frozen in (state for top in _tops(name) for state in top.rglob("freezer.state")):
+            # NB: what is frozen (a paused node) is not killed before it is thawed.
             with contextlib.suppress(OSError):
-                top.rmdir()
+                frozen.write_text("THAWED")
+        kill(pids)
+    for top in _tops(name):
+        # NB: a group's files are the kernel's and go with it; only folders are removed, deepest first.
+        for folder in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _tops(name: str) -> list[Path]:
+    return [top for top in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if top.is_dir()]
+
+
+def _pids(top: Path) -> list[int]:
+    found: list[int] = []
+    for file in top.rglob("cgroup.procs"):
+        with contextlib.suppress(OSError):
+            found += [int(line) for line in file.read_text().split()]
+    return found
+
+
+def kill(pids: Iterable[int]) -> None:
+    """Kills processes and gives them a moment to be gone."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    time.sleep(0.05)
+
+
+def remove_bridge(name: str, *, environment: Mapping[str, str]) -> None:
+    """Removes a network bridge and the interfaces that are plugged into it, if it is there.
+
+    Those of dead containers would else stay for as long as their connections take to time out.
+    """
+    bridge = NETWORK_INTERFACES / name
+    if bridge.exists():
+        for interface in [*(path.name for path in (bridge / "brif").iterdir()), name]:
+            argv = ["ip", "link", "delete", interface]
+            subprocess.run(argv, capture_output=True, env={**os.environ, **environment})
 
 
 def mounts_below(table: str, folder: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from tests.harness.client import Client
 from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import ControlPlaneConfig
 from tests.harness.operator import Operator
-from tests.integration.objects import Jobs
+from tests.objects import Jobs
 
 
 @pytest.fixture(scope="session")

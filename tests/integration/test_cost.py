@@ -13,7 +13,7 @@ import pytest
 from tests.harness import operator as operators
 from tests.harness.controlplane import ControlPlane
 from tests.harness.operator import Operator
-from tests.integration.objects import Jobs
+from tests.objects import Jobs
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -11,7 +11,7 @@ from tests.harness import operator as operators
 from tests.harness.client import Client, wait_for
 from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import ControlPlaneConfig
-from tests.integration.objects import Jobs
+from tests.objects import Jobs
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.client import ApiError, Json
 from tests.harness.operator import Operator
-from tests.integration.objects import Jobs, found, manifest
+from tests.objects import Jobs, found, manifest
 
 pytestmark = [pytest.mark.usefixtures("operator"), pytest.mark.timeout(120)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -17,7 +17,7 @@ import aiohttp
 from trainyard import metrics
 from trainyard.api import names
 from trainyard.cluster import resources
-from trainyard.cluster.cache import POD, Cache
+from trainyard.cluster.cache import POD, Cache, Key
 from trainyard.cluster.client import ApiError, Client
 from trainyard.planning.observed import PodView, Refusal
 from trainyard.planning.plan import Announcement, Plan
@@ -43,11 +43,15 @@ class StaleError(Exception):
 
 
 class Executor:
-    """Executes plans of any kind against one API server, and stores the answers in the cache."""
+    """Executes plans of any kind against one API server, and stores the answers in the cache.
 
-    def __init__(self, client: Client, cache: Cache) -> None:
+    `written` is called with the key of each object whose status was written: its echo rings no bell.
+    """
+
+    def __init__(self, client: Client, cache: Cache, *, written: Callable[[Key], None]) -> None:
         self._client = client
         self._cache = cache
+        self._written = written
 
     async def execute(self, plan: Plan, raw: Mapping[str, Any], *, refusal: Refusal | None = None) -> Outcome:
         """Carry out `plan` for the object `raw` that it was made for; `refusal` is the last one of its pod.
@@ -123,6 +127,7 @@ class Executor:
                 raise StaleError(f"{kind} {metadata['name']} is gone") from error
             raise
         self._cache.store(kind, answer)
+        self._written(Key(kind, metadata["namespace"], metadata["name"]))
         return True
 
     async def _delete_pod(self, namespace: str, view: PodView) -> None:

@@ -59,11 +59,8 @@ class Doorbell:
 class Loop:
     """Runs `workers` workers until cancelled."""
 
-    def __init__(
-        self, *, queue: KeyedQueue, doorbell: Doorbell, kinds: Mapping[str, Reconcile], workers: int
-    ) -> None:
+    def __init__(self, *, queue: KeyedQueue, kinds: Mapping[str, Reconcile], workers: int) -> None:
         self._queue = queue
-        self._doorbell = doorbell
         self._kinds = kinds
         self._workers = workers
 
@@ -100,7 +97,5 @@ class Loop:
             self._queue.succeeded(key)
             if delay is not None:
                 self._queue.add_after(key, delay)
-            # NB: our own write rings no bell when its echo comes, so those who wait are rung here.
-            self._doorbell.ring_those_who_wait_for(key)
         finally:
             metrics.RECONCILE_SECONDS.labels(kind=key.kind).observe(time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""Objects that integration tests apply, and how they wait for what becomes of them."""
+"""Objects that tests on a cluster apply, and how they wait for what becomes of them."""
 
 from __future__ import annotations
 

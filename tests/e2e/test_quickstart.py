@@ -1,0 +1,108 @@
+"""The examples do what they say: real trainings of a real dataset in real pods, by the operator in the cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import demo
+from tests.harness.client import Json
+from tests.harness.kindnodes import GPU_TOLERATION
+from tests.harness.kubectl import Kubectl
+from tests.objects import Jobs, found
+
+pytestmark = pytest.mark.timeout(600)
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "quickstart"
+NAMES = ("digits-mlp", "digits-forest", "digits-mlp-eval", "digits-forest-eval")
+
+
+def values_of(status: Json) -> dict[str, float]:
+    return {metric["name"]: float(metric["value"]) for metric in status["metrics"]}
+
+
+def cli(jobs: Jobs, kubectl: Kubectl, *words: str, code: int = 0) -> str:
+    """What `trainyard WORD...` prints."""
+    argv = [sys.executable, "-m", "trainyard", *words, "-n", jobs.namespace, *kubectl.flags]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_quickstart_trains_and_evaluates(jobs: Jobs, kubectl: Kubectl, trainer_image: str) -> None:
+    where = jobs.namespace
+    kubectl.apply(demo.manifests(EXAMPLES / "00-data.yaml", trainer=trainer_image), namespace=where)
+    fill = ("job/quickstart-fill", f"--namespace={where}")
+    kubectl.run("wait", "--for=condition=complete", *fill, "--timeout=240s", timeout=250)
+    for file in sorted(EXAMPLES.glob("[1-9]*.yaml")):
+        kubectl.apply(demo.manifests(file, trainer=trainer_image), namespace=where)
+    statuses = {name: jobs.reaches(name, "Done", timeout=240) for name in NAMES}
+
+    for name in ("digits-mlp", "digits-forest"):
+        trained, evaluated = values_of(statuses[name]), values_of(statuses[f"{name}-eval"])
+        assert 0.9 < trained["accuracy"] < 1.0
+        assert evaluated["accuracy"] == trained["accuracy"], "measured on the rows that training held out"
+        assert {"f1_score", "precision", "recall"} <= trained.keys()
+        assert statuses[name]["keyMetric"]["name"] == "accuracy"
+        assert statuses[name]["progress"]["percent"] == 100
+    for name in NAMES:
+        metadata = jobs.get(name)["metadata"]
+        ours = {key for key in metadata.get("annotations") or {} if "kubectl.kubernetes.io" not in key}
+        assert not ours, "no annotation of ours or kopf's"
+        assert "finalizers" not in metadata
+
+    pods = {pod["metadata"]["labels"]["trainyard.dev/job"]: pod for pod in jobs.pods("digits-mlp")}
+    pod = pods["digits-mlp"]
+    assert pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert any(t.get("key") == GPU_TOLERATION["key"] for t in pod["spec"]["tolerations"])
+
+    (artifact,) = statuses["digits-mlp"]["artifacts"]
+    files = list_claim(jobs, trainer_image, artifact["uri"])
+    assert {"model.joblib", "metrics.json", "learning_curve.csv", "checkpoints"} <= set(files)
+
+    printed = cli(jobs, kubectl, "logs", "digits-mlp")
+    epochs = [
+        line for line in printed.splitlines() if '"status": "RUNNING"' in line and '"max_epoch": 40' in line
+    ]
+    assert len(epochs) >= 40
+    assert "accuracy" in cli(jobs, kubectl, "watch", "digits-mlp")
+
+    kubectl.run("delete", "pod", "--selector=trainyard.dev/job=digits-mlp", f"--namespace={where}")
+    assert cli(jobs, kubectl, "logs", "digits-mlp") == printed, (
+        "the stored log is the pod's log, line by line"
+    )
+    assert jobs.status("digits-mlp")["phase"] == "Done", "a finished job stays finished without its pod"
+
+
+def list_claim(jobs: Jobs, image: str, uri: str) -> list[str]:
+    """Names in a folder of a claim, seen by a pod."""
+    claim, _, folder = uri.removeprefix("pvc://").partition("/")
+    pod: dict[str, Any] = {
+        "metadata": {"name": "look"},
+        "spec": {
+            "restartPolicy": "Never",
+            "tolerations": [GPU_TOLERATION],
+            "securityContext": {"runAsUser": 65532, "runAsGroup": 65532},
+            "containers": [
+                {
+                    "name": "look",
+                    "image": image,
+                    "command": ["ls", f"/claim/{folder}"],
+                    "volumeMounts": [{"name": "claim", "mountPath": "/claim"}],
+                }
+            ],
+            "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    }
+    path = f"/api/v1/namespaces/{jobs.namespace}/pods"
+    jobs.client.post(path, pod)
+    found(
+        lambda: jobs.client.get(f"{path}/look")["status"].get("phase") in ("Succeeded", "Failed"),
+        what="ls",
+        timeout=60,
+    )
+    return jobs.client.text(f"{path}/look/log").split()
