@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.harness import cache, console, machine
+from tests.harness import cache, console, scratch
 from tests.harness.errors import HarnessError
 
 # The release that roots are made of, whatever release the machine runs.
@@ -67,21 +67,16 @@ def environment(folder: Path) -> dict[str, str]:
 
 def root_archive(packages: Sequence[str], *, log: Path) -> Path:
     """A tar of a minimal Debian's root folder that has `packages`, without manuals and package lists."""
-
-    def make(folder: Path) -> None:
-        with console.step(f"Installing Debian with {packages[0]} and {len(packages) - 1} more into a folder"):
-            root = folder / "root"
-            try:
-                _bootstrap(root, packages, log=log)
-                argv = ["tar", "--create", "--numeric-owner", "--xattrs", f"--directory={root}"]
-                console.run([*argv, f"--file={folder / 'root.tar'}", "."], log=log)
-            finally:
-                # debootstrap mounts these, and a folder with mounts in it must not be removed.
-                machine.unmount_below(root)
-                cache.remove_tree(root)
-
     # NB: of packages in the state of the day they were first asked for.
     digest = cache.digest_of("root", RELEASE, os.uname().machine, *sorted(packages))
+
+    def make(folder: Path) -> None:
+        title = f"Installing Debian with {packages[0]} and {len(packages) - 1} more into a folder"
+        with scratch.folder(f"root-{digest}") as work, console.step(title):
+            _bootstrap(work / "root", packages, log=log)
+            argv = ["tar", "--create", "--numeric-owner", "--xattrs", f"--directory={work / 'root'}"]
+            console.run([*argv, f"--file={folder / 'root.tar'}", "."], log=log)
+
     return cache.built("images", digest, make) / "root.tar"
 
 

@@ -83,12 +83,10 @@ def default_log() -> Path:
     return cache.root() / "logs" / "docker.log"
 
 
-def existing() -> Engine | None:
-    """The daemon that `ensure` would give, if it runs already."""
+def running() -> list[Engine]:
+    """The daemons that answer: the user's, and ours."""
     users = _users()
-    if users is not None:
-        return users
-    return _ours() if dockerd.answers() else None
+    return [*([users] if users else []), *([_ours()] if dockerd.answers() else [])]
 
 
 def ensure() -> Engine:

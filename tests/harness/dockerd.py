@@ -186,9 +186,9 @@ def stop() -> None:
 
 def _end() -> None:
     processes.stop(_pidfile(), grace=20.0)
-    # containerd and the shims name our folder in their command lines, and nobody else does.
+    # containerd and its shims, which outlive a dockerd that was killed.
     deadline = time.monotonic() + 10.0
-    while remaining := machine.processes_naming(f"{run_folder()}/exec"):
+    while remaining := machine.processes_of("containerd", f"{run_folder()}/"):
         if time.monotonic() > deadline:
             raise HarnessError(f"Processes of our dockerd do not end: {remaining}.")
         machine.kill(remaining)

@@ -7,18 +7,15 @@ wheels are fetched outside. Called by the fixtures of tests/e2e, the demo and `m
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import sys
-import tempfile
 import tomllib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.harness import binaries, cache, console, debian, docker
+from tests.harness import binaries, cache, console, debian, docker, scratch
 from tests.harness.docker import Engine
 from tests.harness.errors import HarnessError
 
@@ -88,19 +85,20 @@ def _ensure(engine: Engine, name: Name) -> str:
     image = reference(name)
     if engine.has_image(image):
         return image
-    with cache.lock(cache.root() / "locks" / f"image-{name}.lock"):
+    with scratch.folder(f"image-{name}") as folder:
         if not engine.has_image(image):
             base = _base(engine)
             wheels = _wheels(name) if engine.ours else None
-            _build(engine, name, image, base=base, wheels=wheels)
+            _fill_context(folder, name, wheels)
+            _build(engine, name, image, folder, base=base)
             _remove_old(engine, name)
     return image
 
 
-def _build(engine: Engine, name: Name, image: str, *, base: str, wheels: Path | None) -> None:
+def _build(engine: Engine, name: Name, image: str, folder: Path, *, base: str) -> None:
     log = cache.root() / "logs" / f"image-{name}.log"
     log.unlink(missing_ok=True)
-    with console.step(f"Building the image {image}") as step, _context(name, wheels) as folder:
+    with console.step(f"Building the image {image}") as step:
         console.run(
             [
                 *(engine.client, "build", "--network", "host", "--build-arg", f"BASE={base}"),
@@ -113,26 +111,16 @@ def _build(engine: Engine, name: Name, image: str, *, base: str, wheels: Path | 
         )
 
 
-@contextlib.contextmanager
-def _context(name: Name, wheels: Path | None) -> Iterator[Path]:
-    """The folder that is sent to Docker: the recipe's files, and `wheels/` if there are any to use."""
-    parent = cache.root() / "images"
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".context-", dir=parent))
-    try:
-        for place, path in RECIPES[name].paths():
-            if path.is_dir():
-                shutil.copytree(
-                    path, folder / place, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-                )
-            else:
-                shutil.copy(path, folder / place)
-        (folder / "wheels").mkdir()
-        for wheel in sorted(wheels.glob("*.whl")) if wheels else ():
-            os.link(wheel, folder / "wheels" / wheel.name)
-        yield folder
-    finally:
-        cache.remove_tree(folder)
+def _fill_context(folder: Path, name: Name, wheels: Path | None) -> None:
+    """Makes the folder what is sent to Docker: the recipe's files, and `wheels/` if there are any to use."""
+    for place, path in RECIPES[name].paths():
+        if path.is_dir():
+            shutil.copytree(path, folder / place, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(path, folder / place)
+    (folder / "wheels").mkdir()
+    for wheel in sorted(wheels.glob("*.whl")) if wheels else ():
+        os.link(wheel, folder / "wheels" / wheel.name)
 
 
 def _wheels(name: Name) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from tests.harness import binaries, cache, console, docker, dockerd, kindnodes, node_image
+from tests.harness import binaries, cache, console, docker, dockerd, kindnodes, machine, node_image, scratch
 from tests.harness.client import ApiError, Client
 from tests.harness.cluster import ClusterHandle
 from tests.harness.docker import Engine
@@ -44,14 +44,13 @@ def up(name: str = DEFAULT_NAME, nodes: int = 1) -> ClusterHandle:
             "A cluster needs a node at least, and a name of lower-case letters, digits and '-'."
         )
     with cache.cluster_lock(name):
+        _claim(name)
         engine = docker.ensure()
         image = node_image.choose(engine)
         plan = {"nodes": nodes, "image": image.reference, "config": cache.digest_of(AUDIT_POLICY)}
-        state = _state(name)
-        if state.get("plan") == plan and _revive(name, engine, image):
-            return handle_of(name)
-        _delete(name, engine)
-        _create(name, engine, image, plan)
+        if _state(name).get("plan") != plan or not _revive(name, engine, image):
+            _delete(name, engine)
+            _create(name, engine, image, plan)
         return handle_of(name)
 
 
@@ -61,18 +60,17 @@ def down(name: str = DEFAULT_NAME) -> None:
     Does nothing if there is no such cluster. Cached images stay.
     """
     with cache.cluster_lock(name):
-        engine = docker.existing()
-        if engine is None and dockerd.left_behind():
-            # It died; only it can take apart the networks and containers that it made.
+        if dockerd.left_behind():
+            # If it died, only it can take apart the networks and containers that it made.
             dockerd.start()
-            engine = docker.existing()
-        if engine is not None:
+        for engine in docker.running():
             _delete(name, engine)
             if engine.ours and not engine.containers():
                 engine.succeeds("network", "rm", NETWORK)
                 engine.run("volume", "prune", "--force")
                 dockerd.stop()
         cache.remove_tree(cache.cluster_folder(name))
+        scratch.clear_left_behind()
 
 
 def load(handle: ClusterHandle, image: str) -> None:
@@ -81,15 +79,14 @@ def load(handle: ClusterHandle, image: str) -> None:
     A user's cluster takes it only if it is a kind cluster of the user's Docker.
     """
     name = handle.name if handle.made_by_us else handle.context.removeprefix("kind-")
-    engine = docker.existing()
-    names = nodes_of(engine, name) if engine else []
-    if engine is None or not names:
+    engine = _engine_of(name)
+    if engine is None:
         raise HarnessError(
             f"{image} cannot be loaded into the cluster of context {handle.context}, which is not a kind"
             " cluster of this machine's Docker: push it to a registry that the cluster pulls from."
         )
     with console.step(f"Loading {image} into {name}") as step:
-        if all(_has_image(engine, node, image) for node in names):
+        if all(_has_image(engine, node, image) for node in nodes_of(engine, name)):
             step.mark_cached()
             return
         _kind(engine, "load", "docker-image", "--name", name, image, log=_log(name))
@@ -108,7 +105,7 @@ def audit_events(handle: ClusterHandle) -> Iterator[dict[str, Any]]:
 
     Of Kubernetes' own components nothing is kept: see kind/audit-policy.yaml.
     """
-    engine = docker.existing()
+    engine = _engine_of(handle.name)
     if not handle.made_by_us or engine is None:
         raise HarnessError(
             f"The cluster of {handle.context} is not one of ours, so its audit log is not known."
@@ -125,17 +122,31 @@ def nodes_of(engine: Engine, name: str) -> list[str]:
     return sorted(engine.containers(f"label=io.x-k8s.kind.cluster={name}"))
 
 
+def _engine_of(name: str) -> Engine | None:
+    """The daemon that a cluster's nodes run in."""
+    return next((engine for engine in docker.running() if nodes_of(engine, name)), None)
+
+
 def handle_of(name: str) -> ClusterHandle:
     return ClusterHandle(name, _kubeconfig(name), context=f"kind-{name}", made_by_us=True)
 
 
+def _claim(name: str) -> None:
+    """Makes the cluster's folder, unless it is there, so that whatever comes after is known to be ours."""
+    folder = cache.cluster_folder(name)
+    if folder.exists() and not (folder / "kind.json").exists() and any(folder.iterdir()):
+        raise HarnessError(f"{folder} is another kind of cluster's: end that first, or take another name.")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "kind.json").exists():
+        cache.write_atomically(folder / "kind.json", json.dumps({"name": name}))
+
+
 def _create(name: str, engine: Engine, image: NodeImage, plan: dict[str, Any]) -> None:
+    _claim(name)
     folder = cache.cluster_folder(name)
     volumes = folder / "volumes"
-    volumes.mkdir(parents=True)
+    volumes.mkdir()
     pods, services = free_networks(routed_networks(Path("/proc/net/route").read_text()))
-    # NB: before there is a container, so that a run that dies from here on is recognised as ours.
-    cache.write_atomically(folder / "kind.json", json.dumps({"name": name}))
     policy = folder / "audit-policy.yaml"
     policy.write_text((AUDIT_POLICY).read_text())
     config = folder / "kind.yaml"
@@ -224,28 +235,30 @@ def _wait_for_api(client: Client, *, timeout: float) -> None:
 
 
 def _delete(name: str, engine: Engine) -> None:
+    """Deletes a cluster of ours from a daemon, and its folder. Raises HarnessError if it is not ours."""
     folder = cache.cluster_folder(name)
     if folder.exists() and not (folder / "kind.json").exists():
         raise HarnessError(f"{folder} is another kind of cluster's: end that first, or take another name.")
+    # A kind whose harness was killed goes on creating.
+    machine.kill(machine.processes_of("kind", str(_kubeconfig(name))))
     names = nodes_of(engine, name)
+    if names and not folder.exists():
+        raise HarnessError(f"There is a kind cluster {name} that is not ours: take another name for ours.")
     if names:
-        if not folder.exists():
-            raise HarnessError(
-                f"There is a kind cluster {name} that is not ours: take another name, or delete it."
-            )
         with console.step(f"Deleting the kind cluster {name}"):
             for node in names:
-                # kind cannot delete what is paused.
-                if engine.output("inspect", "--format", "{{.State.Paused}}", node).strip() == "true":
-                    engine.run("unpause", node)
-            _kubeconfig(name).with_suffix(".yaml.lock").unlink(missing_ok=True)
-            _kind(
-                engine,
-                *("delete", "cluster", "--name", name, "--kubeconfig", _kubeconfig(name)),
-                log=_log(name),
-                timeout=120,
-            )
+                _wake_if_paused(engine, node)
+            # What a killed kind has left, and another would wait for.
+            _kubeconfig(name).with_name("kubeconfig.yaml.lock").unlink(missing_ok=True)
+            words = ("delete", "cluster", "--name", name, "--kubeconfig", _kubeconfig(name))
+            _kind(engine, *words, log=_log(name), timeout=120)
     cache.remove_tree(folder)
+
+
+def _wake_if_paused(engine: Engine, node: str) -> None:
+    """NB: Docker does not remove what is paused."""
+    if engine.output("inspect", "--format", "{{.State.Paused}}", node).strip() == "true":
+        engine.run("unpause", node)
 
 
 def _kind(engine: Engine, *words: str | Path, log: Path, timeout: float | None = None) -> None:
@@ -257,12 +270,12 @@ def _kind(engine: Engine, *words: str | Path, log: Path, timeout: float | None =
 
 def _has_image(engine: Engine, node: str, image: str) -> bool:
     listing = engine.output(
-        "exec", node, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet", f"name=={_full(image)}"
+        "exec", node, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet", f"name=={full_name(image)}"
     )
     return bool(listing.strip())
 
 
-def _full(image: str) -> str:
+def full_name(image: str) -> str:
     """An image's name as containerd has it ("docker.io/library/trainer:1" for "trainer:1")."""
     first, slash, _ = image.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):

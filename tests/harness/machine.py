@@ -152,14 +152,46 @@ def unmount_below(folder: Path) -> None:
         subprocess.run(["umount", "--lazy", point], capture_output=True)
 
 
-def processes_naming(text: str) -> list[int]:
-    """The pids of processes that have `text` in their command line."""
+def processes_of(program: str, text: str) -> list[int]:
+    """The pids of programs whose name begins with `program` and whose arguments have `text` in them."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if folder.name.isdigit() and text.encode() in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
+            if folder.name.isdigit():
+                first, _, rest = (folder / "cmdline").read_bytes().decode(errors="replace").partition("\0")
+                if Path(first).name.startswith(program) and text in rest:
+                    found.append(int(folder.name))
     return found
+
+
+def end_processes_inside(folder: Path) -> None:
+    """Kills the processes that run inside a root folder or have its path in their arguments.
+
+    Raises HarnessError if one does not die.
+    """
+    deadline = time.monotonic() + 10.0
+    while pids := [pid for pid in _others() if _is_inside(pid, folder)]:
+        if time.monotonic() > deadline:
+            raise HarnessError(f"Processes that work in {folder} do not end: {pids}.")
+        kill(pids)
+
+
+def _others() -> list[int]:
+    return [
+        int(path.name)
+        for path in Path("/proc").iterdir()
+        if path.name.isdigit() and path.name != str(os.getpid())
+    ]
+
+
+def _is_inside(pid: int, folder: Path) -> bool:
+    process = Path(f"/proc/{pid}")
+    with contextlib.suppress(OSError):
+        if Path(os.readlink(process / "root")).is_relative_to(folder):
+            return True
+        arguments = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        return any(Path(word.rpartition("=")[2]).is_relative_to(folder) for word in arguments)
+    return False
 
 
 def _boot() -> str:

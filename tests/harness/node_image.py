@@ -7,18 +7,16 @@ what each is for. Called by `kindcluster`.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.harness import binaries, cache, console, debian, gobuild, image_archive
+from tests.harness import binaries, cache, console, debian, gobuild, image_archive, scratch
 from tests.harness.docker import Engine
 from tests.harness.errors import HarnessError
 
@@ -86,11 +84,7 @@ def _make(engine: Engine, reference: str) -> None:
     log = cache.root() / "logs" / "node-image.log"
     log.unlink(missing_ok=True)
     programs = binaries.ensure(*PROGRAMS, exact=True)
-    with (
-        cache.lock(cache.root() / "images" / ".node.lock"),
-        console.step("Making a node image") as step,
-        _scratch() as folder,
-    ):
+    with scratch.folder("node") as folder, console.step("Making a node image") as step:
         if engine.has_image(reference):
             return
         root = folder / "root"
@@ -116,19 +110,6 @@ def _make(engine: Engine, reference: str) -> None:
             # One that a cluster uses stays.
             if old != reference:
                 engine.succeeds("rmi", old)
-
-
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder on the cache's disk, for it holds 2 GB for a minute."""
-    parent = cache.root() / "images"
-    for old in parent.glob(".node-*"):
-        cache.remove_tree(old)
-    folder = Path(tempfile.mkdtemp(prefix=".node-", dir=parent))
-    try:
-        yield folder
-    finally:
-        cache.remove_tree(folder)
 
 
 def _image_names(kubeadm: Path) -> dict[str, str]:
