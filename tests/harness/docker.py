@@ -89,20 +89,22 @@ def running() -> list[Engine]:
     return [*([users] if users else []), *([_ours()] if dockerd.answers() else [])]
 
 
-def ensure() -> Engine:
-    """A daemon that answers, started if need be.
-
-    Raises HarnessError on machines where neither a user's daemon answers nor one of ours can run.
-    """
-    users = _users()
-    if users is not None:
-        return users
-    obstacle = dockerd.possible()
+def check() -> None:
+    """Raises HarnessError on machines where neither a user's daemon answers nor one of ours can run."""
+    obstacle = None if _users() else dockerd.possible()
     if obstacle is not None:
         raise HarnessError(
             f"No Docker daemon answers, and one of our own cannot be started because {obstacle}:"
             " start Docker, or run as root on Debian 12."
         )
+
+
+def ensure() -> Engine:
+    """A daemon that answers: the user's, else ours, started if need be. Raises HarnessError as `check` does."""
+    check()
+    users = _users()
+    if users is not None:
+        return users
     dockerd.start()
     return _ours()
 

@@ -2,7 +2,7 @@
 
 Separate from `kindcluster`, which loads them: they are built once for all clusters. Where the public base
 image cannot be pulled they start from a Debian root made here, and where a build reaches no index their
-wheels are fetched outside. Called by the fixtures of tests/e2e, the demo and `make image`.
+wheels are fetched outside. Called by the fixtures of tests/e2e, by the demo and by `make image`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.harness import binaries, cache, console, debian, docker, scratch
+from tests.harness import binaries, cache, console, debian, docker, dockerd, scratch
 from tests.harness.docker import Engine
 from tests.harness.errors import HarnessError
 
@@ -176,3 +176,21 @@ def _remove_old(engine: Engine, name: Name) -> None:
     for image in listing.split()[KEPT_VERSIONS:]:
         # One that a container of a user's holds stays.
         engine.succeeds("rmi", image)
+
+
+def main() -> None:
+    """`python -m tests.harness.images NAME...`: builds images and prints their references."""
+    try:
+        for image in ensure(*(name for name in RECIPES if name in sys.argv[1:] or not sys.argv[1:])).values():
+            print(image)
+        engine = docker.ensure()
+        if engine.ours and not engine.containers():
+            # Nobody else would end it where there is no cluster.
+            dockerd.stop()
+    except HarnessError as error:
+        console.complain(error)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,12 +16,24 @@ from typing import Any
 
 import yaml
 
-from tests.harness import binaries, cache, console, docker, dockerd, kindnodes, machine, node_image, scratch
+from tests.harness import (
+    binaries,
+    cache,
+    console,
+    docker,
+    dockerd,
+    kindcontainers,
+    kindnodes,
+    machine,
+    node_image,
+    scratch,
+)
 from tests.harness.client import ApiError, Client
 from tests.harness.cluster import ClusterHandle
 from tests.harness.docker import Engine
 from tests.harness.errors import HarnessError
 from tests.harness.kindconfig import AUDIT_FOLDER, configuration, free_networks, routed_networks
+from tests.harness.kindcontainers import nodes_of
 from tests.harness.node_image import NodeImage
 
 DEFAULT_NAME = "dev"
@@ -44,6 +56,7 @@ def up(name: str = DEFAULT_NAME, nodes: int = 1) -> ClusterHandle:
             "A cluster needs a node at least, and a name of lower-case letters, digits and '-'."
         )
     with cache.cluster_lock(name):
+        docker.check()
         _claim(name)
         engine = docker.ensure()
         image = node_image.choose(engine)
@@ -86,7 +99,7 @@ def load(handle: ClusterHandle, image: str) -> None:
             " cluster of this machine's Docker: push it to a registry that the cluster pulls from."
         )
     with console.step(f"Loading {image} into {name}") as step:
-        if all(_has_image(engine, node, image) for node in nodes_of(engine, name)):
+        if all(kindcontainers.has_image(engine, node, image) for node in nodes_of(engine, name)):
             step.mark_cached()
             return
         _kind(engine, "load", "docker-image", "--name", name, image, log=_log(name))
@@ -115,11 +128,6 @@ def audit_events(handle: ClusterHandle) -> Iterator[dict[str, Any]]:
     text = engine.output("exec", f"{handle.name}-control-plane", "sh", "-c", command)
     for line in text.split("\n")[:-1]:
         yield json.loads(line)
-
-
-def nodes_of(engine: Engine, name: str) -> list[str]:
-    """The names of a cluster's node containers, which are those of its nodes."""
-    return sorted(engine.containers(f"label=io.x-k8s.kind.cluster={name}"))
 
 
 def _engine_of(name: str) -> Engine | None:
@@ -162,6 +170,9 @@ def _create(name: str, engine: Engine, image: NodeImage, plan: dict[str, Any]) -
             )
         )
     )
+    # NB: before there is a container, so that those of a run that dies from here on are known to be ours.
+    state = {"name": name, "creating": True}
+    cache.write_atomically(folder / "kind.json", json.dumps(state))
     if engine.ours and not engine.succeeds("network", "inspect", NETWORK):
         # NB: kind's own would have IPv6 and turn on forwarding on every interface.
         name_of_bridge = f"com.docker.network.bridge.name={dockerd.bridge()}"
@@ -176,7 +187,7 @@ def _create(name: str, engine: Engine, image: NodeImage, plan: dict[str, Any]) -
         )
     with console.step("Waiting for its nodes and system pods"):
         _settle(name, engine, image, timeout=READY_SECONDS)
-    cache.write_atomically(folder / "kind.json", json.dumps({"name": name, "plan": plan}))
+    cache.write_atomically(folder / "kind.json", json.dumps({**state, "plan": plan}))
 
 
 def _settle(name: str, engine: Engine, image: NodeImage, *, timeout: float) -> None:
@@ -205,21 +216,13 @@ def _revive(name: str, engine: Engine, image: NodeImage) -> bool:
     with console.step(f"Checking the kind cluster {name}") as step:
         try:
             for node in names:
-                _wake(engine, node)
+                kindcontainers.wake(engine, node)
             _settle(name, engine, image, timeout=REVIVE_SECONDS)
         except (HarnessError, ApiError, OSError) as error:
             step.say(f"it has to be made anew ({str(error).splitlines()[0]})")
             return False
         step.mark_cached()
         return True
-
-
-def _wake(engine: Engine, node: str) -> None:
-    status = engine.output("inspect", "--format", "{{.State.Status}}", node).strip()
-    if status == "paused":
-        engine.run("unpause", node)
-    elif status != "running":
-        engine.run("start", node)
 
 
 def _wait_for_api(client: Client, *, timeout: float) -> None:
@@ -242,12 +245,12 @@ def _delete(name: str, engine: Engine) -> None:
     # A kind whose harness was killed goes on creating.
     machine.kill(machine.processes_of("kind", str(_kubeconfig(name))))
     names = nodes_of(engine, name)
-    if names and not folder.exists():
+    if names and not _state(name).get("creating"):
         raise HarnessError(f"There is a kind cluster {name} that is not ours: take another name for ours.")
     if names:
         with console.step(f"Deleting the kind cluster {name}"):
             for node in names:
-                _wake_if_paused(engine, node)
+                kindcontainers.unpause(engine, node)
             # What a killed kind has left, and another would wait for.
             _kubeconfig(name).with_name("kubeconfig.yaml.lock").unlink(missing_ok=True)
             words = ("delete", "cluster", "--name", name, "--kubeconfig", _kubeconfig(name))
@@ -255,32 +258,11 @@ def _delete(name: str, engine: Engine) -> None:
     cache.remove_tree(folder)
 
 
-def _wake_if_paused(engine: Engine, node: str) -> None:
-    """NB: Docker does not remove what is paused."""
-    if engine.output("inspect", "--format", "{{.State.Paused}}", node).strip() == "true":
-        engine.run("unpause", node)
-
-
 def _kind(engine: Engine, *words: str | Path, log: Path, timeout: float | None = None) -> None:
     kind = binaries.ensure("kind")["kind"]
     console.run(
         [kind, *words], log=log, env={**engine.environment, "KUBECONFIG": "/dev/null"}, timeout=timeout
     )
-
-
-def _has_image(engine: Engine, node: str, image: str) -> bool:
-    listing = engine.output(
-        "exec", node, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet", f"name=={full_name(image)}"
-    )
-    return bool(listing.strip())
-
-
-def full_name(image: str) -> str:
-    """An image's name as containerd has it ("docker.io/library/trainer:1" for "trainer:1")."""
-    first, slash, _ = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return image
-    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
 
 
 def _state(name: str) -> dict[str, Any]:

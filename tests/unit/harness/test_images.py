@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import images, kindcluster
+from tests.harness import images, kindcontainers
 from tests.harness.errors import HarnessError
 
 
@@ -54,4 +54,4 @@ def test_a_missing_source_is_named(repository: Path) -> None:
     ],
 )
 def test_an_images_full_name_is_containerds(image: str, full: str) -> None:
-    assert kindcluster.full_name(image) == full
+    assert kindcontainers.full_name(image) == full

@@ -17,7 +17,9 @@ def no_docker(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_docker")
-def test_without_docker_and_without_root_it_says_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_docker_and_without_root_it_says_what_is_needed(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(
         HarnessError, match=r"does not run as root: start Docker, or run as root on Debian 12"
@@ -63,3 +65,16 @@ def test_an_image_for_a_cluster_elsewhere_has_to_be_pushed(tmp_path: Path) -> No
     handle = ClusterHandle("mine", tmp_path / "config", context="mine", made_by_us=False)
     with pytest.raises(HarnessError, match="push it to a registry"):
         kindcluster.load(handle, "trainyard/trainer:1")
+
+
+@pytest.mark.usefixtures("no_docker")
+def test_the_folder_of_another_kind_of_cluster_is_left_alone(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dockerd, "possible", lambda: None)
+    state = own_cache / "clusters" / "test-none" / "controlplane.json"
+    state.parent.mkdir(parents=True)
+    state.touch()
+    with pytest.raises(HarnessError, match="another kind of cluster's"):
+        kindcluster.up("test-none")
+    assert state.exists()

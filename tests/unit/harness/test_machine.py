@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import machine
+from tests.harness.client import wait_for
 
 
 @pytest.fixture
@@ -97,7 +98,10 @@ def test_a_process_is_found_by_its_program_and_arguments(tmp_path: Path) -> None
     argv = [sys.executable, "-c", "import time; time.sleep(60)", str(tmp_path)]
     process = subprocess.Popen(argv)
     try:
-        assert machine.processes_of(Path(sys.executable).name, str(tmp_path)) == [process.pid]
+        program = Path(sys.executable).name
+        # NB: a moment after its start, its arguments can be read.
+        found = wait_for(lambda: machine.processes_of(program, str(tmp_path)), what="the process")
+        assert found == [process.pid]
         assert machine.processes_of("containerd", str(tmp_path)) == []
         machine.kill([process.pid])
         assert process.wait(10) == -signal.SIGKILL
@@ -129,3 +133,18 @@ def test_empty_control_groups_are_removed_and_others_stay(
     machine.end_cgroup("trainyard")
 
     assert sorted(path.name for path in (tmp_path / "memory").iterdir()) == ["docker"]
+
+
+def test_processes_that_work_in_a_folder_are_ended(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "import time; time.sleep(60)"]
+    inside = subprocess.Popen([*argv, f"--file={tmp_path}/root.tar"])
+    outside = subprocess.Popen([*argv, f"{tmp_path}-of-others"])
+    try:
+        wait_for(lambda: b"root.tar" in Path(f"/proc/{inside.pid}/cmdline").read_bytes(), what="arguments")
+        machine.end_processes_inside(tmp_path)
+        assert inside.wait(10) == -signal.SIGKILL
+        assert outside.poll() is None
+    finally:
+        for process in (inside, outside):
+            process.kill()
+            process.wait()
