@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import Awaitable
+from typing import Any, cast
 
 import aiohttp
 import kopf
@@ -123,6 +125,8 @@ class Operator:
                 clusterwide=not self._settings.namespaces,
                 namespaces=self._settings.namespaces,
                 ready_flag=self._watching,
+                # NB: else kopf asks for the user's name, which the user of a container need not have.
+                identity=cast(Any, socket.gethostname()),
             )
             raise RuntimeError("The watches have ended by themselves.")
 

@@ -180,7 +180,9 @@ def stop() -> None:
             return
         with console.step("Stopping our Docker daemon"):
             _end()
-            machine.restore(_before())
+            # NB: another daemon that started after ours has its sockets in these folders.
+            others = machine.processes_of("containerd", "") or machine.processes_of("dockerd", "")
+            machine.restore(_before(), folders=not others)
             cache.remove_tree(state_folder())
 
 

@@ -58,13 +58,13 @@ def remember(file: Path, *, folders: Iterable[Path]) -> None:
     cache.write_atomically(file, json.dumps(record, indent=1))
 
 
-def restore(file: Path) -> None:
-    """Puts the settings back, removes the folders that were not there, and forgets `file`."""
+def restore(file: Path, *, folders: bool = True) -> None:
+    """Puts the settings back, removes the folders that were not there (with `folders`), and forgets `file`."""
     with contextlib.suppress(FileNotFoundError):
         record = json.loads(file.read_text())
         if record["boot"] == _boot():
             _set(changed(record["settings"], settings()))
-            for folder in record["missing"]:
+            for folder in record["missing"] if folders else ():
                 cache.remove_tree(Path(folder))
         file.unlink()
 
