@@ -57,6 +57,7 @@ class Kind:
     status: type[BaseModel]
     columns: tuple[Column, ...]
     name_limit: int
+    rules: tuple[tuple[str, str], ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -89,6 +90,12 @@ KINDS = (
             Column(name="Message", path=".status.message", priority=1),
         ),
         name_limit=50,
+        rules=(
+            (
+                "!has(self.spec.parentJob) || self.spec.parentJob != self.metadata.name",
+                "spec.parentJob: a job cannot wait for itself",
+            ),
+        ),
     ),
     Kind(
         kind="Dataset",
@@ -179,6 +186,7 @@ def crd(kind: Kind) -> Json:
             "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
             "message": "metadata.name: lower-case letters, digits and '-' only (a DNS label, no dots)",
         },
+        *({"rule": rule, "message": message} for rule, message in kind.rules),
     ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

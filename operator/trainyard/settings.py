@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 CONFIG_VARIABLE = "TRAINYARD_CONFIG"
+
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
 class SettingsError(ValueError):
@@ -83,7 +87,7 @@ class Accelerators(_Section):
 
 
 class Logs(_Section):
-    """Following the logs of running pods, and where they are kept (any fsspec URL)."""
+    """Following the logs of running pods, and the folder where they are kept: a `file://` URL in this version."""
 
     follow: bool = True
     store: str = "file:///var/lib/trainyard/logs"
@@ -106,13 +110,13 @@ class Endpoint(_Section):
 class Settings(_Section):
     """All settings with their defaults."""
 
-    namespaces: tuple[str, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
     workers: Annotated[int, Field(ge=1, le=256)] = 32
     resync_seconds: Annotated[float, Field(ge=10, le=86400)] = 600.0
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     accelerators: Accelerators = Accelerators()
     images: dict[str, str] = Field(default_factory=dict)
-    image_pull_policy: str | None = None
+    image_pull_policy: PullPolicy | None = None
     logs: Logs = Logs()
     progress: Progress = Progress()
     endpoint: Endpoint = Endpoint()

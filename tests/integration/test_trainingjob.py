@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -167,6 +168,22 @@ def test_a_pod_deleted_by_hand_is_replaced_by_the_next_attempt(jobs: Jobs) -> No
         lambda: (s := jobs.status("long")).get("reason") == "Training" and s, what="training again"
     )
     assert [entry["number"] for entry in status["attempts"]] == [0, 1]
+
+
+def test_a_pod_that_loses_its_label_gets_no_second_beside_it(jobs: Jobs) -> None:
+    jobs.create("long", run_for=None)
+    jobs.reaches("long", "Running")
+    path = f"/api/v1/namespaces/{jobs.namespace}/pods/long-0-0"
+    label = "trainyard.dev/job-uid"
+    uid = jobs.client.get(path)["metadata"]["labels"][label]
+    jobs.client.patch(path, {"metadata": {"labels": {label: None}}})
+    time.sleep(4)
+    assert [pod["metadata"]["name"] for pod in jobs.pods()] == ["long-0-0"]
+    assert len(jobs.status("long")["attempts"]) == 1
+    jobs.client.patch(path, {"metadata": {"labels": {label: uid}}})
+    time.sleep(2)
+    jobs.client.delete(path)
+    found(lambda: any(p["metadata"]["name"] == "long-1-0" for p in jobs.pods("long")), what="attempt 1")
 
 
 def test_a_job_of_a_deleted_jobs_name_gets_a_pod_of_its_own(jobs: Jobs) -> None:

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     POLICY_REFUSED = "PolicyRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_NAME_TAKEN = "PodNameTaken"
+    BACKING_OFF = "BackingOff"
     # Running
     TRAINING = "Training"
     RESTARTING = "Restarting"

@@ -95,6 +95,28 @@ class Toleration(ApiModel):
     toleration_seconds: int | None = None
 
 
+class Affinity(ApiModel):
+    """A pod's affinity (core/v1)."""
+
+    node_affinity: Opaque | None = None
+    pod_affinity: Opaque | None = None
+    pod_anti_affinity: Opaque | None = None
+
+
+class TemplateMetadata(ApiModel):
+    """Labels and annotations for the pods."""
+
+    labels: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)] | None = None
+    annotations: Annotated[dict[str, str], Field(max_length=64)] | None = None
+
+
+class Template(ApiModel):
+    """A PodTemplateSpec (core/v1)."""
+
+    metadata: TemplateMetadata | None = None
+    spec: Opaque | None = None
+
+
 class EnvVar(ApiModel):
     """An environment variable of the training container (core/v1)."""
 
@@ -194,8 +216,8 @@ class TrainingJobSpec(ApiModel):
     shm_size: Quantity | None = Field(
         default=None, description="Size of a memory-backed /dev/shm; it counts against the memory limit."
     )
-    template: Opaque = Field(
-        default_factory=dict,
+    template: Template | None = Field(
+        default=None,
         description="A PodTemplateSpec merged over the pod that is built; what it says wins. Lists with names "
         "(containers, volumes, env) are merged by name; the training container is `trainer`.",
     )
@@ -206,7 +228,7 @@ class TrainingJobSpec(ApiModel):
     node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)] = Field(
         default_factory=dict, description="Labels that a node must have."
     )
-    affinity: Opaque = Field(default_factory=dict, description="A pod's affinity (core/v1).")
+    affinity: Affinity | None = Field(default=None, description="A pod's affinity (core/v1).")
     priority_class_name: ResourceName | None = Field(default=None, description="PriorityClass of the pods.")
     scheduler_name: ResourceName | None = Field(
         default=None, description="Scheduler that shall place the pods."

@@ -19,7 +19,7 @@ from trainyard.cli import connection
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.stored import not_kept, read_from_operator
 from trainyard.cli.waiting import Start, container_state, find_pod, newest_attempt, started, wait_for_start
-from trainyard.cli.watch import phase
+from trainyard.cli.watch import headline, phase
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
 from trainyard.logs.splice import Line, LineSplitter, Splicer, split
@@ -103,6 +103,7 @@ async def _logs(where: Where, wanted: Wanted) -> None:
             await _print_live(there, pod, wanted)
         elif pod is not None or (attempt == newest and phase(job) == Phase.PENDING):
             if not wanted.follow:
+                click.echo(f"{wanted.job} has not started. {headline(job)}", err=True)
                 return
             attempt -= 1
         else:

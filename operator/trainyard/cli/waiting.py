@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainyard.api import names
-from trainyard.api.reasons import Phase
+from trainyard.api.reasons import FINAL, Phase
 from trainyard.cli.connection import Connection
-from trainyard.cli.watch import FINAL, headline, phase
+from trainyard.cli.watch import headline, phase
 from trainyard.cli.watching import changes
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from trainyard.api.reasons import Phase
+from trainyard.api.reasons import FINAL, Phase
 from trainyard.cli import connection
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.watching import changes
@@ -19,7 +19,6 @@ from trainyard.cluster import resources
 
 Json = dict[str, Any]
 
-FINAL = frozenset({Phase.DONE, Phase.ERROR, Phase.CANCELED})
 _METRICS = 6
 
 

@@ -22,6 +22,7 @@ DATASET = "Dataset"
 POD = "Pod"
 
 _TOMBSTONES_KEPT = 10_000
+_NEVER_AGAIN = 2**64
 
 
 class Key(NamedTuple):
@@ -45,26 +46,33 @@ class Cache:
         self._objects: dict[Key, Json] = {}
         self._pods: dict[Key, _CachedPod] = {}
         self._pods_of: dict[str, dict[Key, None]] = {}
-        self._gone: OrderedDict[str, None] = OrderedDict()
+        self._gone: OrderedDict[str, int] = OrderedDict()
 
     def store(self, kind: str, raw: Json) -> bool:
         """Keep `raw` unless something at least as new is kept, or it is known to be gone; True if it was news."""
         metadata = raw["metadata"]
-        key, version = Key(kind, metadata["namespace"], metadata["name"]), _version(metadata)
-        if metadata.get("uid") in self._gone:
-            return False
+        key, version = Key(kind, metadata["namespace"], metadata["name"]), version_of(metadata)
+        uid = metadata.get("uid", "")
+        if uid in self._gone:
+            if version <= self._gone[uid]:
+                return False
+            # NB: a selector's watch says DELETED of an object that only lost its label; here it has it again.
+            del self._gone[uid]
         if kind == POD:
             return self._store_pod(key, raw, version)
         known = self._objects.get(key)
-        if known is not None and _version(known["metadata"]) >= version:
+        if known is not None and version_of(known["metadata"]) >= version:
             return False
         metadata.pop("managedFields", None)
         self._objects[key] = raw
         return True
 
-    def remove(self, kind: str, *, namespace: str, name: str, uid: str) -> None:
-        """Forget an object that is gone; one of the same name and another UID stays."""
-        self._gone[uid] = None
+    def remove(self, kind: str, *, namespace: str, name: str, uid: str, version: int | None = None) -> None:
+        """Forget an object that is gone; one of the same name and another UID stays.
+
+        `version` is the resourceVersion that it went with, where that is known.
+        """
+        self._gone[uid] = version if version is not None else _NEVER_AGAIN
         while len(self._gone) > _TOMBSTONES_KEPT:
             self._gone.popitem(last=False)
         key = Key(kind, namespace, name)
@@ -131,7 +139,8 @@ def job_key_of_pod(raw: Json) -> Key | None:
     return Key(TRAINING_JOB, metadata.get("namespace", ""), job) if job else None
 
 
-def _version(metadata: Json) -> int:
+def version_of(metadata: Json) -> int:
+    """The resourceVersion as a number."""
     # NB: comparable as integers for built-in and custom resources (KEP-5504); others would be a bug of the server.
     try:
         return int(metadata.get("resourceVersion") or 0)

@@ -32,10 +32,9 @@ _REFUSED = frozenset({400, 403, 413, 422})
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a plan: the refusal of a pod if there was one, and whether status was written."""
+    """What came of a plan: the refusal of a pod if there was one."""
 
     refusal: Refusal | None = None
-    written: bool = False
 
 
 class StaleError(Exception):
@@ -71,7 +70,24 @@ class Executor:
         if written or plan.status is None:
             for announcement in plan.announce:
                 await self._announce(raw, announcement)
-        return Outcome(written=written)
+        return Outcome()
+
+    async def pod_is_gone(self, namespace: str, name: str, job_uid: str) -> bool:
+        """Whether a pod that ran and that no watch shows any more is really gone; one GET, a rare path.
+
+        NB: a pod whose labels somebody took off leaves the watch and goes on running: a second one beside it would
+        be a second writer. One that is there is stored in the cache.
+        """
+        try:
+            there = await self._client.get(resources.path(POD, namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return True
+            raise
+        if job_uid not in {owner.get("uid") for owner in there["metadata"].get("ownerReferences") or []}:
+            return True
+        self._cache.store(POD, there)
+        return False
 
     async def _create(self, pod: Mapping[str, Any], job_uid: str, last: Refusal | None) -> Refusal | None:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
@@ -81,7 +97,7 @@ class Executor:
             if error.status == 409 and error.reason == "AlreadyExists":
                 return await self._already_there(namespace, name, job_uid, last)
             if error.status in _REFUSED:
-                return _refusal(error.status, error.reason, error.message, last)
+                return _refusal(error.status, error.message, last)
             raise
         metrics.PODS_CREATED.inc()
         self._cache.store(POD, created)
@@ -103,7 +119,7 @@ class Executor:
             if job_uid in owners:
                 return None
             raise StaleError(f"pod {name} is of a former job")
-        return _refusal(409, "AlreadyExists", f"pod {namespace}/{name} exists", last)
+        return _refusal(409, f"pod {namespace}/{name} exists", last)
 
     async def _write_status(self, kind: str, raw: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
         metadata = raw["metadata"]
@@ -184,11 +200,10 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
     return patch
 
 
-def _refusal(status: int, reason: str, message: str, last: Refusal | None) -> Refusal:
+def _refusal(status: int, message: str, last: Refusal | None) -> Refusal:
     now = time.time()
     return Refusal(
         status=status,
-        reason=reason,
         message=message[:1500],
         first_at=last.first_at if last is not None else now,
         last_at=now,

@@ -10,17 +10,17 @@ from typing import Any
 
 from trainyard.api.reasons import FINAL, Phase, Reason
 from trainyard.planning import conditions, progress, uris
-from trainyard.planning.observed import ObservedJob, PodView, Termination
+from trainyard.planning.observed import ObservedJob, PodView
 from trainyard.planning.plan import Announcement
 from trainyard.planning.podspec import OUTPUT_MOUNT
 from trainyard.planning.progress import Report
-from trainyard.planning.statusline import StatusLine
+from trainyard.planning.statusline import MAX_PATH, Termination
 from trainyard.planning.times import stamp
 
 Json = dict[str, Any]
 
 _ATTEMPTS_KEPT = 32
-_MESSAGE_LIMIT = 4096
+MESSAGE_LIMIT = 4096
 # The kubelet and the scheduler have their own Events for these.
 _UNANNOUNCED = frozenset({Reason.ACCEPTED, Reason.STARTING, Reason.PULLING_IMAGE})
 _WARNED = frozenset(
@@ -32,6 +32,7 @@ _WARNED = frozenset(
         Reason.POLICY_REFUSED,
         Reason.POD_NAME_TAKEN,
         Reason.RESTARTING,
+        Reason.BACKING_OFF,
     }
 )
 
@@ -46,7 +47,7 @@ def in_phase(
     over: Mapping[str, Any] | None = None,
 ) -> Json:
     """The old status brought into a phase, with its conditions; keys of `over` win, None removes."""
-    message = message[:_MESSAGE_LIMIT]
+    message = message[:MESSAGE_LIMIT]
     status: Json = {**observed.status, **(over or {})}
     status |= {
         "observedGeneration": observed.generation,
@@ -121,30 +122,16 @@ def reported(observed: ObservedJob, report: Report | None) -> Json:
 
 
 def final_report(report: Report | None, termination: Termination | None, *, now: float) -> Report | None:
-    """The report with the metrics of the termination message laid on it: they are the trainer's last word."""
-    if termination is None or not (termination.metrics or termination.status):
+    """The report with the termination message folded in: it is the trainer's last word."""
+    if termination is None or termination.report is None:
         return report
-    numbers = {
-        name: value
-        for name, value in termination.metrics.items()
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) != float("inf")
-        and value == value
-    }
-    key = termination.key_metric.get("name")
-    line = StatusLine(
-        status=termination.status or None,
-        message=termination.message or None,
-        kpi=numbers,
-        key_metric=key if isinstance(key, str) else None,
-    )
-    return progress.fold(report, line, at=report.at if report is not None else stamp(now))
+    at = report.at if report is not None else stamp(now)
+    return progress.fold(report, termination.report, at=at)
 
 
 def _address(observed: ObservedJob, path: str) -> str:
     """A path inside the training container as an address that means something outside."""
     output = observed.spec.output if observed.spec is not None else None
     if output is not None and path.startswith(f"{OUTPUT_MOUNT}/"):
-        return uris.pvc(output.claim_name, path.removeprefix(f"{OUTPUT_MOUNT}/"))
-    return path
+        path = uris.pvc(output.claim_name, path.removeprefix(f"{OUTPUT_MOUNT}/"))
+    return path[:MAX_PATH]

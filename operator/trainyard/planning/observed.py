@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import orjson
-
 from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.progress import Report
@@ -116,47 +114,21 @@ class PodView:
             scheduling_reason=scheduled.get("reason") or "",
             scheduling_message=scheduled.get("message") or "",
             sandbox_ready=(conditions.get("PodReadyToStartContainers") or {}).get("status") == "True",
-            disrupted=status.get("reason") in _LOST_REASONS
+            disrupted=_is_lost(status.get("reason") or "")
             or any((conditions.get(name) or {}).get("status") == "True" for name in _LOST_CONDITIONS),
             trainer=next((c for c in containers if c.name == names.TRAINER_CONTAINER), None),
             init=tuple(ContainerView.from_raw(c) for c in status.get("initContainerStatuses") or []),
         )
 
     @property
-    def terminal(self) -> bool:
-        """Whether no container of it will ever run again."""
-        if self.phase in ("Succeeded", "Failed"):
-            return True
-        return self.trainer is not None and self.trainer.state == "terminated"
+    def judgeable(self) -> bool:
+        """Whether its training container has ended; others (an injected proxy) may still run."""
+        return self.over or (self.trainer is not None and self.trainer.state == "terminated")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Termination:
-    """A trainer's own verdict in the termination message (design: at most 1 KiB of JSON); all optional."""
-
-    status: str = ""
-    complete: bool | None = None
-    message: str = ""
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    key_metric: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, text: str) -> Termination:
-        """From the message; text that is not such JSON is a plain message, never a failure."""
-        try:
-            raw = orjson.loads(text) if text.lstrip().startswith("{") else None
-        except orjson.JSONDecodeError:
-            raw = None
-        if not isinstance(raw, dict):
-            return cls(message=text.strip())
-        metrics, key_metric = raw.get("metrics"), raw.get("keyMetric")
-        return cls(
-            status=str(raw.get("status") or "").upper(),
-            complete=raw.get("complete") if isinstance(raw.get("complete"), bool) else None,
-            message=str(raw.get("message") or ""),
-            metrics=metrics if isinstance(metrics, dict) else {},
-            key_metric=key_metric if isinstance(key_metric, dict) else {},
-        )
+    @property
+    def over(self) -> bool:
+        """Whether all its containers have ended, so that it holds nothing of its node."""
+        return self.phase in ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +148,6 @@ class ParentView:
     """The job that this one's input comes from."""
 
     name: str
-    uid: str
     finished: bool
     succeeded: bool
     reason: str
@@ -197,7 +168,6 @@ class Refusal:
     """The API server's answer to the last attempt to create a pod."""
 
     status: int
-    reason: str
     message: str
     first_at: float
     last_at: float
@@ -208,8 +178,9 @@ class Refusal:
 class Memory:
     """What one reconcile leaves to the next of the same job. Only in RAM: losing it costs a write, no truth."""
 
-    pending: tuple[str, str] | None = None
+    pending: str | None = None
     pending_since: float = 0.0
+    pending_written_at: float | None = None
     progress_written_at: float | None = None
     terminal_seen: tuple[str, float] | None = None
 
@@ -222,7 +193,6 @@ class ObservedJob:
     name: str
     uid: str
     generation: int
-    created_at: float
     deleting: bool
     status: Json
     spec: TrainingJobSpec | None
@@ -234,6 +204,10 @@ class ObservedJob:
     refusal: Refusal | None = None
     logs: Mapping[str, LogView] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+
+
+def _is_lost(reason: str) -> bool:
+    return reason in _LOST_REASONS or reason.startswith("OutOf")
 
 
 def _integer(text: Any) -> int:

@@ -38,8 +38,11 @@ def resource_name(accelerator: Accelerator, rules: AcceleratorRules) -> str:
 def tolerations(spec: TrainingJobSpec, rules: AcceleratorRules) -> list[Json]:
     """The user's, and the one for the taint that GPU nodes customarily carry (key = the resource's name)."""
     result = [t.model_dump(by_alias=True, exclude_none=True) for t in spec.tolerations]
-    if spec.accelerator is not None:
-        taint = {"key": resource_name(spec.accelerator, rules), "operator": "Exists", "effect": "NoSchedule"}
+    asked = [resource_name(spec.accelerator, rules)] if spec.accelerator is not None else []
+    if rules.resource_name in spec.resources.limits or rules.resource_name in spec.resources.requests:
+        asked.append(rules.resource_name)
+    for device in dict.fromkeys(asked):
+        taint = {"key": device, "operator": "Exists", "effect": "NoSchedule"}
         if taint not in result:
             result.append(taint)
     return result
@@ -50,7 +53,9 @@ def affinity(spec: TrainingJobSpec, rules: AcceleratorRules) -> Json:
 
     Terms of a node selector are alternatives, so both conditions hold only in their cross product.
     """
-    result: Json = dict(spec.affinity)
+    result: Json = (
+        spec.affinity.model_dump(by_alias=True, exclude_none=True) if spec.affinity is not None else {}
+    )
     if spec.accelerator is None or spec.accelerator.type is None:
         return result
     ours = [

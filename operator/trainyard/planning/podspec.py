@@ -88,7 +88,7 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
     ):
         if value:
             pod_spec[key] = value
-    template = {key: value for key, value in spec.template.items() if key in ("metadata", "spec")}
+    template = spec.template.model_dump(by_alias=True, exclude_none=True) if spec.template is not None else {}
     pod = merged({"metadata": {"annotations": _POD_ANNOTATIONS}, "spec": pod_spec}, template)
     # NB: after the merge: who owns a pod and what it is called is not the template's to say.
     user_metadata = pod["metadata"]

@@ -81,6 +81,15 @@ _SAYS_SOMETHING = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Termination:
+    """What a trainer left in its termination message; `report` is None when it was no JSON of ours."""
+
+    complete: bool | None = None
+    message: str = ""
+    report: StatusLine | None = None
+
+
 def parse(line: str) -> StatusLine | None:
     """The report in `line`, or None for a line that is plain log. Never raises.
 
@@ -116,6 +125,28 @@ def parse(line: str) -> StatusLine | None:
     if any(getattr(found, name) not in (None, {}) for name in _SAYS_SOMETHING):
         return found
     return found if found.message and found.verbosity else None
+
+
+def parse_termination(text: str) -> Termination:
+    """A trainer's own verdict: {status, complete, message, metrics, keyMetric}, each optional, with the bounds of
+    a status line. Text that is not such JSON is a plain message, never a failure.
+    """
+    record = _object(text.strip()) if text.lstrip().startswith("{") else None
+    if record is None:
+        return Termination(message=text.strip())
+    metrics = _numbers(record.get("metrics"))
+    complete = record.get("complete")
+    message = _text(record.get("message"), MAX_MESSAGE)
+    return Termination(
+        complete=complete if isinstance(complete, bool) else None,
+        message=message or "",
+        report=StatusLine(
+            status=_status(record.get("status")),
+            message=message,
+            kpi=metrics,
+            key_metric=_key_metric(record.get("keyMetric"), metrics),
+        ),
+    )
 
 
 def _object(text: str) -> dict[str, Any] | None:

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.planning import jobstatus, placement, podspec, waiting
+from trainyard.planning import attempts, jobstatus, placement, podspec, waiting
 from trainyard.planning.observed import Memory, ObservedJob, PodView
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.plan import Plan
 from trainyard.planning.podspec import PodInputs
 from trainyard.planning.runtime import Runtime, Unresolved, resolve
-from trainyard.planning.times import stamp
+from trainyard.planning.times import seconds, stamp
 from trainyard.planning.verdict import Verdict, judge
 from trainyard.planning.waiting import Finding
 
@@ -26,6 +25,11 @@ from trainyard.planning.waiting import Finding
 SETTLE_SECONDS = 3.0
 #: How long the end of a pod waits for the end of its log, so that the last metrics are in the same write.
 LOG_END_SECONDS = 10.0
+#: A message that changes while its reason stays is written no more often than this.
+MESSAGE_SECONDS = 30.0
+#: How long other containers of a pod may go on after the training container's end.
+LINGER_SECONDS = 15.0
+_ATTEMPT_MESSAGE_LIMIT = 500
 _REFUSAL_BACKOFF = 5.0
 _REFUSAL_BACKOFF_LIMIT = 60.0
 
@@ -48,24 +52,24 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     if observed.deleting:
         return Plan()  # its pods go with it, by their owner reference
     if observed.status.get("completionTime"):
-        return _after_the_end(observed)
-    attempt = current_attempt(observed)
+        return _after_the_end(observed, now=now)
+    attempt = attempts.newest(observed.status, observed.pods)
+    plan = _plan_attempt(observed, attempt, now=now, context=context)
+    old = attempts.surplus(observed.pods, attempt)
+    return dataclasses.replace(plan, delete=(*plan.delete, *old)) if old else plan
+
+
+def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
     pod = next((p for p in observed.pods if p.attempt == attempt and p.rank == 0), None)
     if pod is None:
         return _without_pod(observed, attempt, now=now, context=context)
-    if pod.terminal:
+    if pod.judgeable:
         return _terminal(observed, pod, now=now, context=context)
     if pod.deletion_requested_at is not None:
         return _leaving(observed, pod, now=now)
     if pod.trainer is not None and pod.trainer.state == "running":
         return _running(observed, pod, now=now, context=context)
     return _pending(observed, waiting.stuck_pod(pod), now=now, pod=pod)
-
-
-def current_attempt(observed: ObservedJob) -> int:
-    """The newest attempt that anything knows of: status or the labels of pods."""
-    recorded = [int(entry["number"]) for entry in observed.status.get("attempts") or []]
-    return max([0, *recorded, *(pod.attempt for pod in observed.pods)])
 
 
 def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
@@ -99,15 +103,23 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
     )
     if finding is not None:
         return _pending(observed, finding, now=now)
-    inputs = _pod_inputs(observed, observed.spec, attempt, context=context)
-    create = (podspec.build(observed, observed.spec, inputs),)
+    due = attempts.not_before(observed.status, attempt)
+    if due > now:
+        plan = _pending(observed, _backing_off(attempt, due), now=now)
+        return dataclasses.replace(plan, requeue_after=_sooner(plan.requeue_after, due - now))
+    try:
+        create = (podspec.build(observed, observed.spec, _pod_inputs(observed, attempt, context=context)),)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # NB: what is opaque to our schema can have any shape; it must end this job and not its worker.
+        message = f"No pod can be made of spec.template and spec.affinity: {type(error).__name__}: {error}"
+        return _end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=message, now=now)
     refused = waiting.refused_by_the_api_server(observed.refusal)
     if refused is None or observed.refusal is None:
         return Plan(create=create, memory=observed.memory)
     plan = _pending(observed, refused, now=now)
     if refused.phase is not Phase.PENDING or (plan.status is not None and plan.status.get("completionTime")):
         return plan
-    wait = min(_REFUSAL_BACKOFF * 2 ** (observed.refusal.count - 1), _REFUSAL_BACKOFF_LIMIT)
+    wait = min(_REFUSAL_BACKOFF * 2 ** min(observed.refusal.count - 1, 8), _REFUSAL_BACKOFF_LIMIT)
     due = observed.refusal.last_at + wait - now
     if due <= 0:
         return dataclasses.replace(plan, create=create)
@@ -130,13 +142,9 @@ def _pending(observed: ObservedJob, finding: Finding, *, now: float, pod: PodVie
                 now=now,
                 delete=(pod,) if pod is not None else (),
             )
-    said = (str(finding.reason), finding.message)
-    memory = observed.memory
-    if memory.pending != said:
-        memory = dataclasses.replace(memory, pending=said, pending_since=now)
-    if (observed.status.get("reason"), observed.status.get("message")) == said:
+    memory, unsettled = _settling(observed, finding, now=now)
+    if unsettled is None:
         return Plan(requeue_after=left, memory=memory)
-    unsettled = memory.pending_since + SETTLE_SECONDS - now
     if unsettled > 0:
         return Plan(requeue_after=_sooner(left, unsettled), memory=memory)
     over: dict[str, Any] = {}
@@ -149,7 +157,36 @@ def _pending(observed: ObservedJob, finding: Finding, *, now: float, pod: PodVie
         status=status,
         announce=jobstatus.announcement(observed.status, status),
         requeue_after=left,
-        memory=memory,
+        memory=dataclasses.replace(memory, pending_written_at=now),
+    )
+
+
+def _settling(observed: ObservedJob, finding: Finding, *, now: float) -> tuple[Memory, float | None]:
+    """Seconds until what is pending may be written (0: now), None when status says it already.
+
+    A reason must have stood for a moment. A message that changes under the same reason (a scheduler's count of nodes)
+    is written every half a minute at most. An edit is acknowledged at once.
+    """
+    status, memory = observed.status, observed.memory
+    if memory.pending != finding.reason:
+        memory = dataclasses.replace(
+            memory, pending=str(finding.reason), pending_since=now, pending_written_at=None
+        )
+    same_reason = status.get("phase") == finding.phase and status.get("reason") == finding.reason
+    if same_reason and status.get("observedGeneration") != observed.generation:
+        return memory, 0.0
+    if same_reason and status.get("message") == finding.message[: jobstatus.MESSAGE_LIMIT]:
+        return memory, None
+    if same_reason and memory.pending_written_at is not None:
+        return memory, max(0.0, memory.pending_written_at + MESSAGE_SECONDS - now)
+    return memory, max(0.0, memory.pending_since + SETTLE_SECONDS - now)
+
+
+def _backing_off(attempt: int, due: float) -> Finding:
+    return Finding(
+        phase=Phase.PENDING,
+        reason=Reason.BACKING_OFF,
+        message=f"Attempt {attempt - 1} was lost soon after its start; attempt {attempt} begins at {stamp(due)}.",
     )
 
 
@@ -216,6 +253,7 @@ def _terminal(observed: ObservedJob, pod: PodView, *, now: float, context: Conte
         message=verdict.message,
         now=now,
         over={**over, "completionTime": stamp(finished_at if finished_at is not None else now)},
+        requeue_after=None if pod.over else LINGER_SECONDS,
     )
 
 
@@ -242,7 +280,7 @@ def _what_it_left(
             completionTime=stamp(finished_at if finished_at is not None else now),
             node=pod.node,
             reason=str(verdict.reason),
-            message=verdict.message[:4096],
+            message=verdict.message[:_ATTEMPT_MESSAGE_LIMIT],
             exitCode=verdict.exit_code,
         ),
         "pods": jobstatus.summary(observed.pods, pod.attempt),
@@ -287,7 +325,7 @@ def _next_attempt(
         attempt,
         completionTime=entry.get("completionTime") or stamp(now),
         reason=entry.get("reason") or str(Reason.RESTARTING),
-        message=entry.get("message") or message[:4096],
+        message=entry.get("message") or message[:_ATTEMPT_MESSAGE_LIMIT],
     )
     over["attempts"] = jobstatus.with_attempt(ended, attempt + 1)
     status = jobstatus.in_phase(
@@ -310,21 +348,35 @@ def _end(
     now: float,
     over: dict[str, Any] | None = None,
     delete: tuple[PodView, ...] = (),
+    requeue_after: float | None = None,
 ) -> Plan:
     status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
-    return Plan(status=status, announce=jobstatus.announcement(observed.status, status), delete=delete)
+    return Plan(
+        status=status,
+        announce=jobstatus.announcement(observed.status, status),
+        delete=delete,
+        requeue_after=requeue_after,
+    )
 
 
-def _after_the_end(observed: ObservedJob) -> Plan:
-    """Nothing of a finished job holds a node; an edit is acknowledged and changes nothing."""
-    delete = tuple(pod for pod in observed.pods if not pod.terminal and pod.deletion_requested_at is None)
+def _after_the_end(observed: ObservedJob, *, now: float) -> Plan:
+    """Nothing of a finished job holds a node; an edit is acknowledged and changes nothing.
+
+    A pod whose training container has ended may have others (an injected proxy) that end by themselves, or never.
+    """
+    holding = [pod for pod in observed.pods if not pod.over and pod.deletion_requested_at is None]
+    wait = (seconds(observed.status.get("completionTime")) or 0.0) + LINGER_SECONDS - now
+    delete = tuple(pod for pod in holding if wait <= 0 or not pod.judgeable)
+    later = wait if len(delete) < len(holding) else None
     if observed.status.get("observedGeneration") == observed.generation:
-        return Plan(delete=delete)
-    return Plan(delete=delete, status={**observed.status, "observedGeneration": observed.generation})
+        return Plan(delete=delete, requeue_after=later)
+    status = {**observed.status, "observedGeneration": observed.generation}
+    return Plan(delete=delete, status=status, requeue_after=later)
 
 
-def _pod_inputs(observed: ObservedJob, spec: TrainingJobSpec, attempt: int, *, context: Context) -> PodInputs:
-    resolved = resolve(spec, context.catalog)
+def _pod_inputs(observed: ObservedJob, attempt: int, *, context: Context) -> PodInputs:
+    assert observed.spec is not None
+    resolved = resolve(observed.spec, context.catalog)
     assert not isinstance(resolved, Unresolved)  # spec_is_invalid has looked
     runtime, action = resolved
     return PodInputs(
@@ -333,21 +385,10 @@ def _pod_inputs(observed: ObservedJob, spec: TrainingJobSpec, attempt: int, *, c
         dataset_uris={name: view.uri for name, view in observed.datasets.items() if view is not None},
         parent_uri=observed.parent.artifact_uri if observed.parent is not None else None,
         attempt=attempt,
-        resume_attempt=_resume_attempt(observed, attempt),
+        resume_attempt=attempts.resume_from(observed.status, attempt),
         rules=context.accelerators,
         image_pull_policy=context.image_pull_policy,
     )
-
-
-def _resume_attempt(observed: ObservedJob, attempt: int) -> int | None:
-    """The attempt whose checkpoints to continue from: that of the last one told, else the one before."""
-    if attempt == 0:
-        return None
-    for part in str((observed.status.get("lastCheckpoint") or {}).get("uri") or "").split("/"):
-        number = part.removeprefix("attempt-")
-        if part.startswith("attempt-") and number.isdigit() and int(number) < attempt:
-            return int(number)
-    return attempt - 1
 
 
 def _logs_uri(observed: ObservedJob, context: Context) -> str | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning.observed import ContainerView, LogView, PodView, Termination
+from trainyard.planning.observed import ContainerView, LogView, PodView
+from trainyard.planning.statusline import Termination, parse_termination
 
 _TAIL_LINES = 5
 _TAIL_CHARACTERS = 1200
@@ -30,11 +31,11 @@ class Verdict:
 
 
 def judge(pod: PodView, log: LogView | None) -> Verdict:
-    """The verdict on a pod that is terminal."""
+    """The verdict on a pod that is judgeable."""
     trainer = pod.trainer
     if trainer is None or trainer.state != "terminated":
         return _without_exit(pod)
-    termination = Termination.parse(trainer.message)
+    termination = parse_termination(trainer.message)
     code = trainer.exit_code if trainer.exit_code is not None else -1
     if taken_away(pod, trainer, termination):
         why = pod.message or pod.reason or "it was deleted"
@@ -122,8 +123,8 @@ def _without_exit(pod: PodView) -> Verdict:
 
 
 def _reported_failure(termination: Termination, log: LogView | None) -> bool:
-    if termination.status:
-        return termination.status == "FAILURE"
+    if termination.report is not None and termination.report.status:
+        return termination.report.status == "FAILURE"
     return log is not None and log.report is not None and log.report.status == "FAILURE"
 
 

@@ -115,7 +115,9 @@ def refused_by_the_api_server(refusal: Refusal | None) -> Finding | None:
             message=f"The namespace's quota does not allow the pod: {text}. It is tried again by itself.",
             since=refusal.first_at,
         )
-    if refusal.status in (400, 413, 422):
+    # NB: a webhook's denial comes as 400 and an admission policy's as 422 unless they say otherwise.
+    denied = "denied the request" in text or "denied request" in text
+    if refusal.status in (400, 413, 422) and not denied:
         return Finding(
             phase=Phase.ERROR,
             reason=Reason.INVALID_SPEC,
@@ -147,7 +149,16 @@ def stuck_pod(pod: PodView) -> Finding:
         return Finding(
             phase=Phase.PENDING, reason=Reason.ACCEPTED, message=f"Pod {pod.name} waits for the scheduler."
         )
-    since = pod.scheduled_at if pod.scheduled_at is not None else pod.created_at
+    running = next((c for c in pod.init if c.state == "running"), None)
+    if running is not None:
+        return Finding(
+            phase=Phase.PENDING,
+            reason=Reason.STARTING,
+            message=f"Init container {running.name} of pod {pod.name} is running on node {pod.node}.",
+        )
+    begun = [pod.scheduled_at if pod.scheduled_at is not None else pod.created_at]
+    begun += [container.finished_at for container in pod.init]
+    since = max((moment for moment in begun if moment is not None), default=None)
     for container in (*pod.init, *((pod.trainer,) if pod.trainer else ())):
         if container.state == "waiting" and container.reason in _PULL_FAILED:
             return Finding(

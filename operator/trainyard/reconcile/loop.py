@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from trainyard import metrics
-from trainyard.cluster.cache import POD, Cache, Key, job_key_of_pod
+from trainyard.cluster.cache import POD, Cache, Key, job_key_of_pod, version_of
 from trainyard.cluster.client import ApiError
 from trainyard.cluster.execute import StaleError
 from trainyard.reconcile.queue import KeyedQueue
@@ -37,7 +37,11 @@ class Doorbell:
         metadata = raw["metadata"]
         if event == "DELETED":
             self._cache.remove(
-                kind, namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"]
+                kind,
+                namespace=metadata["namespace"],
+                name=metadata["name"],
+                uid=metadata["uid"],
+                version=version_of(metadata),
             )
         elif not self._cache.store(kind, raw):
             return  # older than our own write, or the echo of it

@@ -15,8 +15,8 @@ from trainyard.api import names
 from trainyard.api.reasons import ConditionType, Phase
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
-from trainyard.cluster.execute import Executor
-from trainyard.planning import conditions, trainingjob
+from trainyard.cluster.execute import Executor, StaleError
+from trainyard.planning import attempts, conditions, jobstatus, trainingjob
 from trainyard.planning.observed import (
     DatasetView,
     Memory,
@@ -24,7 +24,6 @@ from trainyard.planning.observed import (
     ParentView,
     Refusal,
 )
-from trainyard.planning.times import seconds
 from trainyard.planning.trainingjob import Context
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.references import References
@@ -64,6 +63,7 @@ class TrainingJobReconciler:
             self._forget(key)
         self._uids[key] = uid
         observed = self._observe(key, raw)
+        await self._make_sure_that_its_pod_is_gone(observed)
         plan = trainingjob.plan_training_job(observed, now=time.time(), context=self._context)
         for pod in plan.follow:
             self._logs.follow(key.namespace, key.name, uid, pod)
@@ -77,10 +77,21 @@ class TrainingJobReconciler:
         if plan.create:
             self._refusals.pop(uid, None)
             return trainingjob.SETTLE_SECONDS
-        if plan.status is not None and plan.status.get("completionTime"):
+        if (plan.status or observed.status).get("completionTime"):
             self._settle(key, uid)
             self._logs.release(uid, observed.pods)
         return plan.requeue_after
+
+    async def _make_sure_that_its_pod_is_gone(self, observed: ObservedJob) -> None:
+        """Before an attempt that ran is given up for lost. Raises StaleError while its pod is there after all."""
+        attempt = attempts.newest(observed.status, observed.pods)
+        ran = jobstatus.attempt_entry(observed.status, attempt).get("startTime")
+        seen = any(pod.attempt == attempt for pod in observed.pods)
+        if not ran or seen or observed.deleting or observed.status.get("completionTime"):
+            return
+        name = names.pod_name(job=observed.name, attempt=attempt, rank=0)
+        if not await self._executor.pod_is_gone(observed.namespace, name, observed.uid):
+            raise StaleError(f"pod {name} is there, though no watch shows it; has it lost its labels?")
 
     def _observe(self, key: Key, raw: Json) -> ObservedJob:
         metadata, status = raw["metadata"], raw.get("status") or {}
@@ -100,7 +111,7 @@ class TrainingJobReconciler:
                 parent = self._parent(key.namespace, spec.parent_job)
             self._references.set(key, targets)
             datasets = {name: self._dataset(key.namespace, name) for name in wanted}
-        attempt = max([0, *(int(entry["number"]) for entry in status.get("attempts") or [])])
+        attempt = attempts.newest(status, pods)
         there = self._cache.pod(key.namespace, names.pod_name(job=key.name, attempt=attempt, rank=0))
         views = ((pod.uid, self._logs.view(pod.uid)) for pod in pods)
         return ObservedJob(
@@ -108,7 +119,6 @@ class TrainingJobReconciler:
             name=key.name,
             uid=uid,
             generation=metadata.get("generation", 0),
-            created_at=seconds(metadata.get("creationTimestamp")) or 0.0,
             deleting=bool(metadata.get("deletionTimestamp")),
             status=status,
             spec=spec,
@@ -144,7 +154,6 @@ class TrainingJobReconciler:
         artifacts = status.get("artifacts") or []
         return ParentView(
             name=name,
-            uid=raw["metadata"]["uid"],
             finished=conditions.is_true(status, ConditionType.FINISHED),
             succeeded=conditions.is_true(status, ConditionType.SUCCEEDED),
             reason=status.get("reason") or str(Phase.PENDING),

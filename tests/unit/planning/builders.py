@@ -68,7 +68,6 @@ def a_job(
         name="digits",
         uid=UID,
         generation=generation,
-        created_at=NOW - 10,
         deleting=deleting,
         status=status if status is not None else {"observedGeneration": -1},
         spec=spec if spec is not None else a_spec(**fields),
@@ -138,7 +137,6 @@ def a_parent(**fields: Any) -> ParentView:
     """A parent that is Done and left artifacts."""
     values: dict[str, Any] = {
         "name": "base",
-        "uid": "parent-uid",
         "finished": True,
         "succeeded": True,
         "reason": "Completed",
@@ -149,6 +147,4 @@ def a_parent(**fields: Any) -> ParentView:
 
 def a_refusal(status: int, message: str, *, age: float = 0.0, count: int = 1) -> Refusal:
     """The API server's refusal of a pod, first given `age` seconds ago."""
-    return Refusal(
-        status=status, reason="Forbidden", message=message, first_at=NOW - age, last_at=NOW, count=count
-    )
+    return Refusal(status=status, message=message, first_at=NOW - age, last_at=NOW, count=count)

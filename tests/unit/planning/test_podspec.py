@@ -206,3 +206,8 @@ def test_lists_of_named_things_are_merged_by_name(key: str) -> None:
     assert merged(base, {key: [{"name": "x", "w": 2}]}) == {
         key: [{"name": "x", "v": 1, "w": 2}, {"name": "y"}]
     }
+
+
+def test_a_gpu_asked_for_as_a_plain_resource_brings_its_toleration_too() -> None:
+    pod = pod_of(a_job(resources={"limits": {"nvidia.com/gpu": 1}}))
+    assert pod["spec"]["tolerations"][0]["key"] == "nvidia.com/gpu"

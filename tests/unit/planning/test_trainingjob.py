@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
@@ -19,13 +20,14 @@ from tests.unit.planning.builders import (
     a_refusal,
     a_spec,
 )
-from trainyard.planning.observed import LogView, Memory, ObservedJob, PodView
+from trainyard.api.trainingjob import TrainingJobStatus
+from trainyard.planning import attempts
+from trainyard.planning.observed import ContainerView, LogView, Memory, ObservedJob, PodView
 from trainyard.planning.plan import Plan
 from trainyard.planning.progress import Metric, Report
 from trainyard.planning.trainingjob import (
     LOG_END_SECONDS,
     SETTLE_SECONDS,
-    current_attempt,
     plan_training_job,
 )
 
@@ -58,6 +60,24 @@ def status_after(p: Plan) -> dict[str, Any]:
 OUTPUT = {"claimName": "out"}
 
 WAITING: list[Any] = [
+    pytest.param(
+        a_job(refusal=a_refusal(400, 'admission webhook "x" denied the request: no')),
+        "PolicyRefused",
+        id="takes a webhook's denial for a policy and not for a bad spec",
+    ),
+    pytest.param(
+        a_job(refusal=a_refusal(422, "ValidatingAdmissionPolicy 'x' denied request: no")),
+        "PolicyRefused",
+        id="takes an admission policy's denial for a policy and not for a bad spec",
+    ),
+    pytest.param(
+        a_job(
+            pods=(a_pod(init=(ContainerView(name="fetch", state="running"),)),),
+            startupTimeoutSeconds=60,
+        ),
+        "Starting",
+        id="lets an init container take its time",
+    ),
     pytest.param(
         a_job(datasets={"d": None}), "WaitingForDataset", id="waits for a dataset that is not there"
     ),
@@ -135,6 +155,18 @@ def test_a_pending_reason_is_written_once(observed: ObservedJob, reason: str) ->
 
 
 ENDED: list[Any] = [
+    pytest.param(
+        a_job(pods=(a_pod(exit_code=0, message='{"status": "FAILURE", "metrics": {"rmse": NaN}}'),)),
+        "Error",
+        "TrainerFailed",
+        id="fails when a diverged trainer writes NaN beside its FAILURE",
+    ),
+    pytest.param(
+        a_job(template={"spec": {"containers": [{"name": {"a": "map"}}]}}),
+        "Error",
+        "InvalidSpec",
+        id="refuses a template of which no pod can be made",
+    ),
     pytest.param(
         a_job(type="unheard_of"), "Error", "InvalidSpec", id="refuses a type that no runtime serves"
     ),
@@ -264,7 +296,8 @@ def test_a_pod_taken_away_is_replaced_and_is_no_end(pod: PodView) -> None:
     status = status_after(first)
     assert [entry["number"] for entry in status["attempts"]] == [0, 1]
     assert "completionTime" not in status
-    second = plan(dataclasses.replace(observed, status=status))
+    waits = dataclasses.replace(observed, status=status)
+    second = plan(waits, now=NOW + 10)
     (created,) = second.create
     assert created["metadata"]["name"] == "digits-1-0"
     env = {e["name"]: e["value"] for e in created["spec"]["containers"][0]["env"]}
@@ -425,7 +458,7 @@ def test_whatever_is_observed_there_is_one_plan_that_keeps_the_rules(
     entries = [{"number": n} | ({"startTime": "2027-01-15T08:00:00Z"} if started else {}) for n in recorded]
     observed = a_job(spec=a_spec(output=OUTPUT), pods=held, status={"attempts": entries} if entries else {})
     p = plan(observed)
-    attempt = current_attempt(observed)
+    attempt = attempts.newest(observed.status, observed.pods)
     names = {pod.name for pod in held}
     for created in p.create:
         assert created["metadata"]["name"] == f"digits-{attempt}-0"
@@ -439,5 +472,98 @@ def test_whatever_is_observed_there_is_one_plan_that_keeps_the_rules(
 
 
 def test_memory_of_another_pending_reason_starts_anew() -> None:
-    observed = a_job(datasets={"d": None}, memory=Memory(pending=("Other", "x"), pending_since=NOW - 100))
+    observed = a_job(datasets={"d": None}, memory=Memory(pending="Other", pending_since=NOW - 100))
     assert plan(observed).status is None
+
+
+def test_a_null_in_the_template_is_as_good_as_nothing() -> None:
+    assert len(plan(a_job(template={"metadata": None, "spec": None})).create) == 1
+
+
+def test_an_edit_while_pending_is_acknowledged_at_once() -> None:
+    observed = a_job(datasets={"d": None})
+    first = settled(observed)
+    edited = dataclasses.replace(observed, status=status_after(first), memory=first.memory, generation=2)
+    assert status_after(plan(edited, now=NOW + 4))["observedGeneration"] == 2
+
+
+def test_a_message_that_changes_all_the_time_is_written_twice_a_minute() -> None:
+    status: dict[str, Any] = {"observedGeneration": -1}
+    memory, writes = Memory(), 0
+    for second in range(0, 100, 4):
+        pod = a_pod(scheduled=False, scheduling_reason="Unschedulable", scheduling_message=f"{second} nodes")
+        p = plan(a_job(pods=(pod,), status=status, memory=memory), now=NOW + second)
+        memory = p.memory
+        if p.status is not None:
+            status, writes = dict(p.status), writes + 1
+    assert writes <= 4
+
+
+def test_attempts_that_are_lost_at_once_are_paced_and_their_pods_do_not_pile_up() -> None:
+    status: dict[str, Any] = {"observedGeneration": -1}
+    pods: list[PodView] = []
+    deleted: set[str] = set()
+    memory, created, now = Memory(), 0, NOW
+    while now < NOW + 3600:
+        p = plan(a_job(pods=tuple(pods), status=status, memory=memory), now=now)
+        memory = p.memory
+        deleted |= {pod.name for pod in p.delete}
+        pods = [pod for pod in pods if pod.name not in deleted]
+        if p.status is not None:
+            status = dict(p.status)
+        if p.create:
+            pods.append(
+                a_pod(attempt=created, phase="Failed", reason="UnexpectedAdmissionError", disrupted=True)
+            )
+            created += 1
+        now += max(1.0, p.requeue_after or 1.0)
+    assert created <= 17, "10 s, doubled, then every five minutes"
+    assert len(pods) <= 5
+    assert "completionTime" not in status
+
+
+def test_an_attempt_that_ran_long_is_replaced_at_once() -> None:
+    status = {
+        "attempts": [
+            {"number": 0, "startTime": "2027-01-15T07:00:00Z", "completionTime": "2027-01-15T08:00:00Z"},
+            {"number": 1},
+        ]
+    }
+    assert len(plan(a_job(status=status)).create) == 1
+
+
+def test_a_sidecar_that_never_ends_does_not_hold_the_node_of_a_finished_job() -> None:
+    pod = a_pod(exit_code=0, phase="Running", finished_at=NOW)
+    observed = a_job(pods=(pod,))
+    first = plan(observed)
+    assert said(first) == ("Done", "Completed")
+    assert not first.delete
+    assert first.requeue_after is not None
+    ended = dataclasses.replace(observed, status=status_after(first))
+    assert not plan(ended, now=NOW + 1).delete
+    assert plan(ended, now=NOW + 20).delete == (pod,)
+
+
+json_text = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=200),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=150), inner, max_size=70),
+    max_leaves=30,
+).map(json.dumps)
+verdicts = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": st.text(max_size=200) | st.sampled_from(["SUCCESS", "FAILURE", "RUNNING"]),
+        "complete": st.none() | st.booleans() | st.text(),
+        "message": st.text(max_size=2000),
+        "metrics": st.dictionaries(st.text(max_size=150), st.floats() | st.text(max_size=100), max_size=80),
+        "keyMetric": st.dictionaries(st.sampled_from(["name", "value"]), st.text(max_size=150) | st.floats()),
+    },
+).map(json.dumps)
+
+
+@given(message=st.text(max_size=300) | json_text | verdicts, code=st.sampled_from([0, 1, 2]))
+def test_whatever_a_trainer_leaves_the_verdict_fits_the_schema(message: str, code: int) -> None:
+    pod = a_pod(exit_code=code, message=message)
+    status = status_after(plan(a_job(pods=(pod,), output=OUTPUT)))
+    TrainingJobStatus.model_validate(status)
+    assert status["completionTime"]
