@@ -19,12 +19,20 @@ from tests.harness import cache, console, debian, machine, processes
 from tests.harness.errors import HarnessError
 
 PACKAGES = ("docker.io", "tini", "iproute2")
-CGROUP = "trainyard"
 READY_SECONDS = 30.0
+
+RUN = Path("/run")
+# What the machine was like before the first daemon of ours, of whatever cache; gone after the last.
+MACHINE_BEFORE = RUN / "trainyard.json"
+MACHINE_LOCK = RUN / "lock" / "trainyard.lock"
+# Folders outside ours that dockerd and containerd make wherever they run.
+FOREIGN_FOLDERS = [
+    Path(name) for name in ("/etc/docker", "/opt/containerd", "/run/containerd", "/run/docker")
+]
 
 
 def state_folder() -> Path:
-    """Pidfile, log and what the machine was like before; gone when the daemon is down."""
+    """The pidfile; there as long as the daemon is not stopped."""
     return cache.root() / "dockerd"
 
 
@@ -35,7 +43,12 @@ def data_folder() -> Path:
 
 def run_folder() -> Path:
     """Sockets, whose paths must be short, and what lives no longer than the daemon."""
-    return Path("/run") / f"trainyard-{cache.digest_of(str(cache.root()))[:8]}"
+    return RUN / f"trainyard-{cache.digest_of(str(cache.root()))[:8]}"
+
+
+def cgroup() -> str:
+    """The control group that all containers are in; another cache's daemon has another."""
+    return run_folder().name
 
 
 def bridge() -> str:
@@ -73,7 +86,7 @@ def possible() -> str | None:
 
 def left_behind() -> bool:
     """Whether a daemon of ours runs, or ended without being stopped."""
-    return _before().exists() or processes.find(_pidfile()) is not None
+    return state_folder().exists()
 
 
 def answers() -> bool:
@@ -107,7 +120,8 @@ def _start(folder: Path) -> None:
     _end()
     for path in (state_folder(), data_folder(), run_folder()):
         path.mkdir(parents=True, exist_ok=True)
-    machine.remember(_before(), folders=_foreign_folders())
+    with cache.lock(MACHINE_LOCK):
+        machine.remember(MACHINE_BEFORE, folders=FOREIGN_FOLDERS)
     processes.start(
         _argv(folder),
         pidfile=_pidfile(),
@@ -140,7 +154,7 @@ def _argv(folder: Path) -> list[str | Path]:
         "--group",
         "root",
         "--cgroup-parent",
-        f"/{CGROUP}",
+        f"/{cgroup()}",
         "--exec-opt",
         "native.cgroupdriver=cgroupfs",
         "--bridge=none",
@@ -180,9 +194,11 @@ def stop() -> None:
             return
         with console.step("Stopping our Docker daemon"):
             _end()
-            # NB: another daemon that started after ours has its sockets in these folders.
-            others = machine.processes_of("containerd", "") or machine.processes_of("dockerd", "")
-            machine.restore(_before(), folders=not others)
+            with cache.lock(MACHINE_LOCK):
+                # NB: one of another cache needs the same settings and folders; the last one puts them back.
+                if not machine.processes_of("dockerd", f"{RUN}/trainyard-"):
+                    machine.restore(MACHINE_BEFORE)
+                    MACHINE_LOCK.unlink()
             cache.remove_tree(state_folder())
 
 
@@ -194,7 +210,7 @@ def _end() -> None:
         if time.monotonic() > deadline:
             raise HarnessError(f"Processes of our dockerd do not end: {remaining}.")
         machine.kill(remaining)
-    machine.end_cgroup(CGROUP)
+    machine.end_cgroup(cgroup())
     for folder in (run_folder(), data_folder()):
         machine.unmount_below(folder)
     machine.remove_bridge(bridge(), environment=debian.environment(programs()))
@@ -204,12 +220,3 @@ def _end() -> None:
 
 def _pidfile() -> Path:
     return state_folder() / "dockerd.pid"
-
-
-def _before() -> Path:
-    return state_folder() / "before.json"
-
-
-def _foreign_folders() -> list[Path]:
-    """Folders outside ours that dockerd and containerd make wherever they run."""
-    return [Path(path) for path in ("/etc/docker", "/opt/containerd", "/run/containerd", "/run/docker")]

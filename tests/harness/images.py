@@ -46,7 +46,6 @@ RECIPES: dict[Name, Recipe] = {
     "operator": Recipe(
         {
             "Dockerfile": "images/operator/Dockerfile",
-            "README.md": "README.md",
             "operator": "operator",
             "pyproject.toml": "pyproject.toml",
         }
@@ -171,11 +170,13 @@ def _base(engine: Engine) -> str:
 
 
 def _remove_old(engine: Engine, name: Name) -> None:
-    """Keeps the newest few: each edit of a source makes another image."""
+    """Keeps the newest few: each edit of a source makes another image, and a stage that it was built in."""
     listing = engine.output("images", "--format", "{{.Repository}}:{{.Tag}}", f"trainyard/{name}")
     for image in listing.split()[KEPT_VERSIONS:]:
         # One that a container of a user's holds stays.
         engine.succeeds("rmi", image)
+    if engine.ours:
+        engine.succeeds("image", "prune", "--force", "--filter", "until=72h")
 
 
 def main() -> None:

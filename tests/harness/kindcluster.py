@@ -43,6 +43,7 @@ NETWORK = "kind"
 READY_SECONDS = 240.0
 REVIVE_SECONDS = 90.0
 CREATE_SECONDS = 600.0
+DELETE_SECONDS = 120.0
 
 
 def up(name: str = DEFAULT_NAME, nodes: int = 1) -> ClusterHandle:
@@ -62,7 +63,8 @@ def up(name: str = DEFAULT_NAME, nodes: int = 1) -> ClusterHandle:
         image = node_image.choose(engine)
         plan = {"nodes": nodes, "image": image.reference, "config": cache.digest_of(AUDIT_POLICY)}
         if _state(name).get("plan") != plan or not _revive(name, engine, image):
-            _delete(name, engine)
+            _delete_nodes(name, engine)
+            cache.remove_tree(cache.cluster_folder(name))
             _create(name, engine, image, plan)
         return handle_of(name)
 
@@ -73,12 +75,13 @@ def down(name: str = DEFAULT_NAME) -> None:
     Does nothing if there is no such cluster. Cached images stay.
     """
     with cache.cluster_lock(name):
+        _check_folder(name)
         if dockerd.left_behind():
             # If it died, only it can take apart the networks and containers that it made.
             dockerd.start()
         for engine in docker.running():
-            _delete(name, engine)
-            if engine.ours and not engine.containers():
+            _delete_nodes(name, engine)
+            if engine.ours and not engine.containers() and not _others(name):
                 engine.succeeds("network", "rm", NETWORK)
                 engine.run("volume", "prune", "--force")
                 dockerd.stop()
@@ -139,11 +142,26 @@ def handle_of(name: str) -> ClusterHandle:
     return ClusterHandle(name, _kubeconfig(name), context=f"kind-{name}", made_by_us=True)
 
 
-def _claim(name: str) -> None:
-    """Makes the cluster's folder, unless it is there, so that whatever comes after is known to be ours."""
+def _others(name: str) -> list[str]:
+    """Our other kind clusters; one that is about to be created has no container yet and needs the daemon."""
+    names = cache.cluster_names()
+    return [
+        other for other in names if other != name and (cache.cluster_folder(other) / "kind.json").exists()
+    ]
+
+
+def _check_folder(name: str) -> None:
     folder = cache.cluster_folder(name)
     if folder.exists() and not (folder / "kind.json").exists() and any(folder.iterdir()):
         raise HarnessError(f"{folder} is another kind of cluster's: end that first, or take another name.")
+
+
+def _claim(name: str) -> None:
+    """Makes the cluster's folder, unless it is there, so that whatever comes after is known to be ours."""
+    _check_folder(name)
+    folder = cache.cluster_folder(name)
+    if not _state(name).get("creating") and _engine_of(name):
+        raise HarnessError(f"There is a kind cluster {name} that is not ours: take another name for ours.")
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "kind.json").exists():
         cache.write_atomically(folder / "kind.json", json.dumps({"name": name}))
@@ -156,7 +174,7 @@ def _create(name: str, engine: Engine, image: NodeImage, plan: dict[str, Any]) -
     volumes.mkdir()
     pods, services = free_networks(routed_networks(Path("/proc/net/route").read_text()))
     policy = folder / "audit-policy.yaml"
-    policy.write_text((AUDIT_POLICY).read_text())
+    policy.write_text(AUDIT_POLICY.read_text())
     config = folder / "kind.yaml"
     config.write_text(
         yaml.safe_dump(
@@ -237,25 +255,26 @@ def _wait_for_api(client: Client, *, timeout: float) -> None:
             time.sleep(0.5)
 
 
-def _delete(name: str, engine: Engine) -> None:
-    """Deletes a cluster of ours from a daemon, and its folder. Raises HarnessError if it is not ours."""
-    folder = cache.cluster_folder(name)
-    if folder.exists() and not (folder / "kind.json").exists():
-        raise HarnessError(f"{folder} is another kind of cluster's: end that first, or take another name.")
-    # A kind whose harness was killed goes on creating.
-    machine.kill(machine.processes_of("kind", str(_kubeconfig(name))))
-    names = nodes_of(engine, name)
-    if names and not _state(name).get("creating"):
-        raise HarnessError(f"There is a kind cluster {name} that is not ours: take another name for ours.")
-    if names:
+def _delete_nodes(name: str, engine: Engine) -> None:
+    """Deletes a cluster of ours from a daemon; one of the same name that is not ours stays."""
+    if not _state(name).get("creating"):
+        return
+    # A kind whose harness was killed goes on creating, by `docker run`.
+    label = f"{kindcontainers.CLUSTER_LABEL}={name}"
+    machine.kill(machine.processes_of("kind", str(_kubeconfig(name))) + machine.processes_of("docker", label))
+    deadline = time.monotonic() + DELETE_SECONDS
+    while names := nodes_of(engine, name):
         with console.step(f"Deleting the kind cluster {name}"):
             for node in names:
-                kindcontainers.unpause(engine, node)
+                # NB: Docker does not end what is paused.
+                engine.succeeds("unpause", node)
             # What a killed kind has left, and another would wait for.
             _kubeconfig(name).with_name("kubeconfig.yaml.lock").unlink(missing_ok=True)
             words = ("delete", "cluster", "--name", name, "--kubeconfig", _kubeconfig(name))
-            _kind(engine, *words, log=_log(name), timeout=120)
-    cache.remove_tree(folder)
+            _kind(engine, *words, log=_log(name), timeout=DELETE_SECONDS)
+        # Else one more time: a container may have come, or gone, meanwhile.
+        if time.monotonic() > deadline and nodes_of(engine, name):
+            raise console.failure(f"The nodes of {name} cannot be removed", docker.default_log())
 
 
 def _kind(engine: Engine, *words: str | Path, log: Path, timeout: float | None = None) -> None:

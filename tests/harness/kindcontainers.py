@@ -25,12 +25,6 @@ def wake(engine: Engine, node: str) -> None:
         engine.run("start", node)
 
 
-def unpause(engine: Engine, node: str) -> None:
-    """NB: Docker does not end what is paused."""
-    if engine.output("inspect", "--format", "{{.State.Paused}}", node).strip() == "true":
-        engine.run("unpause", node)
-
-
 def has_image(engine: Engine, node: str, image: str) -> bool:
     """Whether a node's containerd knows an image."""
     words = ("images", "list", "--quiet", f"name=={full_name(image)}")

@@ -58,13 +58,13 @@ def remember(file: Path, *, folders: Iterable[Path]) -> None:
     cache.write_atomically(file, json.dumps(record, indent=1))
 
 
-def restore(file: Path, *, folders: bool = True) -> None:
-    """Puts the settings back, removes the folders that were not there (with `folders`), and forgets `file`."""
+def restore(file: Path) -> None:
+    """Puts the settings back, removes the folders that were not there, and forgets `file`."""
     with contextlib.suppress(FileNotFoundError):
         record = json.loads(file.read_text())
         if record["boot"] == _boot():
             _set(changed(record["settings"], settings()))
-            for folder in record["missing"] if folders else ():
+            for folder in record["missing"]:
                 cache.remove_tree(Path(folder))
         file.unlink()
 
@@ -94,31 +94,32 @@ def end_cgroup(name: str) -> None:
     Raises HarnessError if something does not die.
     """
     deadline = time.monotonic() + 10.0
-    while pids := [pid for top in _tops(name) for pid in _pids(top)]:
+    while pids := [pid for group in _groups(name) for pid in _pids(group)]:
         if time.monotonic() > deadline:
             raise HarnessError(f"Processes of our containers do not end: {pids}.")
-        for frozen in (state for top in _tops(name) for state in top.rglob("freezer.state")):
+        for group in _groups(name):
             # NB: what is frozen (a paused node) is not killed before it is thawed.
             with contextlib.suppress(OSError):
-                frozen.write_text("THAWED")
+                if (group / "freezer.state").exists():
+                    (group / "freezer.state").write_text("THAWED")
         kill(pids)
-    for top in _tops(name):
-        # NB: a group's files are the kernel's and go with it; only folders are removed, deepest first.
-        for folder in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-
-
-def _tops(name: str) -> list[Path]:
-    return [top for top in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if top.is_dir()]
-
-
-def _pids(top: Path) -> list[int]:
-    found: list[int] = []
-    for file in top.rglob("cgroup.procs"):
+    # NB: a group's files are the kernel's and go with it; only folders are removed, deepest first.
+    for group in reversed(_groups(name)):
         with contextlib.suppress(OSError):
-            found += [int(line) for line in file.read_text().split()]
-    return found
+            group.rmdir()
+
+
+def _groups(name: str) -> list[Path]:
+    """The groups and all below them, each before those that are in it."""
+    tops = [top for top in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if top.is_dir()]
+    # NB: os.walk passes over what vanishes meanwhile.
+    return [Path(folder) for top in tops for folder, _, _ in os.walk(top)]
+
+
+def _pids(group: Path) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(line) for line in (group / "cgroup.procs").read_text().split()]
+    return []
 
 
 def kill(pids: Iterable[int]) -> None:

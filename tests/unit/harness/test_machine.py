@@ -72,17 +72,6 @@ def test_folders_that_were_not_there_are_removed(sysctl: Path, tmp_path: Path) -
     assert not new.exists()
 
 
-def test_folders_that_somebody_else_uses_by_now_stay(sysctl: Path, tmp_path: Path) -> None:
-    new, record = tmp_path / "new", tmp_path / "before.json"
-    machine.remember(record, folders=[new])
-    new.mkdir()
-
-    machine.restore(record, folders=False)
-
-    assert new.exists()
-    assert not record.exists()
-
-
 def test_restoring_without_a_record_does_nothing(tmp_path: Path) -> None:
     machine.restore(tmp_path / "before.json")
 

@@ -39,13 +39,27 @@ from trainyard.logs.reconnect import Next, Outcome, after_stream, delay
         pytest.param(
             Outcome.NOT_STARTED, 1.0, 1, None, Next.ENDED, id="ends when the container never started"
         ),
-        pytest.param(Outcome.GONE, None, 0, None, Next.ENDED, id="ends when the pod is gone"),
+        pytest.param(
+            Outcome.GONE, None, 0, None, Next.RECONNECT, id="asks again when a kubelet does not know the pod"
+        ),
+        pytest.param(Outcome.GONE, 0.0, 0, None, Next.ENDED, id="ends when an ended pod is gone"),
     ],
 )
 def test_after_a_stream(
     outcome: Outcome, ended_for: float | None, tries: int, early_by: float | None, expected: Next
 ) -> None:
     assert after_stream(outcome, ended_for=ended_for, tries_after_end=tries, early_by=early_by) is expected
+
+
+@pytest.mark.parametrize(
+    ("gone_for", "expected"),
+    [
+        pytest.param(59.0, Next.RECONNECT, id="asks for a minute"),
+        pytest.param(60.0, Next.ENDED, id="believes in the end that the pod is gone"),
+    ],
+)
+def test_after_nothing_but_gone(gone_for: float, expected: Next) -> None:
+    assert after_stream(Outcome.GONE, ended_for=None, gone_for=gone_for) is expected
 
 
 @pytest.mark.parametrize(
@@ -56,6 +70,7 @@ def test_after_a_stream(
         pytest.param(Outcome.CUT, 99, 0.5, 30.0, id="at most half a minute"),
         pytest.param(Outcome.CUT, 99, 0.0, 22.5, id="with jitter"),
         pytest.param(Outcome.NOT_STARTED, 99, 0.5, 5.0, id="sooner for a container that is about to start"),
+        pytest.param(Outcome.GONE, 99, 0.5, 5.0, id="sooner for a kubelet that has just started"),
     ],
 )
 def test_delays(outcome: Outcome, failures: int, jitter: float, expected: float) -> None:

@@ -1,0 +1,71 @@
+"""What the client makes of answers and credentials that are none."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio import config
+from kubernetes.aio.client.configuration import Configuration
+
+from trainyard.cluster.client import ApiError, Client, CredentialsError, NotJsonError
+
+
+@asynccontextmanager
+async def a_client_of(*, status: int = 200, text: str = "{}") -> AsyncIterator[tuple[Client, Configuration]]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=text)
+
+    app = web.Application()
+    app.router.add_get("/apis", answer)
+    async with TestServer(app) as server:
+        configuration = Configuration(host=str(server.make_url("/")))
+        client = Client(configuration)
+        try:
+            yield client, configuration
+        finally:
+            await client.close()
+
+
+@pytest.mark.parametrize("text", ["<html>Please log in</html>", "[]", '"yes"'])
+async def test_an_answer_that_is_no_json_object_is_told_as_what_it_is(text: str) -> None:
+    async with a_client_of(text=text) as (client, _):
+        with pytest.raises(NotJsonError) as told:
+            await client.get("/apis")
+    assert str(told.value) == f"the answer to /apis is not a JSON object: {text!r}"
+    assert isinstance(told.value, aiohttp.ClientError)
+
+
+async def test_an_empty_answer_is_an_empty_object() -> None:
+    async with a_client_of(text="") as (client, _):
+        assert await client.get("/apis") == {}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [config.ConfigException("exec: process returned 1"), FileNotFoundError("token")],
+    ids=["a plugin that fails", "a token that is away"],
+)
+async def test_credentials_that_cannot_be_had_are_told_as_such(error: Exception) -> None:
+    def refresh(_: Configuration) -> None:
+        raise error
+
+    async with a_client_of() as (client, configuration):
+        configuration.api_key["BearerToken"] = "old"
+        configuration.refresh_api_key_hook = refresh
+        with pytest.raises(CredentialsError, match=f"there are no credentials: {error}"):
+            await client.get("/apis")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(403, False), (409, False), (429, True), (500, True), (503, True)]
+)
+async def test_which_refusals_pass(status: int, expected: bool) -> None:
+    async with a_client_of(status=status, text="upstream") as (client, _):
+        with pytest.raises(ApiError) as refused:
+            await client.get("/apis")
+    assert refused.value.passing is expected

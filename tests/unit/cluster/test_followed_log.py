@@ -1,0 +1,133 @@
+"""How a followed log gets over a kubelet that has just started."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from trainyard.cluster import followed_log
+from trainyard.cluster.client import ApiError, Client
+from trainyard.cluster.log_follower import LogFollowers, LogTarget
+from trainyard.logs.store import LogStore
+
+TARGET = LogTarget(
+    namespace="team",
+    pod="resnet-0-0",
+    pod_uid="pod-uid",
+    container="trainer",
+    job="resnet",
+    job_uid="job-uid",
+    attempt=0,
+    rank=0,
+)
+
+
+class Stream:
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = list(chunks)
+
+    async def readany(self) -> bytes:
+        return self._chunks.pop(0) if self._chunks else b""
+
+
+class FakeClient:
+    """Gives these streams in order, a 404 for each None, and 404 for ever in the end."""
+
+    def __init__(self, *streams: Stream | None) -> None:
+        self._streams = list(streams)
+        self.requests: list[tuple[str, dict[str, str]]] = []
+        self._asked = asyncio.Semaphore(0)
+
+    @asynccontextmanager
+    async def stream(self, path: str, params: dict[str, str]) -> AsyncIterator[Any]:
+        self.requests.append((path, params))
+        self._asked.release()
+        found = self._streams.pop(0) if self._streams else None
+        if found is None:
+            raise ApiError(status=404, reason="NotFound", message="the server could not find the resource")
+        yield found
+
+    async def was_asked(self, times: int) -> None:
+        for _ in range(times):
+            await asyncio.wait_for(self._asked.acquire(), 5)
+
+
+class Followed:
+    """One log that is followed, without pauses between streams."""
+
+    def __init__(self, client: FakeClient, folder: Path) -> None:
+        self.changed = asyncio.Event()
+        self.followers = LogFollowers(
+            client=cast(Client, client),
+            store=LogStore(folder.as_uri()),
+            on_change=lambda _: self.changed.set(),
+            interval=0.0,
+        )
+        self.followers.ensure(TARGET)
+
+    def ended(self) -> bool:
+        state = self.followers.state("pod-uid")
+        return state is not None and state.ended
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followed_log, "delay", lambda *_, **__: 0.001)
+
+
+async def test_goes_on_when_the_kubelet_knows_the_pod_again(tmp_path: Path) -> None:
+    before, after = b"2025-03-09T07:05:09Z before\n", b"2025-03-09T07:05:10Z after\n"
+    client = FakeClient(Stream(before), None, None, Stream(before, after))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(followed_log, "END_GRACE_SECONDS", 0.01)
+        log = Followed(client, tmp_path)
+        await client.was_asked(5)
+        log.followers.pod_ended("pod-uid")
+        await asyncio.wait_for(log.changed.wait(), 5)
+    state = log.followers.state("pod-uid")
+    assert state is not None
+    assert state.tail == ("before", "after")
+    assert client.requests[0][0] == "/api/v1/namespaces/team/pods/resnet-0-0/log"
+    assert "sinceTime" in client.requests[1][1]
+    await log.followers.close()
+
+
+async def test_asks_on_while_the_container_is_not_known_to_have_ended(tmp_path: Path) -> None:
+    client = FakeClient()
+    log = Followed(client, tmp_path)
+    await client.was_asked(20)
+    assert not log.ended()
+    log.followers.pod_ended("pod-uid")
+    await asyncio.wait_for(log.changed.wait(), 5)
+    assert log.ended()
+    await log.followers.close()
+
+
+async def test_ends_after_a_minute_of_nothing_but_404(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainyard.logs.reconnect._PATIENCE_WITH_GONE", 0.2)
+    client = FakeClient()
+    log = Followed(client, tmp_path)
+    await asyncio.wait_for(log.changed.wait(), 5)
+    assert log.ended()
+    assert len(client.requests) > 2
+    await log.followers.close()
+
+
+async def test_the_minute_begins_anew_after_any_other_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainyard.logs.reconnect._PATIENCE_WITH_GONE", 0.2)
+    monkeypatch.setattr(followed_log, "END_GRACE_SECONDS", 0.3)
+    client = FakeClient(None, None, Stream(b"2025-03-09T07:05:09Z here\n"))
+    log = Followed(client, tmp_path)
+    await asyncio.wait_for(log.changed.wait(), 5)
+    assert log.ended()
+    assert len(client.requests) > 5
+    await log.followers.close()

@@ -1,0 +1,51 @@
+"""Settings that are wrong end the start with a sentence that names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainyard import settings
+from trainyard.settings import SettingsError
+
+
+def load(tmp_path: Path, text: str) -> settings.Settings:
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    return settings.load(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param("logLevel: LOUD", "logLevel: Input should be 'DEBUG', 'INFO'", id="a log level of none"),
+        pytest.param("logLevel: info", "logLevel: Input should be", id="a log level in small letters"),
+        pytest.param(
+            "imagePullPolicy: Sometimes",
+            "imagePullPolicy: Input should be 'Always'",
+            id="a pull policy of none",
+        ),
+        pytest.param("namespaces: [Team]", "namespaces.0: String should match", id="a capital letter"),
+        pytest.param("namespaces: [a, b.c]", "namespaces.1: String should match", id="a dot"),
+        pytest.param("namespaces: ['']", "namespaces.0: String should match", id="no name at all"),
+        pytest.param(f"namespaces: [{'n' * 64}]", "namespaces.0: String should match", id="64 characters"),
+        pytest.param('namespaces: ["a\\n"]', "namespaces.0: String should match", id="a line's end"),
+    ],
+)
+def test_wrong_settings_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, text)
+    assert f"\n  {complaint}" in str(refused.value)
+
+
+def test_right_settings_are_taken(tmp_path: Path) -> None:
+    found = load(
+        tmp_path, f"{{logLevel: CRITICAL, imagePullPolicy: Never, namespaces: [a, b-1, {'n' * 63}]}}"
+    )
+    assert (found.log_level, found.image_pull_policy) == ("CRITICAL", "Never")
+    assert found.namespaces == ("a", "b-1", "n" * 63)
+
+
+def test_no_pull_policy_is_kubernetes_own(tmp_path: Path) -> None:
+    assert load(tmp_path, "imagePullPolicy: null").image_pull_policy is None
