@@ -144,6 +144,9 @@ class Operator:
                 problem = missing if error.status == 404 else str(error)
             except (aiohttp.ClientError, TimeoutError) as error:
                 problem = f"the API server does not answer ({error or type(error).__name__})"
+            except Exception as error:
+                logger.debug("Not started yet", exc_info=True)
+                problem = f"{type(error).__name__}: {error}"
             logger.warning("Not started yet: %s", problem)
             await asyncio.sleep(_LOAD_AGAIN_SECONDS)
 

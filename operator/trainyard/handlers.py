@@ -6,6 +6,8 @@ nothing to any object: no annotation, no finalizer, no Event.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import kopf
@@ -56,4 +58,15 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.chunk_size = 500
     chosen.watching.server_timeout = 300
     chosen.peering.standalone = True
+    chosen.networking.error_backoffs = EndlessBackoffs()
     return chosen
+
+
+class EndlessBackoffs:
+    """Seconds between the tries of a request of kopf's, which gives up, and with it the operator, when they end.
+
+    NB: an iterable without a length, and new from the start for each request.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        return chain((1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0), repeat(15.0))

@@ -39,6 +39,11 @@ class ApiError(Exception):
         self.body = body or {}
 
     @property
+    def passing(self) -> bool:
+        """Whether the server is in trouble and not the request: it is overloaded, or away behind its proxy."""
+        return self.status == 429 or self.status >= 500
+
+    @property
     def retry_after(self) -> float | None:
         """Seconds that the server asked to wait (Status.details.retryAfterSeconds), if it did."""
         seconds = (self.body.get("details") or {}).get("retryAfterSeconds")
@@ -47,6 +52,14 @@ class ApiError(Exception):
 
 class NoClusterError(Exception):
     """Neither a pod's own credentials nor a usable kubeconfig."""
+
+
+class NotJsonError(aiohttp.ClientError):
+    """What answered is no API server: it says 200 and something else than JSON."""
+
+
+class CredentialsError(aiohttp.ClientError):
+    """There are no credentials at this moment: a token's file is empty or away, a credential plugin failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +142,10 @@ class Client:
         headers: Mapping[str, str] | None = None,
         limit_seconds: float = 30.0,
     ) -> Json:
-        """One request, its JSON answer. Raises ApiError for 4xx and 5xx, aiohttp.ClientError when cut."""
+        """One request, its JSON answer.
+
+        Raises ApiError for 4xx and 5xx, aiohttp.ClientError or TimeoutError when there is no usable answer.
+        """
         started = time.perf_counter()
         code = "error"
         try:
@@ -145,7 +161,7 @@ class Client:
                 raw = await response.read()
                 if response.status >= 400:
                     raise _api_error(response.status, raw)
-                return orjson.loads(raw) if raw else {}
+                return _json(path, raw)
         finally:
             metrics.API_REQUESTS.labels(verb=method, code=code).inc()
             metrics.API_SECONDS.labels(verb=method).observe(time.perf_counter() - started)
@@ -205,7 +221,10 @@ class Client:
         if content_type:
             headers["Content-Type"] = content_type
         # NB: asked each time, since tokens rotate and exec plugins refresh them here.
-        settings: Any = await self._configuration.auth_settings()
+        try:
+            settings: Any = await self._configuration.auth_settings()
+        except (config.ConfigException, OSError) as error:
+            raise CredentialsError(f"there are no credentials: {error}") from error
         for setting in settings.values():
             headers[setting["key"]] = setting["value"]
         return headers
@@ -215,6 +234,18 @@ def _tuned(configuration: Configuration) -> Configuration:
     # NB: no limit: each followed log holds a connection, and requests must not wait for one of those to end.
     configuration.connection_pool_maxsize = 0
     return configuration
+
+
+def _json(path: str, raw: bytes) -> Json:
+    try:
+        answer = orjson.loads(raw) if raw else {}
+    except orjson.JSONDecodeError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise NotJsonError(
+            f"the answer to {path} is not a JSON object: {raw[:100].decode('utf-8', 'replace')!r}"
+        )
+    return answer
 
 
 def _api_error(status: int, raw: bytes) -> ApiError:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from trainyard import metrics
+from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError, Client
 from trainyard.logs.reconnect import END_GRACE_SECONDS, SILENCE_SECONDS, Next, Outcome, after_stream, delay
 from trainyard.logs.splice import Line, LineSplitter, Splicer
@@ -147,6 +148,7 @@ class FollowedLog:
         self._rest = LineSplitter()
         self._container_ended = asyncio.Event()
         self._ended_since: float | None = None
+        self._gone_since: float | None = None
         self._finished_at: float | None = None
         self._limit: asyncio.Timeout | None = None
         self._ended = False
@@ -177,6 +179,10 @@ class FollowedLog:
             tries_after_end += self._container_ended.is_set()
             outcome, retry_after = await self._stream()
             closed_at = time.time()
+            if outcome is not Outcome.GONE:
+                self._gone_since = None
+            elif self._gone_since is None:
+                self._gone_since = time.monotonic()
             step = self._next(outcome, tries_after_end, closed_at)
             if step is Next.AWAIT_END:
                 with contextlib.suppress(TimeoutError):
@@ -206,11 +212,13 @@ class FollowedLog:
             self.changed.ring()
 
     def _next(self, outcome: Outcome, tries_after_end: int, closed_at: float) -> Next:
+        now = time.monotonic()
         return after_stream(
             outcome,
-            ended_for=None if self._ended_since is None else time.monotonic() - self._ended_since,
+            ended_for=None if self._ended_since is None else now - self._ended_since,
             tries_after_end=tries_after_end,
             early_by=None if self._finished_at is None else self._finished_at - closed_at,
+            gone_for=0.0 if self._gone_since is None else now - self._gone_since,
         )
 
     async def _stream(self) -> tuple[Outcome, float]:
@@ -235,7 +243,7 @@ class FollowedLog:
         return Outcome.CLEAN, 0.0
 
     async def _read(self) -> None:
-        path = f"/api/v1/namespaces/{self.target.namespace}/pods/{self.target.pod}/log"
+        path = resources.path("Pod", self.target.namespace, self.target.pod, "log")
         params = {"container": self.target.container, "follow": "true", "timestamps": "true"}
         splicer = self._content.splicer
         if since := splicer.since:

@@ -1,23 +1,32 @@
 """Lists of all objects of a kind, page by page.
 
-Separate because they are read twice in an operator's life only: whole before the first reconcile, and by metadata
-alone at every resync, to find what a cut watch never told to be gone.
+Separate because there are two uses only: whole before the first reconcile, and by metadata alone at every resync,
+to find what no watch has told.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from trainyard.api import names
 from trainyard.cluster import resources
-from trainyard.cluster.cache import POD, Cache, Key
-from trainyard.cluster.client import Client
+from trainyard.cluster.cache import POD, Cache, Key, version_of
+from trainyard.cluster.client import ApiError, Client
 
 Json = dict[str, Any]
 
 _PAGE = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Differences:
+    """What the cluster has otherwise than the cache: UID and key of what is gone, keys of what is not known so."""
+
+    ghosts: dict[str, Key]
+    missed: list[Key]
 
 
 async def pages(
@@ -45,17 +54,40 @@ async def load(client: Client, cache: Cache, kind: str, *, namespaces: tuple[str
                 cache.store(kind, raw)
 
 
-async def drop_ghosts(
+async def differences(
     client: Client, cache: Cache, kind: str, *, namespaces: tuple[str | None, ...]
-) -> list[Key]:
-    """Forget what is in the cache and no longer in the cluster; its keys."""
+) -> Differences:
+    """Compare the cache with the metadata of all there is: by UID, and by resourceVersion where the cache tells it.
+
+    NB: a pod's version it does not tell; a change of a known pod is left to the watch.
+    """
     # NB: before the list, or an object made meanwhile would be taken for a ghost.
     known = {cache.uid(key): key for key in cache.keys(kind)}
+    listed: dict[Key, Json] = {}
     for namespace in namespaces:
         async for page in pages(client, kind, namespace=namespace, metadata_only=True):
             for raw in page:
-                known.pop(raw["metadata"].get("uid"), None)
-    for uid, key in known.items():
-        if uid is not None:
-            cache.remove(kind, namespace=key.namespace, name=key.name, uid=uid)
-    return list(known.values())
+                metadata = raw["metadata"]
+                known.pop(metadata.get("uid"), None)
+                listed[Key(kind, metadata["namespace"], metadata["name"])] = metadata
+    # NB: after the list; the watch has told most of what came while it was read.
+    missed = [key for key, metadata in listed.items() if _is_news(cache, key, metadata)]
+    return Differences(ghosts={uid: key for uid, key in known.items() if uid}, missed=missed)
+
+
+async def fetch(client: Client, cache: Cache, key: Key) -> None:
+    """Store one object as it is now; nothing when it has gone meanwhile."""
+    try:
+        raw = await client.get(resources.path(key.kind, key.namespace, key.name))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+    else:
+        cache.store(key.kind, raw)
+
+
+def _is_news(cache: Cache, key: Key, metadata: Json) -> bool:
+    if cache.uid(key) != metadata.get("uid"):
+        return True
+    known = cache.get(key)
+    return known is not None and version_of(known["metadata"]) < version_of(metadata)

@@ -13,8 +13,10 @@ END_GRACE_SECONDS = 15.0
 SILENCE_SECONDS = 600.0
 """A stream without a byte for so long is opened anew: a connection can die without anybody's knowing."""
 _PATIENCE_AFTER_END = 30.0
+_PATIENCE_WITH_GONE = 60.0
 _EARLY_SECONDS = 3.0
-_FIRST_DELAY, _LAST_DELAY, _LAST_DELAY_OF_START = 0.5, 30.0, 5.0
+_FIRST_DELAY, _LAST_DELAY = 0.5, 30.0
+_SOON = 5.0
 
 
 class Outcome(Enum):
@@ -23,7 +25,7 @@ class Outcome(Enum):
     CLEAN = "the server closed it in order"
     CUT = "it broke, or could not be opened"
     NOT_STARTED = "the container has no log yet"
-    GONE = "the pod is no more"
+    GONE = "there is no such pod; or its kubelet has just started and does not know it yet"
 
 
 class Next(Enum):
@@ -35,15 +37,21 @@ class Next(Enum):
 
 
 def after_stream(
-    outcome: Outcome, *, ended_for: float | None, tries_after_end: int = 0, early_by: float | None = None
+    outcome: Outcome,
+    *,
+    ended_for: float | None,
+    tries_after_end: int = 0,
+    early_by: float | None = None,
+    gone_for: float = 0.0,
 ) -> Next:
     """The next step.
 
     `ended_for`: seconds since the container's end is known, None while it runs; `tries_after_end`: streams
-    opened since then; `early_by`: seconds from the end of this stream to that of the container, where known.
+    opened since then; `early_by`: seconds from the end of this stream to that of the container, where known;
+    `gone_for`: seconds in which there was no answer but GONE.
     """
     if outcome is Outcome.GONE:
-        return Next.ENDED
+        return Next.RECONNECT if ended_for is None and gone_for < _PATIENCE_WITH_GONE else Next.ENDED
     if ended_for is None:
         return Next.AWAIT_END if outcome is Outcome.CLEAN else Next.RECONNECT
     if outcome is Outcome.CLEAN:
@@ -57,5 +65,5 @@ def after_stream(
 
 def delay(outcome: Outcome, *, failures: int, jitter: float) -> float:
     """Seconds to wait before the next stream; `failures` in a row without a line, `jitter` in [0, 1)."""
-    limit = _LAST_DELAY_OF_START if outcome is Outcome.NOT_STARTED else _LAST_DELAY
+    limit = _SOON if outcome in (Outcome.NOT_STARTED, Outcome.GONE) else _LAST_DELAY
     return min(limit, _FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.75 + jitter / 2)

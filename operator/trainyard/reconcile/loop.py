@@ -11,11 +11,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import aiohttp
+
 from trainyard import metrics
 from trainyard.cluster.cache import POD, Cache, Key, job_key_of_pod, version_of
 from trainyard.cluster.client import ApiError
 from trainyard.cluster.execute import StaleError
-from trainyard.reconcile.queue import KeyedQueue
+from trainyard.reconcile.queue import Backoff, KeyedQueue
 from trainyard.reconcile.references import References
 
 logger = logging.getLogger(__name__)
@@ -88,18 +90,31 @@ class Loop:
             delay = await self._kinds[key.kind](key)
         except StaleError as stale:
             logger.debug("%s is observed again: %s", key, stale)
-            self._queue.retry(key)
+            self._queue.retry(key, Backoff.STALE)
         except ApiError as error:
-            metrics.RECONCILE_ERRORS.labels(kind=key.kind).inc()
-            wait = self._queue.retry(key)
-            logger.warning("%s could not be reconciled, again in %.1f s: %s", key, wait, error)
-        except Exception:
-            metrics.RECONCILE_ERRORS.labels(kind=key.kind).inc()
-            wait = self._queue.retry(key)
-            logger.exception("%s could not be reconciled, again in %.1f s", key, wait)
+            backoff = Backoff.AWAY if error.passing else Backoff.FAILED
+            self._failed(key, backoff, error, at_least=error.retry_after or 0.0)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._failed(key, Backoff.AWAY, error)
+        except Exception as error:
+            self._failed(key, Backoff.FAILED, error, bug=True)
         else:
             self._queue.succeeded(key)
             if delay is not None:
                 self._queue.add_after(key, delay)
         finally:
             metrics.RECONCILE_SECONDS.labels(kind=key.kind).observe(time.perf_counter() - started)
+
+    def _failed(
+        self, key: Key, backoff: Backoff, error: Exception, *, at_least: float = 0.0, bug: bool = False
+    ) -> None:
+        metrics.RECONCILE_ERRORS.labels(kind=key.kind).inc()
+        wait = self._queue.retry(key, backoff, at_least=at_least)
+        logger.log(
+            logging.ERROR if bug else logging.WARNING,
+            "%s %s/%s could not be reconciled, again in %.1f s: %s",
+            *key,
+            wait,
+            str(error) or type(error).__name__,
+            exc_info=bug,
+        )

@@ -9,12 +9,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from enum import Enum
 
 from trainyard import metrics
 from trainyard.cluster.cache import Key
 
-_FIRST_BACKOFF = 0.5
-_LAST_BACKOFF = 300.0
+
+class Backoff(Enum):
+    """Why a key is looked at again: first and longest delay in seconds. It doubles with each failure of its sort."""
+
+    STALE = (0.1, 5.0)  #: the object has changed meanwhile
+    AWAY = (0.5, 15.0)  #: the API server is away or overloaded, whatever the object is
+    FAILED = (0.5, 300.0)  #: the server has refused it, or we have a bug
+
+    def delay(self, failures: int) -> float:
+        """Seconds after so many failures before this one."""
+        first, last = self.value
+        return float(min(first * 2 ** min(failures, 16), last))
 
 
 class KeyedQueue:
@@ -26,7 +37,7 @@ class KeyedQueue:
         self._working: set[Key] = set()
         self._again: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._failures: dict[Key, int] = {}
+        self._failures: dict[Key, dict[Backoff, int]] = {}
         self._ready = asyncio.Event()
 
     def __len__(self) -> int:
@@ -51,11 +62,11 @@ class KeyedQueue:
         else:
             self._timers[key] = asyncio.get_running_loop().call_later(delay, self._due, key)
 
-    def retry(self, key: Key) -> float:
-        """Look at `key` again after a back-off that doubles with each failure in a row; the delay in seconds."""
-        failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
-        delay: float = min(_FIRST_BACKOFF * 2 ** min(failures, 16), _LAST_BACKOFF)
+    def retry(self, key: Key, backoff: Backoff, *, at_least: float = 0.0) -> float:
+        """Look at `key` again after a back-off, or `at_least` so many seconds; the delay in seconds."""
+        failures = self._failures.setdefault(key, {})
+        delay = max(backoff.delay(failures.get(backoff, 0)), at_least)
+        failures[backoff] = failures.get(backoff, 0) + 1
         self.add_after(key, delay)
         return delay
 

@@ -1,7 +1,7 @@
 """Looking at everything again, every ten minutes or so.
 
 Separate because it is the net under the watches: a watch that was cut and listed anew never tells what was deleted
-meanwhile, and a doorbell lost to a bug would be lost for good.
+meanwhile, and an event or a doorbell lost to a bug would be lost for good.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 #: In the order of loading: a job is planned only when its pods are known.
 KINDS = (POD, DATASET, TRAINING_JOB)
+_FETCHED_AT_MOST = 100
 
 
 async def prime(
@@ -34,19 +35,35 @@ async def prime(
 async def resync_forever(
     client: Client, cache: Cache, queue: KeyedQueue, *, namespaces: tuple[str | None, ...], every: float
 ) -> None:
-    """Drop ghosts and queue every object, each `every` seconds; a failure is logged and tried at the next turn."""
+    """Bring the cache up to date and queue every object, each `every` seconds.
+
+    A failure is logged and tried at the next turn: whatever it is, the watches go on meanwhile.
+    """
     while True:
         await asyncio.sleep(every)
         for kind in KINDS:
             try:
-                ghosts = await listing.drop_ghosts(client, cache, kind, namespaces=namespaces)
+                await _resync(client, cache, queue, kind, namespaces=namespaces)
             except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("Resync of %s: %s", kind, error)
-                continue
-            for key in ghosts:
-                if key.kind != POD:
-                    queue.add(key)
+                logger.warning("Resync of %s: %s", kind, error or type(error).__name__)
+            except Exception:
+                logger.exception("Resync of %s", kind)
         _queue_all(cache, queue)
+
+
+async def _resync(
+    client: Client, cache: Cache, queue: KeyedQueue, kind: str, *, namespaces: tuple[str | None, ...]
+) -> None:
+    """Forget ghosts, and fetch what the watch has not told: at most a hundred a turn, each with a GET."""
+    found = await listing.differences(client, cache, kind, namespaces=namespaces)
+    for uid, key in found.ghosts.items():
+        cache.remove(kind, namespace=key.namespace, name=key.name, uid=uid)
+        if kind != POD:
+            queue.add(key)
+    if found.missed:
+        logger.info("Resync of %s: %d objects are newer than the watch has told", kind, len(found.missed))
+    for key in found.missed[:_FETCHED_AT_MOST]:
+        await listing.fetch(client, cache, key)
 
 
 def _queue_all(cache: Cache, queue: KeyedQueue) -> None:

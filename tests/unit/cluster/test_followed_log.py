@@ -80,15 +80,16 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followed_log, "delay", lambda *_, **__: 0.001)
 
 
-async def test_goes_on_when_the_kubelet_knows_the_pod_again(tmp_path: Path) -> None:
+async def test_goes_on_when_the_kubelet_knows_the_pod_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_log, "END_GRACE_SECONDS", 0.01)
     before, after = b"2025-03-09T07:05:09Z before\n", b"2025-03-09T07:05:10Z after\n"
     client = FakeClient(Stream(before), None, None, Stream(before, after))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(followed_log, "END_GRACE_SECONDS", 0.01)
-        log = Followed(client, tmp_path)
-        await client.was_asked(5)
-        log.followers.pod_ended("pod-uid")
-        await asyncio.wait_for(log.changed.wait(), 5)
+    log = Followed(client, tmp_path)
+    await client.was_asked(5)
+    log.followers.pod_ended("pod-uid")
+    await asyncio.wait_for(log.changed.wait(), 5)
     state = log.followers.state("pod-uid")
     assert state is not None
     assert state.tail == ("before", "after")
