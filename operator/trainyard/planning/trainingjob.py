@@ -12,24 +12,19 @@ from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import attempts, jobstatus, placement, podspec, waiting
-from trainyard.planning.observed import Memory, ObservedJob, PodView
+from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, LINGER_SECONDS, after_the_end, end, next_attempt
+from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.pending import pending, sooner
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.plan import Plan
 from trainyard.planning.podspec import PodInputs
 from trainyard.planning.runtime import Runtime, Unresolved, resolve
-from trainyard.planning.times import seconds, stamp
+from trainyard.planning.times import stamp
 from trainyard.planning.verdict import Verdict, judge
 from trainyard.planning.waiting import Finding
 
-#: A Pending reason is written once it has stood this long: most pass sooner, and each write is a request.
-SETTLE_SECONDS = 3.0
 #: How long the end of a pod waits for the end of its log, so that the last metrics are in the same write.
 LOG_END_SECONDS = 10.0
-#: A message that changes while its reason stays is written no more often than this.
-MESSAGE_SECONDS = 30.0
-#: How long other containers of a pod may go on after the training container's end.
-LINGER_SECONDS = 15.0
-_ATTEMPT_MESSAGE_LIMIT = 500
 _REFUSAL_BACKOFF = 5.0
 _REFUSAL_BACKOFF_LIMIT = 60.0
 
@@ -52,7 +47,7 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     if observed.deleting:
         return Plan()  # its pods go with it, by their owner reference
     if observed.status.get("completionTime"):
-        return _after_the_end(observed, now=now)
+        return after_the_end(observed, now=now)
     attempt = attempts.newest(observed.status, observed.pods)
     plan = _plan_attempt(observed, attempt, now=now, context=context)
     old = attempts.surplus(observed.pods, attempt)
@@ -69,7 +64,7 @@ def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: C
         return _leaving(observed, pod, now=now)
     if pod.trainer is not None and pod.trainer.state == "running":
         return _running(observed, pod, now=now, context=context)
-    return _pending(observed, waiting.stuck_pod(pod), now=now, pod=pod)
+    return pending(observed, waiting.stuck_pod(pod), now=now, pod=pod)
 
 
 def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
@@ -88,9 +83,9 @@ def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
 def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
     problem = spec_is_invalid(observed, context)
     if problem is not None or observed.spec is None:
-        return _end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=problem or "", now=now)
+        return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=problem or "", now=now)
     if jobstatus.attempt_entry(observed.status, attempt).get("startTime"):
-        return _next_attempt(
+        return next_attempt(
             observed,
             attempt,
             message="The pod is gone without a verdict; the next attempt continues from the last checkpoint.",
@@ -102,92 +97,28 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
         or waiting.former_pod_is_in_the_way(observed)
     )
     if finding is not None:
-        return _pending(observed, finding, now=now)
+        return pending(observed, finding, now=now)
     due = attempts.not_before(observed.status, attempt)
     if due > now:
-        plan = _pending(observed, _backing_off(attempt, due), now=now)
-        return dataclasses.replace(plan, requeue_after=_sooner(plan.requeue_after, due - now))
+        plan = pending(observed, _backing_off(attempt, due), now=now)
+        return dataclasses.replace(plan, requeue_after=sooner(plan.requeue_after, due - now))
     try:
         create = (podspec.build(observed, observed.spec, _pod_inputs(observed, attempt, context=context)),)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # NB: what is opaque to our schema can have any shape; it must end this job and not its worker.
         message = f"No pod can be made of spec.template and spec.affinity: {type(error).__name__}: {error}"
-        return _end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=message, now=now)
+        return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=message, now=now)
     refused = waiting.refused_by_the_api_server(observed.refusal)
     if refused is None or observed.refusal is None:
         return Plan(create=create, memory=observed.memory)
-    plan = _pending(observed, refused, now=now)
+    plan = pending(observed, refused, now=now)
     if refused.phase is not Phase.PENDING or (plan.status is not None and plan.status.get("completionTime")):
         return plan
     wait = min(_REFUSAL_BACKOFF * 2 ** min(observed.refusal.count - 1, 8), _REFUSAL_BACKOFF_LIMIT)
     due = observed.refusal.last_at + wait - now
     if due <= 0:
         return dataclasses.replace(plan, create=create)
-    return dataclasses.replace(plan, requeue_after=_sooner(plan.requeue_after, due))
-
-
-def _pending(observed: ObservedJob, finding: Finding, *, now: float, pod: PodView | None = None) -> Plan:
-    if finding.phase is Phase.ERROR:
-        return _end(observed, phase=finding.phase, reason=finding.reason, message=finding.message, now=now)
-    left = None
-    if finding.since is not None and observed.spec is not None:
-        left = finding.since + observed.spec.startup_timeout_seconds - now
-        if left <= 0:
-            return _end(
-                observed,
-                phase=Phase.ERROR,
-                reason=Reason.STARTUP_TIMEOUT,
-                message=f"Not started within startupTimeoutSeconds ({observed.spec.startup_timeout_seconds} s). "
-                f"{finding.reason}: {finding.message}",
-                now=now,
-                delete=(pod,) if pod is not None else (),
-            )
-    memory, unsettled = _settling(observed, finding, now=now)
-    if unsettled is None:
-        return Plan(requeue_after=left, memory=memory)
-    if unsettled > 0:
-        return Plan(requeue_after=_sooner(left, unsettled), memory=memory)
-    over: dict[str, Any] = {}
-    if pod is not None:
-        over["pods"] = jobstatus.summary(observed.pods, pod.attempt)
-    status = jobstatus.in_phase(
-        observed, phase=finding.phase, reason=finding.reason, message=finding.message, now=now, over=over
-    )
-    return Plan(
-        status=status,
-        announce=jobstatus.announcement(observed.status, status),
-        requeue_after=left,
-        memory=dataclasses.replace(memory, pending_written_at=now),
-    )
-
-
-def _settling(observed: ObservedJob, finding: Finding, *, now: float) -> tuple[Memory, float | None]:
-    """Seconds until what is pending may be written (0: now), None when status says it already.
-
-    A reason must have stood for a moment. A message that changes under the same reason (a scheduler's count of nodes)
-    is written every half a minute at most. An edit is acknowledged at once.
-    """
-    status, memory = observed.status, observed.memory
-    if memory.pending != finding.reason:
-        memory = dataclasses.replace(
-            memory, pending=str(finding.reason), pending_since=now, pending_written_at=None
-        )
-    same_reason = status.get("phase") == finding.phase and status.get("reason") == finding.reason
-    if same_reason and status.get("observedGeneration") != observed.generation:
-        return memory, 0.0
-    if same_reason and status.get("message") == finding.message[: jobstatus.MESSAGE_LIMIT]:
-        return memory, None
-    if same_reason and memory.pending_written_at is not None:
-        return memory, max(0.0, memory.pending_written_at + MESSAGE_SECONDS - now)
-    return memory, max(0.0, memory.pending_since + SETTLE_SECONDS - now)
-
-
-def _backing_off(attempt: int, due: float) -> Finding:
-    return Finding(
-        phase=Phase.PENDING,
-        reason=Reason.BACKING_OFF,
-        message=f"Attempt {attempt - 1} was lost soon after its start; attempt {attempt} begins at {stamp(due)}.",
-    )
+    return dataclasses.replace(plan, requeue_after=sooner(plan.requeue_after, due))
 
 
 def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
@@ -245,8 +176,8 @@ def _terminal(observed: ObservedJob, pod: PodView, *, now: float, context: Conte
     finished_at = pod.trainer.finished_at if pod.trainer is not None else None
     over = _what_it_left(observed, pod, verdict, now=now, context=context, finished_at=finished_at)
     if verdict.lost:
-        return _next_attempt(observed, pod.attempt, message=verdict.message, now=now, over=over)
-    return _end(
+        return next_attempt(observed, pod.attempt, message=verdict.message, now=now, over=over)
+    return end(
         observed,
         phase=verdict.phase,
         reason=verdict.reason,
@@ -280,7 +211,7 @@ def _what_it_left(
             completionTime=stamp(finished_at if finished_at is not None else now),
             node=pod.node,
             reason=str(verdict.reason),
-            message=verdict.message[:_ATTEMPT_MESSAGE_LIMIT],
+            message=verdict.message[:ATTEMPT_MESSAGE_LIMIT],
             exitCode=verdict.exit_code,
         ),
         "pods": jobstatus.summary(observed.pods, pod.attempt),
@@ -311,69 +242,6 @@ def _leaving(observed: ObservedJob, pod: PodView, *, now: float) -> Plan:
     )
 
 
-def _next_attempt(
-    observed: ObservedJob, attempt: int, *, message: str, now: float, over: dict[str, Any] | None = None
-) -> Plan:
-    """Record the next attempt; its pod is created only by a later plan that finds it recorded."""
-    over = dict(over or {})
-    entry = jobstatus.attempt_entry(
-        {"attempts": over.get("attempts") or observed.status.get("attempts")}, attempt
-    )
-    ended = {**observed.status, "attempts": over.get("attempts") or observed.status.get("attempts") or []}
-    ended["attempts"] = jobstatus.with_attempt(
-        ended,
-        attempt,
-        completionTime=entry.get("completionTime") or stamp(now),
-        reason=entry.get("reason") or str(Reason.RESTARTING),
-        message=entry.get("message") or message[:_ATTEMPT_MESSAGE_LIMIT],
-    )
-    over["attempts"] = jobstatus.with_attempt(ended, attempt + 1)
-    status = jobstatus.in_phase(
-        observed, phase=Phase.RUNNING, reason=Reason.RESTARTING, message=message, now=now, over=over
-    )
-    return Plan(
-        status=status,
-        announce=jobstatus.announcement(observed.status, status),
-        requeue_after=0.0,
-        memory=Memory(),
-    )
-
-
-def _end(
-    observed: ObservedJob,
-    *,
-    phase: Phase,
-    reason: Reason,
-    message: str,
-    now: float,
-    over: dict[str, Any] | None = None,
-    delete: tuple[PodView, ...] = (),
-    requeue_after: float | None = None,
-) -> Plan:
-    status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
-    return Plan(
-        status=status,
-        announce=jobstatus.announcement(observed.status, status),
-        delete=delete,
-        requeue_after=requeue_after,
-    )
-
-
-def _after_the_end(observed: ObservedJob, *, now: float) -> Plan:
-    """Nothing of a finished job holds a node; an edit is acknowledged and changes nothing.
-
-    A pod whose training container has ended may have others (an injected proxy) that end by themselves, or never.
-    """
-    holding = [pod for pod in observed.pods if not pod.over and pod.deletion_requested_at is None]
-    wait = (seconds(observed.status.get("completionTime")) or 0.0) + LINGER_SECONDS - now
-    delete = tuple(pod for pod in holding if wait <= 0 or not pod.judgeable)
-    later = wait if len(delete) < len(holding) else None
-    if observed.status.get("observedGeneration") == observed.generation:
-        return Plan(delete=delete, requeue_after=later)
-    status = {**observed.status, "observedGeneration": observed.generation}
-    return Plan(delete=delete, status=status, requeue_after=later)
-
-
 def _pod_inputs(observed: ObservedJob, attempt: int, *, context: Context) -> PodInputs:
     assert observed.spec is not None
     resolved = resolve(observed.spec, context.catalog)
@@ -397,5 +265,9 @@ def _logs_uri(observed: ObservedJob, context: Context) -> str | None:
     return f"{context.log_store.rstrip('/')}/{observed.namespace}/{observed.uid}/"
 
 
-def _sooner(one: float | None, other: float) -> float:
-    return other if one is None else min(one, other)
+def _backing_off(attempt: int, due: float) -> Finding:
+    return Finding(
+        phase=Phase.PENDING,
+        reason=Reason.BACKING_OFF,
+        message=f"Attempt {attempt - 1} was lost soon after its start; attempt {attempt} begins at {stamp(due)}.",
+    )

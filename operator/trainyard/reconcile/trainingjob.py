@@ -24,6 +24,7 @@ from trainyard.planning.observed import (
     ParentView,
     Refusal,
 )
+from trainyard.planning.pending import SETTLE_SECONDS
 from trainyard.planning.trainingjob import Context
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.references import References
@@ -76,7 +77,7 @@ class TrainingJobReconciler:
             return 0.0
         if plan.create:
             self._refusals.pop(uid, None)
-            return trainingjob.SETTLE_SECONDS
+            return SETTLE_SECONDS
         if (plan.status or observed.status).get("completionTime"):
             self._settle(key, uid)
             self._logs.release(uid, observed.pods)

@@ -23,11 +23,11 @@ from tests.unit.planning.builders import (
 from trainyard.api.trainingjob import TrainingJobStatus
 from trainyard.planning import attempts
 from trainyard.planning.observed import ContainerView, LogView, Memory, ObservedJob, PodView
+from trainyard.planning.pending import SETTLE_SECONDS
 from trainyard.planning.plan import Plan
 from trainyard.planning.progress import Metric, Report
 from trainyard.planning.trainingjob import (
     LOG_END_SECONDS,
-    SETTLE_SECONDS,
     plan_training_job,
 )
 

@@ -1,0 +1,83 @@
+"""Ends: of a job, after which nothing of it holds a node, and of an attempt, after which comes the next.
+
+Separate because every path of the plan may come to one; called by `planning.trainingjob` and `planning.pending`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainyard.api.reasons import Phase, Reason
+from trainyard.planning import jobstatus
+from trainyard.planning.observed import Memory, ObservedJob, PodView
+from trainyard.planning.plan import Plan
+from trainyard.planning.times import seconds, stamp
+
+#: How long other containers of a pod may go on after the training container's end.
+LINGER_SECONDS = 15.0
+#: Of each attempt; thirty-two of them are kept in status.
+ATTEMPT_MESSAGE_LIMIT = 500
+
+
+def end(
+    observed: ObservedJob,
+    *,
+    phase: Phase,
+    reason: Reason,
+    message: str,
+    now: float,
+    over: dict[str, Any] | None = None,
+    delete: tuple[PodView, ...] = (),
+    requeue_after: float | None = None,
+) -> Plan:
+    """The plan that ends the job."""
+    status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
+    return Plan(
+        status=status,
+        announce=jobstatus.announcement(observed.status, status),
+        delete=delete,
+        requeue_after=requeue_after,
+    )
+
+
+def next_attempt(
+    observed: ObservedJob, attempt: int, *, message: str, now: float, over: dict[str, Any] | None = None
+) -> Plan:
+    """Record the next attempt; its pod is created only by a later plan that finds it recorded."""
+    over = dict(over or {})
+    entry = jobstatus.attempt_entry(
+        {"attempts": over.get("attempts") or observed.status.get("attempts")}, attempt
+    )
+    ended = {**observed.status, "attempts": over.get("attempts") or observed.status.get("attempts") or []}
+    ended["attempts"] = jobstatus.with_attempt(
+        ended,
+        attempt,
+        completionTime=entry.get("completionTime") or stamp(now),
+        reason=entry.get("reason") or str(Reason.RESTARTING),
+        message=entry.get("message") or message[:ATTEMPT_MESSAGE_LIMIT],
+    )
+    over["attempts"] = jobstatus.with_attempt(ended, attempt + 1)
+    status = jobstatus.in_phase(
+        observed, phase=Phase.RUNNING, reason=Reason.RESTARTING, message=message, now=now, over=over
+    )
+    return Plan(
+        status=status,
+        announce=jobstatus.announcement(observed.status, status),
+        requeue_after=0.0,
+        memory=Memory(),
+    )
+
+
+def after_the_end(observed: ObservedJob, *, now: float) -> Plan:
+    """Nothing of a finished job holds a node; an edit is acknowledged and changes nothing.
+
+    A pod whose training container has ended may have others (an injected proxy) that end by themselves, or never.
+    """
+    holding = [pod for pod in observed.pods if not pod.over and pod.deletion_requested_at is None]
+    wait = (seconds(observed.status.get("completionTime")) or 0.0) + LINGER_SECONDS - now
+    delete = tuple(pod for pod in holding if wait <= 0 or not pod.judgeable)
+    later = wait if len(delete) < len(holding) else None
+    if observed.status.get("observedGeneration") == observed.generation:
+        return Plan(delete=delete, requeue_after=later)
+    status = {**observed.status, "observedGeneration": observed.generation}
+    return Plan(delete=delete, status=status, requeue_after=later)
