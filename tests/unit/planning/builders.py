@@ -1,7 +1,8 @@
-"""Builders of observed things for planning tests: `a_job(gpus=2)`, `a_pod(running=True)`."""
+"""Builders of observed things for planning tests, `a_job(gpus=2)`, `a_pod(running=True)`, and looks at plans."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,11 @@ from trainyard.planning.observed import (
     PodView,
     Refusal,
 )
+from trainyard.planning.pending import SETTLE_SECONDS
 from trainyard.planning.placement import AcceleratorRules
+from trainyard.planning.plan import Plan
 from trainyard.planning.runtime import Runtime, RuntimeAction
-from trainyard.planning.trainingjob import Context
+from trainyard.planning.trainingjob import Context, plan_training_job
 
 NOW = 1_800_000_000.0
 UID = "11111111-2222-3333-4444-555555555555"
@@ -148,3 +151,26 @@ def a_parent(**fields: Any) -> ParentView:
 def a_refusal(status: int, message: str, *, age: float = 0.0, count: int = 1) -> Refusal:
     """The API server's refusal of a pod, first given `age` seconds ago."""
     return Refusal(status=status, message=message, first_at=NOW - age, last_at=NOW, count=count)
+
+
+def plan(observed: ObservedJob, *, now: float = NOW, context: Any = CONTEXT) -> Plan:
+    return plan_training_job(observed, now=now, context=context)
+
+
+def settled(observed: ObservedJob, *, context: Any = CONTEXT) -> Plan:
+    """The plan after whatever is Pending has stood long enough to be written."""
+    first = plan(observed, context=context)
+    if first.status is not None:
+        return first
+    again = dataclasses.replace(observed, memory=first.memory)
+    return plan(again, now=NOW + SETTLE_SECONDS + 0.1, context=context)
+
+
+def said(p: Plan) -> tuple[str, str]:
+    assert p.status is not None
+    return p.status["phase"], p.status["reason"]
+
+
+def status_after(p: Plan) -> dict[str, Any]:
+    assert p.status is not None
+    return dict(p.status)

@@ -1,0 +1,107 @@
+"""Attempts: a pod that is taken away is replaced, and not without end."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from tests.unit.planning.builders import (
+    NOW,
+    a_job,
+    a_pod,
+    plan,
+    said,
+    status_after,
+)
+from trainyard.planning.observed import Memory, PodView
+
+OUTPUT = {"claimName": "out"}
+
+LOST: list[Any] = [
+    pytest.param(
+        a_pod(exit_code=0, finished_at=NOW - 5, deletion_requested_at=NOW - 10),
+        id="a trainer that saved and exited with 0 on somebody's deletion",
+    ),
+    pytest.param(a_pod(exit_code=143, deletion_requested_at=NOW - 10), id="a trainer killed by a deletion"),
+    pytest.param(a_pod(exit_code=137, disrupted=True), id="a pod evicted or preempted"),
+    pytest.param(a_pod(phase="Failed", disrupted=True), id="a pod of a node that is gone"),
+]
+
+
+@pytest.mark.parametrize("pod", LOST)
+def test_a_pod_taken_away_is_replaced_and_is_no_end(pod: PodView) -> None:
+    observed = a_job(pods=(pod,), output=OUTPUT)
+    first = plan(observed)
+    assert said(first) == ("Running", "Restarting")
+    assert not first.create, "the attempt is recorded before its pod"
+    status = status_after(first)
+    assert [entry["number"] for entry in status["attempts"]] == [0, 1]
+    assert "completionTime" not in status
+    waits = dataclasses.replace(observed, status=status)
+    second = plan(waits, now=NOW + 10)
+    (created,) = second.create
+    assert created["metadata"]["name"] == "digits-1-0"
+    env = {e["name"]: e["value"] for e in created["spec"]["containers"][0]["env"]}
+    assert env["TRAINYARD_RESUME"].endswith("/attempt-0/checkpoints")
+
+
+def test_a_pod_that_vanished_after_it_ran_is_replaced() -> None:
+    ran = a_job(pods=(a_pod(running=True),))
+    status = status_after(plan(ran))
+    gone = dataclasses.replace(ran, pods=(), status=status)
+    assert said(plan(gone)) == ("Running", "Restarting")
+
+
+def test_a_pod_being_deleted_is_waited_for() -> None:
+    ran = a_job(pods=(a_pod(running=True),))
+    leaving = dataclasses.replace(
+        ran, status=status_after(plan(ran)), pods=(a_pod(running=True, deletion_requested_at=NOW),)
+    )
+    p = plan(leaving)
+    assert said(p) == ("Running", "Restarting")
+    assert not p.create
+
+
+def test_a_checkpoint_of_an_earlier_attempt_is_resumed_from() -> None:
+    status = {
+        "attempts": [{"number": 0}, {"number": 1}, {"number": 2}],
+        "lastCheckpoint": {"uri": "pvc://out/uid/attempt-0/checkpoints/epoch-000003", "time": "t"},
+    }
+    (created,) = plan(a_job(status=status, output=OUTPUT)).create
+    env = {e["name"]: e["value"] for e in created["spec"]["containers"][0]["env"]}
+    assert env["TRAINYARD_RESUME"].endswith("/attempt-0/checkpoints")
+
+
+def test_attempts_that_are_lost_at_once_are_paced_and_their_pods_do_not_pile_up() -> None:
+    status: dict[str, Any] = {"observedGeneration": -1}
+    pods: list[PodView] = []
+    deleted: set[str] = set()
+    memory, created, now = Memory(), 0, NOW
+    while now < NOW + 3600:
+        p = plan(a_job(pods=tuple(pods), status=status, memory=memory), now=now)
+        memory = p.memory
+        deleted |= {pod.name for pod in p.delete}
+        pods = [pod for pod in pods if pod.name not in deleted]
+        if p.status is not None:
+            status = dict(p.status)
+        if p.create:
+            pods.append(
+                a_pod(attempt=created, phase="Failed", reason="UnexpectedAdmissionError", disrupted=True)
+            )
+            created += 1
+        now += max(1.0, p.requeue_after or 1.0)
+    assert created <= 17, "10 s, doubled, then every five minutes"
+    assert len(pods) <= 5
+    assert "completionTime" not in status
+
+
+def test_an_attempt_that_ran_long_is_replaced_at_once() -> None:
+    status = {
+        "attempts": [
+            {"number": 0, "startTime": "2027-01-15T07:00:00Z", "completionTime": "2027-01-15T08:00:00Z"},
+            {"number": 1},
+        ]
+    }
+    assert len(plan(a_job(status=status)).create) == 1
