@@ -143,7 +143,7 @@ class Operator:
                 missing = "the CRDs are not installed: kubectl apply --server-side -f crds/"
                 problem = missing if error.status == 404 else str(error)
             except (aiohttp.ClientError, TimeoutError) as error:
-                problem = f"the API server does not answer ({error or type(error).__name__})"
+                problem = f"the API server does not answer ({str(error) or type(error).__name__})"
             except Exception as error:
                 logger.debug("Not started yet", exc_info=True)
                 problem = f"{type(error).__name__}: {error}"

@@ -22,7 +22,7 @@ def registry(doorbell: Doorbell, client: Client) -> kopf.OperatorRegistry:
     """Handlers that ring `doorbell`; kopf logs in with the credentials of `client`."""
     handlers = kopf.OperatorRegistry()
 
-    @kopf.on.login(registry=handlers)
+    @kopf.on.login(registry=handlers, backoff=5.0)
     async def login(**_: Any) -> kopf.ConnectionInfo:
         # NB: called again whenever the API server says 401, so a rotated token is picked up.
         found = await client.credentials()

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness import demo
+from tests.harness import chart, demo, kindcluster
 from tests.harness.client import Json
+from tests.harness.cluster import ClusterHandle
 from tests.harness.kindnodes import GPU_TOLERATION
 from tests.harness.kubectl import Kubectl
 from tests.objects import Jobs, found
@@ -106,3 +107,18 @@ def list_claim(jobs: Jobs, image: str, uri: str) -> list[str]:
         timeout=60,
     )
     return jobs.client.text(f"{path}/look/log").split()
+
+
+def test_the_operator_asks_for_nothing_that_the_chart_does_not_grant(
+    operator_installed: ClusterHandle, jobs: Jobs
+) -> None:
+    if not operator_installed.made_by_us:
+        pytest.skip("the audit log of a cluster of yours is yours")
+    jobs.create("plain", image="localhost:1/nothing:1", tolerations=[GPU_TOLERATION])
+    jobs.reaches("plain", "Pending", "ImagePullFailed", timeout=60)
+    account = f"system:serviceaccount:{chart.NAMESPACE}:trainyard"
+    asked = [e for e in kindcluster.audit_events(operator_installed) if e["user"]["username"] == account]
+    made = {(e["verb"], (e.get("objectRef") or {}).get("resource")) for e in asked}
+    assert {("create", "pods"), ("patch", "trainingjobs"), ("create", "events")} <= made
+    refused = [(e["verb"], e["requestURI"]) for e in asked if e.get("responseStatus", {}).get("code") == 403]
+    assert not refused

@@ -46,6 +46,7 @@ class FakeClient:
             "ConfigException: Invalid kube-config file.",
             id="anything that nobody thought of",
         ),
+        pytest.param(TimeoutError(), "the API server does not answer (TimeoutError)", id="nothing answers"),
         pytest.param(
             ApiError(status=404, reason="NotFound", message="no"), "the CRDs are not installed", id="no CRDs"
         ),

@@ -112,6 +112,14 @@ class Cache:
         raw = self._objects.get(key)
         return raw["metadata"].get("uid") if raw is not None else None
 
+    def version(self, key: Key) -> int | None:
+        """The resourceVersion of what is kept under a key."""
+        if key.kind == POD:
+            known = self._pods.get(key)
+            return known.version if known is not None else None
+        raw = self._objects.get(key)
+        return version_of(raw["metadata"]) if raw is not None else None
+
     def _store_pod(self, key: Key, raw: Json, version: int) -> bool:
         known = self._pods.get(key)
         if known is not None:

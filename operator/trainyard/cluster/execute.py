@@ -183,7 +183,8 @@ class Executor:
         try:
             await self._client.post(resources.path("Event", metadata["namespace"]), body)
         except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-            logger.warning("Event %s of %s was not posted: %s", announcement.reason, metadata["name"], error)
+            detail = str(error) or type(error).__name__
+            logger.warning("Event %s of %s was not posted: %s", announcement.reason, metadata["name"], detail)
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:

@@ -57,10 +57,7 @@ async def load(client: Client, cache: Cache, kind: str, *, namespaces: tuple[str
 async def differences(
     client: Client, cache: Cache, kind: str, *, namespaces: tuple[str | None, ...]
 ) -> Differences:
-    """Compare the cache with the metadata of all there is: by UID, and by resourceVersion where the cache tells it.
-
-    NB: a pod's version it does not tell; a change of a known pod is left to the watch.
-    """
+    """Compare the cache with the metadata of all there is: by UID, and by resourceVersion where the cache tells it."""
     # NB: before the list, or an object made meanwhile would be taken for a ghost.
     known = {cache.uid(key): key for key in cache.keys(kind)}
     listed: dict[Key, Json] = {}
@@ -89,5 +86,5 @@ async def fetch(client: Client, cache: Cache, key: Key) -> None:
 def _is_news(cache: Cache, key: Key, metadata: Json) -> bool:
     if cache.uid(key) != metadata.get("uid"):
         return True
-    known = cache.get(key)
-    return known is not None and version_of(known["metadata"]) < version_of(metadata)
+    known = cache.version(key)
+    return known is not None and known < version_of(metadata)

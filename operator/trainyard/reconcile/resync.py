@@ -45,7 +45,7 @@ async def resync_forever(
             try:
                 await _resync(client, cache, queue, kind, namespaces=namespaces)
             except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("Resync of %s: %s", kind, error or type(error).__name__)
+                logger.warning("Resync of %s: %s", kind, str(error) or type(error).__name__)
             except Exception:
                 logger.exception("Resync of %s", kind)
         _queue_all(cache, queue)

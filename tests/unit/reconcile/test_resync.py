@@ -144,4 +144,7 @@ async def test_no_failure_ends_it_and_the_known_is_looked_at_nevertheless(
     assert key(TRAINING_JOB, "known") in await resync(client, cache)
     assert key(TRAINING_JOB, "known") in await resync(client, cache)
     assert {record.levelno for record in caplog.records} == {level}
-    assert all(record.getMessage().startswith("Resync of ") for record in caplog.records)
+    said = "" if level == logging.ERROR else f": {str(failure) or 'TimeoutError'}"
+    assert {record.getMessage() for record in caplog.records} == {
+        f"Resync of {kind}{said}" for kind in (POD, DATASET, TRAINING_JOB)
+    }
