@@ -6,6 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
 PACKAGES := operator tests images/trainer
+PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok
 
 export PYTHONUNBUFFERED := 1
 
@@ -71,10 +72,14 @@ test-trainer: venv  ## Tests of the reference trainer
 
 test-integration: venv  ## Tests on a real API server, as processes
 	@echo "== integration"
+	@# NB: before pytest, whose time limits are for tests: on a fresh machine this is minutes of compiling.
+	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
 	@$(RUN) -m pytest tests/integration --durations=20
 
 test-e2e: venv  ## Tests with real pods on a real kind cluster
 	@echo "== e2e"
+	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
+	@[ -n "$$CLUSTER" ] || $(RUN) -m tests.harness.images >/dev/null
 	@$(RUN) -m pytest tests/e2e --durations=20
 
 crds: venv  ## Generate crds/ and the chart's from the models
