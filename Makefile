@@ -29,7 +29,7 @@ test: venv  ## All tests: lint, types, imports, generated files, unit, integrati
 cluster: venv  ## Start the cluster that the demo uses (NODES=2 for two nodes, CLUSTER=context:NAME for yours)
 	@$(RUN) -m tests.harness up
 
-cluster-down: venv  ## Remove every cluster and everything else that was started or changed
+cluster-down: venv  ## Remove every cluster that was made here and what was started for it (the cache stays)
 	@$(RUN) -m tests.harness down --all
 
 venv: $(STAMP)
@@ -48,17 +48,17 @@ fmt: venv  ## Format the code
 	@$(VENV)/bin/ruff format $(PACKAGES)
 	@$(VENV)/bin/ruff check --fix $(PACKAGES)
 
-lint: venv
+lint: venv  ## Format and lint checks
 	@echo "== lint"
 	@$(VENV)/bin/ruff format --check $(PACKAGES)
 	@$(VENV)/bin/ruff check $(PACKAGES)
 
-typecheck: venv
+typecheck: venv  ## mypy, strict
 	@echo "== types"
 	@$(VENV)/bin/mypy -p trainyard -p tests.harness
 	@cd images/trainer && ../../$(VENV)/bin/mypy
 
-imports: venv
+imports: venv  ## Import contracts
 	@echo "== imports go one way"
 	@$(VENV)/bin/lint-imports
 

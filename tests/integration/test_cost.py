@@ -46,7 +46,7 @@ def requests(audit_log: Path, *, user: str) -> Counter[tuple[str, str]]:
     return counts
 
 
-def test_a_one_pod_job_costs_one_post_and_at_most_three_patches_and_no_read(
+def test_a_one_pod_job_costs_one_post_and_two_patches_and_no_read_besides_two_events(
     plane_with_nodes: ControlPlane, counted: Operator, jobs: Jobs
 ) -> None:
     time.sleep(2)  # kopf's own lists at the start

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from trainyard.api.schema import ApiModel, CommonStatus, Text, rules
 
-# Seeds 001 and 003 (enums.md, 19) and ours.
+# The 19 of the TAO APIs and ours.
 DatasetType = Literal[
     "object_detection",
     "semantic_segmentation",
@@ -32,7 +32,7 @@ DatasetType = Literal[
     "tabular",
     "multi_label_classification",
 ]
-# Seed 003 (16) and ours.
+# The 16 of the TAO API and ours.
 DatasetFormat = Literal[
     "kitti",
     "pascal_voc",

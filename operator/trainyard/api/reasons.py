@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """The five values of `status.phase`, on every kind (seed 003, job status)."""
+    """The five values of `status.phase`, on every kind: those of a job in the TAO API."""
 
     PENDING = "Pending"
     RUNNING = "Running"

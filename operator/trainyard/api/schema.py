@@ -75,7 +75,7 @@ class CommonStatus(ApiModel):
 
     observed_generation: int = Field(description="The generation of the spec that this status speaks of.")
     phase: Literal["Pending", "Running", "Done", "Error", "Canceled"] | None = Field(
-        default=None, description="Pending, Running, Done, Error or Canceled."
+        default=None, description="Pending, Running, Done or Error (Canceled is reserved)."
     )
     reason: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Why it is in this phase, as one PascalCase word."

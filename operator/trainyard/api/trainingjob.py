@@ -20,7 +20,7 @@ from trainyard.api.schema import (
     rules,
 )
 
-# Seed 003's union of 24 (enums.md) and ours.
+# The union of the TAO API's two lists (24) and ours.
 Action = Literal[
     "dataset_convert",
     "convert",
@@ -178,7 +178,10 @@ class TrainingJobSpec(ApiModel):
         default=None, description="Free-text name."
     )
     description: Text | None = Field(default=None, description="Free text for people.")
-    action: Action = Field(default="train", description="What the runtime shall do.")
+    action: Action = Field(
+        default="train",
+        description="What the runtime shall do; the reference runtime has train and evaluate.",
+    )
     runtime: ResourceName | None = Field(
         default=None, description="Name of an entry of the runtime catalogue."
     )

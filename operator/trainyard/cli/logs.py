@@ -49,14 +49,14 @@ class Wanted:
 @click.option("-f", "--follow", is_flag=True, help="Wait for more, also for a job that has not started yet.")
 @click.option("--attempt", type=click.IntRange(min=0), help="Which attempt; default: the newest.")
 @click.option(
-    "--rank", type=click.IntRange(min=0), default=0, show_default=True, help="Which node of the job."
+    "--rank", type=click.IntRange(min=0), default=0, show_default=True, help="Which pod of the job, from 0."
 )
 @click.option("--timestamps", is_flag=True, help="Print each line's stamp before it.")
 @click.option(
     "--since-beginning/--from-now",
     "from_start",
     default=True,
-    help="Print what was logged before; the default.",
+    help="From the first line (default), or only what is logged from now on (with -f).",
 )
 @click.option(
     "--operator-namespace",

@@ -7,6 +7,7 @@ are left out, as one pod costs them 3-6 ms of CPU.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -106,6 +107,7 @@ class Client:
                 return cls(_tuned(configuration))
             except config.ConfigException:
                 pass
+        _refuse_missing(kubeconfig)
         try:
             await load_kubeconfig(config_file=kubeconfig, context=context, client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
@@ -228,6 +230,12 @@ class Client:
         for setting in settings.values():
             headers[setting["key"]] = setting["value"]
         return headers
+
+
+def _refuse_missing(kubeconfig: str | None) -> None:
+    # The official client takes a file that is not there for one that is empty.
+    if kubeconfig is not None and not os.path.exists(kubeconfig):
+        raise NoClusterError(f"there is no kubeconfig {kubeconfig}.")
 
 
 def _tuned(configuration: Configuration) -> Configuration:

@@ -231,7 +231,7 @@ def _categories(value: Any) -> dict[str, Number] | None:
 
 
 def _key_metric(value: Any, kpi: Mapping[str, Number]) -> str | None:
-    """The name of the key metric. Seed 003 gives its value instead: then it is the kpi of that value."""
+    """The name of the key metric. The TAO API gives its value instead: then it is the kpi of that value."""
     if isinstance(value, dict):
         value = value.get("name")
     if isinstance(value, str) and _number(value) is None:

@@ -88,7 +88,8 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
         return next_attempt(
             observed,
             attempt,
-            message="The pod is gone without a verdict; the next attempt continues from the last checkpoint.",
+            message="The pod is gone without a verdict; the next attempt continues from the last checkpoint, if there "
+            "is one.",
             now=now,
         )
     finding = (

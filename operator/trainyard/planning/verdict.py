@@ -1,7 +1,7 @@
 """How a trainer's pod ended.
 
 Separate because this is the rule that must never lie: a terminated pod is judged once, from its containers, its
-termination message and its last status line (decisions, "Verdict").
+termination message and its last status line (docs/trainer-contract.md, "The verdict").
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def judge(pod: PodView, log: LogView | None) -> Verdict:
         return Verdict(
             phase=Phase.RUNNING,
             reason=Reason.RESTARTING,
-            message=f"Pod {pod.name} was taken away ({why}); the next attempt continues from its last checkpoint.",
+            message=_taken_away_because(pod, why),
             exit_code=code,
             lost=True,
             termination=termination,
@@ -57,7 +57,7 @@ def judge(pod: PodView, log: LogView | None) -> Verdict:
             termination=termination,
         )
     if code != 0:
-        hint = " It refused its parameters or data." if code == EXIT_BAD_INPUT else ""
+        hint = " By the trainer contract that means bad parameters or data." if code == EXIT_BAD_INPUT else ""
         told = _last_words(termination, log)
         return Verdict(
             phase=Phase.ERROR,
@@ -116,10 +116,15 @@ def _without_exit(pod: PodView) -> Verdict:
         return Verdict(
             phase=Phase.RUNNING,
             reason=Reason.RESTARTING,
-            message=f"Pod {pod.name} was taken away ({why}); the next attempt continues from its last checkpoint.",
+            message=_taken_away_because(pod, why),
             lost=True,
         )
     return Verdict(phase=Phase.ERROR, reason=Reason.POD_FAILED, message=f"Pod {pod.name} failed: {why}.")
+
+
+def _taken_away_because(pod: PodView, why: str) -> str:
+    next_one = "the next attempt continues from its last checkpoint, if it saved one"
+    return f"Pod {pod.name} was taken away ({why}); {next_one}."
 
 
 def _reported_failure(termination: Termination, log: LogView | None) -> bool:

@@ -61,7 +61,7 @@ def parent_is_unfinished_or_failed(observed: ObservedJob) -> Finding | None:
         return Finding(
             phase=Phase.PENDING,
             reason=Reason.WAITING_FOR_PARENT,
-            message=f"There is no TrainingJob {name} in this namespace yet; the job starts when it is Done.",
+            message=f"There is no TrainingJob {name} in this namespace yet; this job starts when {name} is Done.",
         )
     if not parent.finished:
         return Finding(
@@ -186,7 +186,8 @@ def stuck_pod(pod: PodView) -> Finding:
     return Finding(
         phase=Phase.PENDING,
         reason=Reason.STARTING,
-        message=f"Pod {pod.name} is on node {pod.node}; its volumes and network are being set up.",
+        message=f"Pod {pod.name} is on node {pod.node}; its volumes and network are being set up; if "
+        f"this lasts, kubectl describe pod {pod.name} says why.",
         since=since,
     )
 

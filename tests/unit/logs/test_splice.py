@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from trainyard.logs.splice import (
@@ -193,6 +193,8 @@ def test_what_a_rotation_takes_away_is_marked_and_the_rest_is_kept(
     splicer = Splicer()
     kept = splicer.take(map(raw, log[:cut]))
     rest = log[cut + lost :]
+    # A line that is in all like a kept one cannot be told from it.
+    assume(not set(kept) & set(rest))
     splicer.resume()
     new = splicer.take(served(rest, splicer.since))
     newest = max((nanoseconds(stamp) or 0 for stamp, _ in kept), default=-1)

@@ -18,7 +18,7 @@ SEED = (
 )
 
 
-def test_reads_the_line_of_the_seeds() -> None:
+def test_reads_the_line_of_the_tao_service() -> None:
     assert parse(SEED) == StatusLine(
         epoch=3,
         max_epoch=10,
@@ -67,7 +67,7 @@ def test_reads_the_line_of_the_seeds() -> None:
             {"key_metric": 0.61, "kpi": {"loss": 1, "mAP": 0.61}},
             "key_metric",
             "mAP",
-            id="the key metric's value as in the seeds",
+            id="the key metric's value as in the TAO API",
         ),
         pytest.param(
             {"checkpoint": {"epoch": 12, "path": "/out/epoch-000012"}},
