@@ -13,6 +13,8 @@ from trainyard.planning.times import stamp
 
 Json = Mapping[str, Any]
 
+MESSAGE_LIMIT = 4096
+
 
 def of(
     old: Json,
@@ -55,6 +57,37 @@ def of(
             }
         )
     return result
+
+
+def stated(
+    old: Json,
+    *,
+    phase: Phase,
+    reason: str,
+    message: str,
+    generation: int,
+    now: float,
+    ready: bool,
+    available: bool | None = None,
+) -> dict[str, Any]:
+    """What the status of every kind says: generation, phase, reason, message (cut to its limit) and conditions."""
+    message = message[:MESSAGE_LIMIT]
+    return {
+        "observedGeneration": generation,
+        "phase": str(phase),
+        "reason": reason,
+        "message": message,
+        "conditions": of(
+            old,
+            phase=phase,
+            reason=reason,
+            message=message,
+            generation=generation,
+            now=now,
+            ready=ready,
+            available=available,
+        ),
+    }
 
 
 def is_true(status: Json, kind: ConditionType) -> bool:

@@ -73,11 +73,7 @@ def _in_phase(
 ) -> Plan:
     status = {
         **observed.status,
-        "observedGeneration": observed.generation,
-        "phase": str(phase),
-        "reason": str(reason),
-        "message": message,
-        "conditions": conditions.of(
+        **conditions.stated(
             observed.status,
             phase=phase,
             reason=str(reason),

@@ -20,7 +20,6 @@ from trainyard.planning.times import stamp
 Json = dict[str, Any]
 
 _ATTEMPTS_KEPT = 32
-MESSAGE_LIMIT = 4096
 # The kubelet and the scheduler have their own Events for these.
 _UNANNOUNCED = frozenset({Reason.ACCEPTED, Reason.STARTING, Reason.PULLING_IMAGE})
 _WARNED = frozenset(
@@ -47,23 +46,16 @@ def in_phase(
     over: Mapping[str, Any] | None = None,
 ) -> Json:
     """The old status brought into a phase, with its conditions; keys of `over` win, None removes."""
-    message = message[:MESSAGE_LIMIT]
     status: Json = {**observed.status, **(over or {})}
-    status |= {
-        "observedGeneration": observed.generation,
-        "phase": str(phase),
-        "reason": str(reason),
-        "message": message,
-        "conditions": conditions.of(
-            observed.status,
-            phase=phase,
-            reason=str(reason),
-            message=message,
-            generation=observed.generation,
-            now=now,
-            ready=reason != Reason.INVALID_SPEC,
-        ),
-    }
+    status |= conditions.stated(
+        observed.status,
+        phase=phase,
+        reason=str(reason),
+        message=message,
+        generation=observed.generation,
+        now=now,
+        ready=reason != Reason.INVALID_SPEC,
+    )
     if phase in FINAL:
         status.setdefault("completionTime", stamp(now))
         if "progress" in status:

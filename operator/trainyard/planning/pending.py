@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import jobstatus
+from trainyard.planning import conditions, jobstatus
 from trainyard.planning.ends import end
 from trainyard.planning.observed import Memory, ObservedJob, PodView
 from trainyard.planning.plan import Plan
@@ -72,7 +72,7 @@ def _settling(observed: ObservedJob, finding: Finding, *, now: float) -> tuple[M
     same_reason = status.get("phase") == finding.phase and status.get("reason") == finding.reason
     if same_reason and status.get("observedGeneration") != observed.generation:
         return memory, 0.0
-    if same_reason and status.get("message") == finding.message[: jobstatus.MESSAGE_LIMIT]:
+    if same_reason and status.get("message") == finding.message[: conditions.MESSAGE_LIMIT]:
         return memory, None
     if same_reason and memory.pending_written_at is not None:
         return memory, max(0.0, memory.pending_written_at + MESSAGE_SECONDS - now)
