@@ -78,7 +78,8 @@ def running(
         "logs": {"follow": False, "store": (folder / f"{name}-logs").as_uri()},
         **(settings or {}),
     }
-    config, pidfile = folder / f"{name}.yaml", folder / f"{name}.pid"
+    # NB: among the control plane's own, so that it ends with it when this process is killed.
+    config, pidfile = folder / f"{name}.yaml", plane.layout.pidfile(name)
     log = plane.log(name)
     cache.write_atomically(config, yaml.safe_dump(wanted))
     kubeconfig = plane.kubeconfig(user)

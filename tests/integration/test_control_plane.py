@@ -21,10 +21,12 @@ pytestmark = pytest.mark.timeout(180)
 
 OWNED = """
 import sys, time
-from tests.harness import controlplane
-with controlplane.running(sys.argv[1]):
-    print("up", flush=True)
-    time.sleep(600)
+from tests.harness import controlplane, operator
+with controlplane.running(sys.argv[1]) as plane:
+    operator.install(plane)
+    with operator.running(plane, name="operator"):
+        print("up", flush=True)
+        time.sleep(600)
 """
 
 
@@ -155,12 +157,14 @@ def test_stopping_leaves_no_process_and_no_folder(name: str) -> None:
     controlplane.down(name)
 
 
-def test_it_ends_with_the_process_that_owns_it_even_if_that_is_killed(name: str) -> None:
+def test_it_ends_with_its_operator_and_the_process_that_owns_it_even_if_that_is_killed(name: str) -> None:
     argv = [sys.executable, "-c", OWNED, name]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=controlplane.REPOSITORY) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"up\n"
-        assert {"etcd", "kube-apiserver"} <= programs_of(name)
+        programs = programs_of(name)
+        assert {"etcd", "kube-apiserver"} <= programs
+        assert any(program.startswith("python") for program in programs), "the operator"
         owner.kill()
 
     wait_for(lambda: not programs_of(name), what="the orphans to end", timeout=20)
