@@ -16,7 +16,7 @@ Json = Mapping[str, Any]
 MESSAGE_LIMIT = 4096
 
 
-def of(
+def _conditions(
     old: Json,
     *,
     phase: Phase,
@@ -77,7 +77,7 @@ def stated(
         "phase": str(phase),
         "reason": reason,
         "message": message,
-        "conditions": of(
+        "conditions": _conditions(
             old,
             phase=phase,
             reason=reason,
