@@ -89,7 +89,7 @@ def default_namespace(where: Where) -> str:
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and _POD_NAMESPACE.exists()
     if in_pod and where.kubeconfig is None and where.context is None:
         return _POD_NAMESPACE.read_text(encoding="utf-8").strip()
-    contexts, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
+    contexts, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]  # untyped in the official client
         config_file=where.kubeconfig
     )
     wanted = where.context or (current or {}).get("name")

@@ -118,7 +118,8 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
     wait = min(_REFUSAL_BACKOFF * 2 ** min(observed.refusal.count - 1, 8), _REFUSAL_BACKOFF_LIMIT)
     due = observed.refusal.last_at + wait - now
     if due <= 0:
-        return dataclasses.replace(plan, create=create)
+        # NB: without the status: should the pod be let in now, it would say what is no longer so.
+        return Plan(create=create, memory=plan.memory)
     return dataclasses.replace(plan, requeue_after=sooner(plan.requeue_after, due))
 
 

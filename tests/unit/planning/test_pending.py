@@ -125,7 +125,9 @@ def test_unschedulable_never_times_out() -> None:
 def test_a_refused_pod_is_tried_again_after_a_while() -> None:
     observed = a_job(refusal=a_refusal(403, "exceeded quota"))
     assert not plan(observed).create
-    assert len(plan(observed, now=NOW + 6).create) == 1
+    again = plan(observed, now=NOW + 6)
+    assert len(again.create) == 1
+    assert again.status is None, "whether it is still refused is not known before the answer"
 
 
 def test_memory_of_another_pending_reason_starts_anew() -> None:
