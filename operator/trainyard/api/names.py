@@ -18,6 +18,15 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_RANK = f"{GROUP}/rank"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 
+#: Keeps an ended pod until its verdict is in the job's status.
+VERDICT_FINALIZER = f"{GROUP}/verdict"
+#: Annotation of a pod: digest of what its job's spec says of what, where and with what.
+SPEC_HASH = f"{GROUP}/spec-hash"
+#: A Secret that a callback may use carries this label with the value "true".
+LABEL_CALLBACK = f"{GROUP}/callback"
+LABEL_EXPERIMENT = f"{GROUP}/experiment"
+LABEL_TRIAL = f"{GROUP}/trial"
+
 #: The main container of a training pod.
 TRAINER_CONTAINER = "trainer"
 

@@ -45,6 +45,10 @@ ResourceName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SU
 JobName = Annotated[str, Field(min_length=1, max_length=50, pattern=DNS_LABEL)]
 KindName = Annotated[str, Field(min_length=1, max_length=35, pattern=DNS_LABEL)]
 Text = Annotated[str, Field(max_length=1000)]
+#: A number that need not be whole; a string, as the API conventions ask.
+DecimalString = Annotated[
+    str, Field(min_length=1, max_length=32, pattern=r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$")
+]
 Seconds = Annotated[int, Field(ge=1, le=31_536_000)]
 Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
 
