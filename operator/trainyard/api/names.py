@@ -22,8 +22,12 @@ LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 VERDICT_FINALIZER = f"{GROUP}/verdict"
 #: Annotation of a pod: digest of what its job's spec says of what, where and with what.
 SPEC_HASH = f"{GROUP}/spec-hash"
+#: Annotation of a pod: digest of the parameters that it was given.
+PARAMETERS_DIGEST = f"{GROUP}/parameters-digest"
 #: A Secret that a callback may use carries this label with the value "true".
 LABEL_CALLBACK = f"{GROUP}/callback"
+#: A ConfigMap with entries of the runtime catalogue.
+LABEL_CATALOG = f"{GROUP}/catalog"
 LABEL_EXPERIMENT = f"{GROUP}/experiment"
 LABEL_TRIAL = f"{GROUP}/trial"
 

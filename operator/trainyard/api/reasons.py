@@ -22,6 +22,7 @@ class Reason(StrEnum):
     """`status.reason`. A reason belongs to exactly one phase on each kind."""
 
     # Pending
+    DRAFT = "Draft"
     ACCEPTED = "Accepted"
     WAITING_FOR_DATASET = "WaitingForDataset"
     WAITING_FOR_PARENT = "WaitingForParent"
@@ -37,6 +38,8 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_NAME_TAKEN = "PodNameTaken"
     BACKING_OFF = "BackingOff"
+    SPEC_CHANGED = "SpecChanged"
+    NOT_YET_SUPPORTED = "NotYetSupported"
     # Running
     TRAINING = "Training"
     RESTARTING = "Restarting"
@@ -50,6 +53,7 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"
     TRAINER_FAILED = "TrainerFailed"
     POD_FAILED = "PodFailed"
+    BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
 
 
 #: Phases that nothing but a new request leaves.
@@ -65,3 +69,4 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SUCCEEDED = "Succeeded"
     FINISHED = "Finished"
+    SPEC_CHANGED = "SpecChanged"

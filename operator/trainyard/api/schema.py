@@ -23,45 +23,96 @@ def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
 
 
+def keyed_by(*keys: str) -> dict[str, Any]:
+    """A list whose entries are told apart by these fields, for the list's `json_schema_extra`."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+#: A list without doubles, for the list's `json_schema_extra`.
+WITHOUT_DOUBLES = {"x-kubernetes-list-type": "set"}
+
+
+def spelt(pattern: str, what: str, *, max_length: int, min_length: int = 1) -> Any:
+    """A string of a pattern. The API server's own message is the pattern; `what` says it in words as well."""
+    return Field(
+        min_length=min_length,
+        max_length=max_length,
+        pattern=pattern,
+        json_schema_extra=rules((f"self.matches(r'{pattern}')", f"must be {what}")),
+    )
+
+
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+DECIMAL = r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$"
 
 OPAQUE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 #: An object that Kubernetes or a trainer checks, not we.
 Opaque = Annotated[dict[str, Any], Field(json_schema_extra=OPAQUE)]
-#: A cpu, memory or device quantity, `2`, `500m`, `16Gi`.
+# resource.Quantity's format, without its sign and its exponents' fractions.
+_QUANTITY = r"^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
+#: A cpu, memory or device quantity, `2`, `500m`, `16Gi`; never negative.
 Quantity = Annotated[
     int | str,
     Field(
         json_schema_extra={
             "x-kubernetes-int-or-string": True,
-            # resource.Quantity's format, without its exponents' fractions.
-            "pattern": r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$",
+            "maxLength": 64,
+            "pattern": _QUANTITY,
+            **rules(
+                (
+                    f"type(self) == int ? self >= 0 : self.matches(r'{_QUANTITY}')",
+                    "must be a quantity that is not negative, such as 2, 500m or 16Gi",
+                )
+            ),
         }
     ),
 ]
-ResourceName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
-JobName = Annotated[str, Field(min_length=1, max_length=50, pattern=DNS_LABEL)]
-KindName = Annotated[str, Field(min_length=1, max_length=35, pattern=DNS_LABEL)]
+ResourceName = Annotated[
+    str,
+    spelt(
+        DNS_SUBDOMAIN,
+        "the name of an object of this namespace: lower-case letters, digits, '-' and '.', no '/'",
+        max_length=253,
+    ),
+]
+_LABEL = "a name of lower-case letters, digits and '-' that begins and ends with a letter or digit"
+LabelName = Annotated[str, spelt(DNS_LABEL, _LABEL, max_length=63)]
+JobName = Annotated[str, spelt(DNS_LABEL, _LABEL, max_length=50)]
+KindName = Annotated[str, spelt(DNS_LABEL, _LABEL, max_length=35)]
+Title = Annotated[str, Field(max_length=500)]
 Text = Annotated[str, Field(max_length=1000)]
 #: A number that need not be whole; a string, as the API conventions ask.
 DecimalString = Annotated[
-    str, Field(min_length=1, max_length=32, pattern=r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$")
+    str,
+    spelt(
+        DECIMAL,
+        "a decimal number as a string, such as '0.05' or '1e-4'",
+        max_length=32,
+    ),
 ]
 Seconds = Annotated[int, Field(ge=1, le=31_536_000)]
 Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+Message = Annotated[str, Field(max_length=4096)]
+ReasonWord = Annotated[str, Field(max_length=64)]
+#: A digest of ours (not of a file), in hexadecimal.
+Digest = Annotated[str, Field(max_length=64)]
 
 
 class Condition(ApiModel):
     """A condition in the form of the Kubernetes API conventions (metav1.Condition)."""
 
-    type: Annotated[str, Field(max_length=64)]
-    status: Literal["True", "False", "Unknown"]
-    reason: Annotated[str, Field(max_length=64)]
-    message: Annotated[str, Field(max_length=4096)] = ""
-    last_transition_time: Timestamp
-    observed_generation: int | None = None
+    type: Annotated[str, Field(max_length=64)] = Field(
+        description="What it says: Ready, Finished, Succeeded, ..."
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
+    reason: ReasonWord = Field(description="Why, as one PascalCase word.")
+    message: Message = Field(default="", description="Why, as a sentence.")
+    last_transition_time: Timestamp = Field(description="When its status last changed.")
+    observed_generation: int | None = Field(
+        default=None, description="The generation of the spec that it speaks of."
+    )
 
 
 Conditions = Annotated[
@@ -69,7 +120,7 @@ Conditions = Annotated[
     Field(
         max_length=16,
         description="What is true of this object now; `kubectl wait --for=condition=Finished` ends on any end.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=keyed_by("type"),
     ),
 ]
 
@@ -79,12 +130,12 @@ class CommonStatus(ApiModel):
 
     observed_generation: int = Field(description="The generation of the spec that this status speaks of.")
     phase: Literal["Pending", "Running", "Done", "Error", "Canceled"] | None = Field(
-        default=None, description="Pending, Running, Done or Error (Canceled is reserved)."
+        default=None, description="Pending, Running, Done, Error or Canceled."
     )
-    reason: Annotated[str, Field(max_length=64)] | None = Field(
+    reason: ReasonWord | None = Field(
         default=None, description="Why it is in this phase, as one PascalCase word."
     )
-    message: Annotated[str, Field(max_length=4096)] | None = Field(
+    message: Message | None = Field(
         default=None, description="A sentence that says what is going on and what to do about it."
     )
     conditions: Conditions = Field(default_factory=list)

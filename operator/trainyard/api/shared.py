@@ -1,4 +1,4 @@
-"""Parts of the API that several kinds have in common: references, outputs, base models, callbacks, metrics.
+"""Parts of the API that several kinds have in common: references, outputs, base models, metrics.
 
 Separate from `schema`, which knows scalars only: these are objects with rules and descriptions of their own.
 """
@@ -16,18 +16,57 @@ from trainyard.api.schema import (
     Opaque,
     ResourceName,
     Timestamp,
+    keyed_by,
     rules,
+    spelt,
 )
 
 #: Keys of a Secret (core/v1: letters, digits, '-', '_' and '.').
-SecretKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-Sha256 = Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")]
-Uri = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*:[^\s]*$")]
+SecretKey = Annotated[
+    str,
+    spelt(r"^[-._a-zA-Z0-9]+$", "a key of a Secret: letters, digits, '-', '_' and '.'", max_length=253),
+]
+Sha256 = Annotated[
+    str,
+    spelt(
+        r"^[0-9a-f]{64}$", "a SHA-256 digest: 64 lower-case hexadecimal digits", min_length=64, max_length=64
+    ),
+]
+Uri = Annotated[
+    str,
+    spelt(
+        r"^[a-z][a-z0-9+.-]*:[^\s]*$",
+        "an address with its scheme, such as s3://bucket/folder",
+        max_length=2048,
+    ),
+]
+StoreUri = Annotated[
+    str,
+    spelt(r"^(s3|gs|abfs)://[^\s]+$", "an s3://, gs:// or abfs:// address of a folder", max_length=2048),
+]
+ModelUri = Annotated[
+    str,
+    spelt(
+        r"^((pvc|s3|gs|abfs|hf|https)://|ngc:)[^\s]+$",
+        "a pvc://, s3://, gs://, abfs://, hf:// or https:// address or ngc:<name>",
+        max_length=2048,
+    ),
+]
+#: http or https, without a name or password in it.
+HttpUrl = Annotated[
+    str,
+    spelt(
+        r"^https?://[^\s/?#@]+([/?][^\s#]*)?$",
+        "an http:// or https:// address without user and password (those belong into a Secret)",
+        max_length=2048,
+    ),
+]
+#: An address in status, cut to its limit.
+PathName = Annotated[str, Field(max_length=2048)]
 MetricName = Annotated[str, Field(min_length=1, max_length=100)]
 
 CHECKPOINT_METHODS = ("best_model", "latest_model", "from_epoch_number")
 CheckpointMethod = Literal["best_model", "latest_model", "from_epoch_number"]
-CallbackEvent = Literal["Started", "Progress", "Paused", "Resumed", "Completed", "Failed", "Canceled"]
 
 
 class SecretReference(ApiModel):
@@ -68,72 +107,35 @@ class EnvVar(ApiModel):
     )
 
 
-class Callback(ApiModel):
-    """A URL that is told what happens, by a signed CloudEvent."""
+EnvVars = Annotated[list[EnvVar], Field(max_length=256, json_schema_extra=keyed_by("name"))]
 
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = (
-        Field(description="Name of this callback; unique in the list.")
-    )
-    url: Annotated[str, Field(min_length=8, max_length=2048, pattern=r"^https?://[^\s]+$")] = Field(
-        description="Where to POST. http only to addresses that the operator's settings allow "
-        "(callbacks.allowedCIDRs); https otherwise."
-    )
-    events: Annotated[
-        list[CallbackEvent],
-        Field(min_length=1, max_length=7, json_schema_extra={"x-kubernetes-list-type": "set"}),
-    ] = Field(
-        default_factory=lambda: ["Completed", "Failed", "Canceled"], description="Which events to tell."
-    )
+
+class Store(ApiModel):
+    """How a store outside the cluster is reached."""
+
     secret_ref: SecretReference | None = Field(
         default=None,
-        description='A Secret with the label trainyard.dev/callback: "true" whose keys `secret` and, while it rotates, '
-        "`previousSecret` sign the request (Standard Webhooks). Without it the request is not signed.",
+        description="Credentials, under the conventional keys of the store (AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, a Google service account's JSON, AZURE_STORAGE_KEY, HF_TOKEN, NGC_API_KEY). Absent: "
+        "the identity of the pod, or public data.",
     )
-    headers_secret_ref: SecretReference | None = Field(
+    endpoint: HttpUrl | None = Field(
         default=None,
-        description='A Secret with the label trainyard.dev/callback: "true"; each key is sent as a header with its '
-        "value.",
+        description="Endpoint of a service that speaks the store's protocol (S3-compatible, ...).",
+    )
+    region: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        default=None, description="Region of the store."
+    )
+    account: Annotated[str, Field(min_length=1, max_length=253)] | None = Field(
+        default=None, description="Storage account (Azure)."
     )
 
 
-Callbacks = Annotated[
-    list[Callback],
-    Field(
-        max_length=8,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    ),
-]
+#: CEL: whether anything is said of how a store is reached.
+STORE_IS_SAID = "(has(self.secretRef) || has(self.endpoint) || has(self.region) || has(self.account))"
 
 
-class CallbackStatus(ApiModel):
-    """How far the delivery of one event to one callback is."""
-
-    id: Annotated[str, Field(max_length=64)] = Field(
-        description="Identifies the event for the receiver (webhook-id); the same on every retry."
-    )
-    name: Annotated[str, Field(max_length=63)] = Field(description="The callback in spec.callbacks.")
-    event: CallbackEvent = Field(description="What is told.")
-    sequence: int = Field(description="Counts the events of this object, from 1.")
-    time: Timestamp = Field(description="When it happened.")
-    state: Literal["Pending", "Delivered", "Failed"] = Field(description="Pending until 2xx, or given up.")
-    attempts: int = Field(default=0, description="Requests sent so far.")
-    last_attempt_time: Timestamp | None = Field(default=None, description="When the last one was sent.")
-    next_attempt_time: Timestamp | None = Field(default=None, description="When the next one is due.")
-    message: Annotated[str, Field(max_length=1024)] | None = Field(
-        default=None, description="What came of the last one."
-    )
-
-
-CallbackStates = Annotated[
-    list[CallbackStatus],
-    Field(
-        max_length=64,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
-    ),
-]
-
-
-class BaseModelReference(ApiModel):
+class BaseModelReference(Store):
     """A model to start from: a version of an MLModel, or a URI."""
 
     model_config = ConfigDict(
@@ -150,6 +152,10 @@ class BaseModelReference(ApiModel):
                 "!(has(self.alias) && has(self.version))",
                 "baseModels: give alias or version, not both",
             ),
+            (
+                f"has(self.uri) || !{STORE_IS_SAID}",
+                "baseModels: secretRef, endpoint, region and account go with uri",
+            ),
         )
     )
 
@@ -158,14 +164,17 @@ class BaseModelReference(ApiModel):
         default=None, description="Alias of the version, such as champion; default: the newest version."
     )
     version: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Number of the version.")
-    uri: Uri | None = Field(
-        default=None, description="Address of the model: ngc:, hf:, s3:, gs:, abfs:, https: or pvc:."
+    uri: ModelUri | None = Field(
+        default=None,
+        description="Address of the model: pvc://, s3://, gs://, abfs://, hf://, https:// or ngc:<name>.",
     )
-    secret_ref: SecretReference | None = Field(default=None, description="Credentials for the uri.")
     is_ptm_backbone: bool = Field(
         default=True, description="Whether it is a pretrained backbone rather than a whole model."
     )
     sha256: Sha256 | None = Field(default=None, description="Digest that the fetched file must have.")
+
+
+BaseModels = Annotated[list[BaseModelReference], Field(max_length=2)]
 
 
 class CheckpointChoice(ApiModel):
@@ -188,7 +197,7 @@ class CheckpointChoice(ApiModel):
     )
 
 
-class Output(ApiModel):
+class Output(Store):
     """Where artifacts and checkpoints go."""
 
     model_config = ConfigDict(
@@ -197,6 +206,10 @@ class Output(ApiModel):
                 "[has(self.claimName), has(self.uri)].exists_one(x, x)",
                 "output: give exactly one of claimName and uri",
             ),
+            (
+                f"has(self.uri) || !{STORE_IS_SAID}",
+                "output: secretRef, endpoint, region and account go with uri",
+            ),
         )
     )
 
@@ -204,12 +217,10 @@ class Output(ApiModel):
         default=None,
         description="A PersistentVolumeClaim of this namespace. The trainer writes under <uid>/attempt-<n>/ in it.",
     )
-    uri: Uri | None = Field(default=None, description="s3:, gs: or abfs: address of a folder.")
-    secret_ref: SecretReference | None = Field(default=None, description="Credentials for the uri.")
-    endpoint: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, description="Endpoint of an S3-compatible service."
+    uri: StoreUri | None = Field(
+        default=None,
+        description="s3://, gs:// or abfs:// address of a folder; each job writes under its uid in it.",
     )
-    region: Annotated[str, Field(max_length=63)] | None = Field(default=None, description="Region.")
 
 
 class Metric(ApiModel):
@@ -220,20 +231,14 @@ class Metric(ApiModel):
     epoch: float | None = Field(default=None, description="The epoch that it is of.")
 
 
-Metrics = Annotated[
-    list[Metric],
-    Field(
-        max_length=64,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    ),
-]
+Metrics = Annotated[list[Metric], Field(max_length=64, json_schema_extra=keyed_by("name"))]
 
 
 class KeyMetric(ApiModel):
     """The headline metric."""
 
-    name: MetricName
-    value: Annotated[str, Field(max_length=64)]
+    name: MetricName = Field(description="Name of the metric, as the trainer reports it.")
+    value: Annotated[str, Field(max_length=64)] = Field(description="Its value, as a decimal string.")
     display: Annotated[str, Field(max_length=170)] = Field(description="Name and value, for printing.")
 
 
@@ -248,27 +253,65 @@ class Objective(ApiModel):
     threshold: DecimalString | None = Field(default=None, description="Good enough, as a decimal string.")
 
 
+class LastReport(ApiModel):
+    """The trainer's last status line."""
+
+    time: Timestamp = Field(description="When it came.")
+    status: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None, description="STARTED, RUNNING, SUCCESS or FAILURE."
+    )
+    message: Annotated[str, Field(max_length=6400)] | None = Field(
+        default=None, description="What the trainer says."
+    )
+
+
 class Artifact(ApiModel):
     """Where what was made lies."""
 
-    uri: Annotated[str, Field(max_length=2048)]
+    uri: PathName = Field(description="Its address: a file, or a folder.")
     size: int | None = Field(default=None, description="Bytes.")
-    sha256: Annotated[str, Field(max_length=64)] | None = None
+    sha256: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Digest of the file."
+    )
+
+
+class Archive(ApiModel):
+    """All artifacts as one tar.gz."""
+
+    uri: PathName = Field(description="Its address.")
+    size: int | None = Field(default=None, description="Bytes.")
+    sha256: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Digest of the file."
+    )
 
 
 class ResultFile(ApiModel):
     """`result.json`: curves and tables of the whole run, too large for status."""
 
-    uri: Annotated[str, Field(max_length=2048)]
-    sha256: Annotated[str, Field(max_length=64)] | None = None
-    updated_at: Timestamp | None = None
+    uri: PathName = Field(description="Its address.")
+    sha256: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Digest of the file."
+    )
+    updated_at: Timestamp | None = Field(default=None, description="When it was last written.")
+
+
+PullState = Literal["starting", "in_progress", "pull_complete", "invalid_pull"]
 
 
 class BaseModelState(ApiModel):
     """How far the fetching of a base model is."""
 
-    name: Annotated[str, Field(max_length=2048)] = Field(description="The model, or its uri.")
-    pull: Literal["starting", "in_progress", "pull_complete", "invalid_pull"] | None = None
-    sha256: Annotated[str, Field(max_length=64)] | None = None
-    bytes: int | None = None
-    message: Annotated[str, Field(max_length=1024)] | None = None
+    name: PathName = Field(description="The model, or its uri.")
+    pull: PullState | None = Field(
+        default=None, description="starting, in_progress, pull_complete or invalid_pull."
+    )
+    sha256: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Digest of what was fetched."
+    )
+    bytes: int | None = Field(default=None, description="Bytes that were fetched.")
+    message: Annotated[str, Field(max_length=1024)] | None = Field(
+        default=None, description="What went wrong, or what is being done."
+    )
+
+
+BaseModelStates = Annotated[list[BaseModelState], Field(max_length=2, json_schema_extra=keyed_by("name"))]

@@ -6,160 +6,114 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from trainyard.api.actions import Action
+from trainyard.api.callbacks import Callbacks
+from trainyard.api.dataformats import DatasetFormat, DatasetType, format_rules
+from trainyard.api.immutability import fixed_after_creation, fixed_once_begun
+from trainyard.api.pods import (
+    Accelerator,
+    Affinity,
+    Argument,
+    ImageName,
+    LabelValue,
+    ResourceClaim,
+    Resources,
+    Template,
+    Toleration,
+)
 from trainyard.api.schema import (
+    WITHOUT_DOUBLES,
     ApiModel,
-    CommonStatus,
     JobName,
     KindName,
+    LabelName,
     Opaque,
     Quantity,
     ResourceName,
     Seconds,
     Text,
-    Timestamp,
+    Title,
+    keyed_by,
     rules,
+    spelt,
+)
+from trainyard.api.shared import (
+    BaseModels,
+    CheckpointChoice,
+    EnvVars,
+    Output,
+    SecretKeyReference,
 )
 
-# The union of the TAO API's two lists (24) and ours.
-Action = Literal[
-    "dataset_convert",
-    "convert",
-    "convert_efficientdet_tf2",
-    "kmeans",
-    "train",
-    "evaluate",
-    "prune",
-    "retrain",
-    "export",
-    "gen_trt_engine",
-    "trtexec",
-    "inference",
-    "batchinfer",
-    "augment",
-    "annotation_format_convert",
-    "analyze",
-    "validate",
-    "generate",
-    "calibration_tensorfile",
-    "annotation",
-    "nextimage",
-    "cacheimage",
-    "notify",
-    "auto3dseg",
-    "split",
-    "recommend",
-    "distill",
-    "quantize",
-    "custom",
-]
-
 ArchitectureName = Annotated[
-    str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$")
+    str,
+    spelt(
+        r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
+        "a name of lower-case letters, digits, '-' and '_', such as detectnet_v2",
+        max_length=63,
+    ),
 ]
-Argument = Annotated[str, Field(max_length=8192)]
-
-
-class Resources(ApiModel):
-    """Requests and limits of the training container, as in a pod."""
-
-    requests: Annotated[dict[str, Quantity], Field(max_length=32)] = Field(default_factory=dict)
-    limits: Annotated[dict[str, Quantity], Field(max_length=32)] = Field(default_factory=dict)
-
-
-class Accelerator(ApiModel):
-    """GPUs of one pod. The matching toleration and node labels come with it."""
-
-    count: Annotated[int, Field(ge=1, le=1024)] = Field(default=1, description="Devices for each pod.")
-    type: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9][-_.a-z0-9]*$")] | None = (
-        Field(
-            default=None,
-            description="Kind of device: t4, l4, l40, a10, a30, a40, a100, v100, h100, h200 or what the operator's "
-            "settings add. It becomes a node affinity. Absent: any.",
-        )
-    )
-    resource_name: (
-        Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[^/\s]+/[^/\s]+$")] | None
-    ) = Field(
-        default=None,
-        description="Extended resource to ask for; the operator's setting (nvidia.com/gpu) if absent.",
-    )
-
-
-class Toleration(ApiModel):
-    """A pod's toleration (core/v1)."""
-
-    key: Annotated[str, Field(max_length=316)] | None = None
-    operator: Literal["Exists", "Equal"] | None = None
-    value: Annotated[str, Field(max_length=63)] | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = None
-
-
-class Affinity(ApiModel):
-    """A pod's affinity (core/v1)."""
-
-    node_affinity: Opaque | None = None
-    pod_affinity: Opaque | None = None
-    pod_anti_affinity: Opaque | None = None
-
-
-class TemplateMetadata(ApiModel):
-    """Labels and annotations for the pods."""
-
-    labels: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)] | None = None
-    annotations: Annotated[dict[str, str], Field(max_length=64)] | None = None
-
-
-class Template(ApiModel):
-    """A PodTemplateSpec (core/v1)."""
-
-    metadata: TemplateMetadata | None = None
-    spec: Opaque | None = None
-
-
-class EnvVar(ApiModel):
-    """An environment variable of the training container (core/v1)."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!(has(self.value) && has(self.valueFrom))",
-                "env: a variable has either a value or a valueFrom, not both",
-            ),
-            (
-                "!self.name.startsWith('TRAINYARD_')",
-                "env: names that start with TRAINYARD_ are the operator's own",
-            ),
-        )
-    )
-
-    name: Annotated[str, Field(min_length=1, max_length=253)]
-    value: Annotated[str, Field(max_length=32768)] | None = None
-    value_from: Opaque | None = None
+Count = Annotated[int, Field(ge=1, le=1024)]
 
 
 class JobDatasets(ApiModel):
     """Datasets by the part they play; each is a folder under TRAINYARD_DATA_DIR named as the Dataset."""
 
-    train: Annotated[
-        list[KindName],
-        Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}),
-    ] = Field(default_factory=list, description="Datasets to train on, in this order.")
+    train: Annotated[list[KindName], Field(max_length=64, json_schema_extra=WITHOUT_DOUBLES)] = Field(
+        default_factory=list, description="Datasets to train on, in this order."
+    )
     eval: KindName | None = Field(
         default=None, description="Dataset to evaluate on; without it the trainer splits."
     )
+    inference: KindName | None = Field(default=None, description="Dataset to predict on.")
+    calibration: KindName | None = Field(
+        default=None, description="Dataset that quantization is calibrated on."
+    )
+    input: KindName | None = Field(
+        default=None, description="Dataset that a dataset action (convert, augment, validate, ...) works on."
+    )
 
 
-class Output(ApiModel):
-    """Where artifacts and checkpoints go."""
+class OutputDataset(ApiModel):
+    """The Dataset that a dataset action makes."""
 
-    claim_name: ResourceName = Field(
-        description="A PersistentVolumeClaim of this namespace. The trainer writes under <uid>/attempt-<n>/ in it."
+    model_config = ConfigDict(json_schema_extra=rules(*format_rules("outputDataset.format")))
+
+    name: KindName = Field(
+        description="Name of the Dataset that is created when the job is Done; one of that name that is there already "
+        "is not overwritten."
+    )
+    type: DatasetType = Field(description="What its data is for.")
+    format: DatasetFormat = Field(default="default", description="How its data is laid out.")
+
+
+class ExitCodes(ApiModel):
+    """A set of exit codes, as onExitCodes in the podFailurePolicy of a Kubernetes Job."""
+
+    operator: Literal["In", "NotIn"] = Field(
+        description="In: these codes are tried again. NotIn: all but these."
+    )
+    values: Annotated[
+        list[Annotated[int, Field(ge=1, le=255)]],
+        Field(min_length=1, max_length=255, json_schema_extra=WITHOUT_DOUBLES),
+    ] = Field(description="Exit codes, 1 to 255; 128 + n is the signal n (137: killed).")
+
+
+class RestartOn(ApiModel):
+    """Which failures are worth another attempt."""
+
+    exit_codes: ExitCodes = Field(
+        description="Exit codes of the training container that are tried again, and count against backoffLimit. Any "
+        "other code ends the job at once, however much of backoffLimit is left."
     )
 
 
 class TrainingJobSpec(ApiModel):
-    """What to run, where, with what, and where to."""
+    """What to run, where, with what, and where to.
+
+    What, where and with what cannot change once an attempt exists; the run policy (suspend, cancel, limits, times,
+    callbacks) can at any time.
+    """
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -171,16 +125,20 @@ class TrainingJobSpec(ApiModel):
                 "[has(self.runtime), has(self.architecture), has(self.type)].filter(x, x).size() <= 1",
                 "spec: at most one of runtime, architecture and type",
             ),
+            (
+                "!has(self.outputDataset) || !has(self.datasets) || !has(self.datasets.input) || "
+                "self.datasets.input != self.outputDataset.name",
+                "spec.outputDataset.name: a dataset cannot be made from itself; give the new one another name",
+            ),
+            *fixed_after_creation("experiment"),
         )
     )
 
-    display_name: Annotated[str, Field(max_length=500)] | None = Field(
-        default=None, description="Free-text name."
-    )
+    display_name: Title | None = Field(default=None, description="Free-text name.")
     description: Text | None = Field(default=None, description="Free text for people.")
     action: Action = Field(
         default="train",
-        description="What the runtime shall do; the reference runtime has train and evaluate.",
+        description="What the runtime shall do; which actions it has is in the runtime catalogue.",
     )
     runtime: ResourceName | None = Field(
         default=None, description="Name of an entry of the runtime catalogue."
@@ -190,9 +148,9 @@ class TrainingJobSpec(ApiModel):
     )
     type: ArchitectureName | None = Field(
         default=None,
-        description="Model type (neural_network, random_forest); the catalogue finds the runtime that serves it.",
+        description="Model type (neural_network, random_forest, ...); the catalogue finds the runtime that serves it.",
     )
-    image: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^\S+$")] | None = Field(
+    image: ImageName | None = Field(
         default=None, description="A container of your own instead of one of the catalogue, or in its place."
     )
     command: Annotated[list[Argument], Field(max_length=256)] | None = Field(
@@ -204,20 +162,18 @@ class TrainingJobSpec(ApiModel):
     )
     parameters: Opaque = Field(
         default_factory=dict,
-        description="Parameters of the action, handed to the trainer as JSON (at most 96 KiB).",
+        description="Parameters of the action, handed to the trainer as JSON (at most 96 KiB). Decimals may be "
+        'written as strings ("0.01").',
     )
-    env: Annotated[
-        list[EnvVar],
-        Field(
-            max_length=256,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        ),
-    ] = Field(default_factory=list, description="Environment of the training container, besides TRAINYARD_*.")
+    env: EnvVars = Field(
+        default_factory=list, description="Environment of the training container, besides TRAINYARD_*."
+    )
     resources: Resources = Field(
-        default_factory=Resources, description="CPU, memory and other resources of a pod."
+        default_factory=Resources, description="CPU, memory and other resources of each pod."
     )
     shm_size: Quantity | None = Field(
-        default=None, description="Size of a memory-backed /dev/shm; it counts against the memory limit."
+        default=None,
+        description="Size of a memory-backed /dev/shm; it counts against the memory limit.",
     )
     template: Template | None = Field(
         default=None,
@@ -225,10 +181,16 @@ class TrainingJobSpec(ApiModel):
         "(containers, volumes, env) are merged by name; the training container is `trainer`.",
     )
     accelerator: Accelerator | None = Field(default=None, description="GPUs or other devices of each pod.")
+    resource_claims: Annotated[
+        list[ResourceClaim], Field(max_length=16, json_schema_extra=keyed_by("name"))
+    ] = Field(
+        default_factory=list,
+        description="Devices by dynamic resource allocation (Kubernetes 1.34), for the training container.",
+    )
     tolerations: Annotated[list[Toleration], Field(max_length=64)] = Field(
         default_factory=list, description="Taints to tolerate, besides those that come with the accelerator."
     )
-    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64)] = Field(
+    node_selector: Annotated[dict[str, LabelValue], Field(max_length=64)] = Field(
         default_factory=dict, description="Labels that a node must have."
     )
     affinity: Affinity | None = Field(default=None, description="A pod's affinity (core/v1).")
@@ -236,129 +198,124 @@ class TrainingJobSpec(ApiModel):
     scheduler_name: ResourceName | None = Field(
         default=None, description="Scheduler that shall place the pods."
     )
-    queue_name: (
-        Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] | None
-    ) = Field(
+    queue_name: LabelName | None = Field(
         default=None, description="Kueue's LocalQueue to wait in (the label kueue.x-k8s.io/queue-name)."
     )
+    nodes: Count = Field(
+        default=1,
+        description="How many pods, each on a node of its own, train together; all start again together.",
+    )
+    processes_per_node: Count | None = Field(
+        default=None, description="Processes that the launcher (torchrun) starts in each pod."
+    )
     datasets: JobDatasets = Field(default_factory=JobDatasets, description="Datasets to work on.")
+    base_models: BaseModels = Field(
+        default_factory=list,
+        description="Models to start from: at most two, each an MLModel's version or a URI.",
+    )
     parent_job: JobName | None = Field(
         default=None,
         description="A TrainingJob whose artifacts this one needs. It waits until that one is Done and fails with it.",
     )
-    output: Output | None = Field(default=None, description="Where artifacts and checkpoints are kept.")
+    checkpoint: CheckpointChoice | None = Field(
+        default=None, description="Which checkpoint of the parent is worked on; absent: the best."
+    )
+    encryption_key_secret_ref: SecretKeyReference | None = Field(
+        default=None,
+        description="The key with which a trainer encrypts and decrypts models; it is never shown.",
+    )
+    experiment: KindName | None = Field(
+        default=None, description="The Experiment that this job belongs to; it cannot change."
+    )
+    output: Output | None = Field(
+        default=None, description="Where artifacts and checkpoints are kept; absent: nowhere."
+    )
+    output_dataset: OutputDataset | None = Field(
+        default=None, description="The Dataset that a dataset action (convert, augment, split, ...) makes."
+    )
+    model: KindName | None = Field(
+        default=None, description="The MLModel under which what was trained is registered as a new version."
+    )
+    suspend: bool = Field(
+        default=False,
+        description="Pause: the trainer saves a checkpoint and its pods go. Back to false, the job goes on from there.",
+    )
+    cancel: bool = Field(
+        default=False,
+        description="Stop and keep the record. It wins over suspend; where the action can resume, a checkpoint is "
+        "saved, and false goes on from it.",
+    )
+    backoff_limit: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=3,
+        description="How many failed attempts are followed by another one. A pod lost to a disruption does not count.",
+    )
+    restart_on: RestartOn | None = Field(
+        default=None,
+        description="Which failures are worth another attempt. Absent: every exit code but 2, by which a trainer says "
+        "that its parameters or data are bad.",
+    )
+    active_deadline_seconds: Seconds | None = Field(
+        default=None,
+        description="How long the job may run, all attempts together and pauses left out, before it is stopped with "
+        "DeadlineExceeded.",
+    )
     startup_timeout_seconds: Seconds = Field(
         default=1800,
         description="Time a pod may take from its node to its first running container (image, volumes, Secrets) "
         "before the job fails with StartupTimeout; also how long a quota or a policy may refuse it. Waiting for a "
         "node, in a queue, for data or for a parent does not count.",
     )
+    progress_timeout_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = Field(
+        default=3600,
+        description="How long a trainer may be silent, once it has reported for the first time, before it is stopped "
+        "with NoProgress. Any output is a sign of life. 0: for ever.",
+    )
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=315_360_000)] | None = Field(
+        default=None,
+        description="When the pods of an ended job are removed; the job itself and its record stay. Absent: never.",
+    )
     grace_period_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
         default=30, description="Seconds from SIGTERM to SIGKILL: the time to save a checkpoint."
     )
-
-
-class Attempt(ApiModel):
-    """One go at the job: its pods, when, and how it ended."""
-
-    number: Annotated[int, Field(ge=0)]
-    start_time: Timestamp | None = None
-    completion_time: Timestamp | None = None
-    node: Annotated[str, Field(max_length=253)] | None = None
-    reason: Annotated[str, Field(max_length=64)] | None = None
-    message: Annotated[str, Field(max_length=4096)] | None = None
-    exit_code: int | None = None
-
-
-class Progress(ApiModel):
-    """How far the trainer says it is."""
-
-    epoch: float | None = None
-    max_epoch: float | None = None
-    step: int | None = None
-    max_step: int | None = None
-    percent: Annotated[int, Field(ge=0, le=100)] | None = None
-    eta: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="Time left, h:mm:ss.")
-    time_per_epoch: Annotated[str, Field(max_length=64)] | None = None
-    time_per_iter: Annotated[str, Field(max_length=64)] | None = None
-    summary: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="As 12/40.")
-
-
-class Metric(ApiModel):
-    """The latest value of a metric; decimals are strings, as the API conventions ask."""
-
-    name: Annotated[str, Field(max_length=100)]
-    value: Annotated[str, Field(max_length=64)]
-    epoch: float | None = None
-
-
-class KeyMetric(ApiModel):
-    """The headline metric."""
-
-    name: Annotated[str, Field(max_length=100)]
-    value: Annotated[str, Field(max_length=64)]
-    display: Annotated[str, Field(max_length=170)]
-
-
-class LastReport(ApiModel):
-    """The trainer's last status line."""
-
-    time: Timestamp
-    status: Annotated[str, Field(max_length=100)] | None = None
-    message: Annotated[str, Field(max_length=6400)] | None = None
-
-
-class Checkpoint(ApiModel):
-    """The last checkpoint that the trainer has closed."""
-
-    epoch: float | None = None
-    uri: Annotated[str, Field(max_length=2048)] | None = None
-    time: Timestamp
-
-
-class Artifact(ApiModel):
-    """Where what was made lies."""
-
-    uri: Annotated[str, Field(max_length=2048)]
-
-
-class PodsSummary(ApiModel):
-    """Pods of the current attempt by phase."""
-
-    total: int = 0
-    pending: int = 0
-    running: int = 0
-    succeeded: int = 0
-    failed: int = 0
-
-
-class TrainingJobStatus(CommonStatus):
-    """What is."""
-
-    attempts: Annotated[
-        list[Attempt],
-        Field(
-            max_length=32,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["number"]},
-        ),
-    ] = Field(default_factory=list)
-    start_time: Timestamp | None = Field(
-        default=None, description="When the first training container started."
+    upload_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
+        default=300,
+        description="Seconds that a pod is given beyond gracePeriodSeconds to bring checkpoints and artifacts to the "
+        "output.",
     )
-    completion_time: Timestamp | None = Field(default=None, description="When the job ended.")
-    progress: Progress | None = None
-    metrics: Annotated[
-        list[Metric],
-        Field(
-            max_length=64,
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-        ),
-    ] = Field(default_factory=list)
-    key_metric: KeyMetric | None = None
-    last_report: LastReport | None = None
-    last_checkpoint: Checkpoint | None = None
-    artifacts: Annotated[list[Artifact], Field(max_length=64)] = Field(default_factory=list)
-    logs: Annotated[str, Field(max_length=2048)] | None = Field(
-        default=None, description="Folder of the stored logs."
-    )
-    pods: PodsSummary | None = None
+    callbacks: Callbacks = Field(default_factory=list, description="URLs that are told what happens.")
+
+
+#: What may change after an attempt exists: run policy, and what people call the job.
+RUN_POLICY = frozenset(
+    {
+        "displayName",
+        "description",
+        "suspend",
+        "cancel",
+        "backoffLimit",
+        "restartOn",
+        "activeDeadlineSeconds",
+        "startupTimeoutSeconds",
+        "progressTimeoutSeconds",
+        "ttlSecondsAfterFinished",
+        "gracePeriodSeconds",
+        "uploadSeconds",
+        "callbacks",
+    }
+)
+#: Guarded by `status.specHash` alone: CEL cannot see into what no schema describes.
+_OPAQUE = frozenset({"parameters", "template", "affinity"})
+_STOPPED = "(has(self.spec.suspend) && self.spec.suspend) || (has(self.spec.cancel) && self.spec.cancel)"
+
+#: Rules of the whole object: what, where and with what stays from the first attempt on.
+IMMUTABLE_ONCE_BEGUN = (
+    *fixed_once_begun(
+        *(
+            field.alias
+            for field in TrainingJobSpec.model_fields.values()
+            if field.alias is not None
+            and field.alias not in RUN_POLICY | _OPAQUE | {"parentJob", "experiment"}
+        )
+    ),
+    *fixed_once_begun("parentJob", unless=_STOPPED),
+)

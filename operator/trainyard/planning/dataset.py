@@ -14,6 +14,7 @@ from trainyard.api.dataset import DatasetSpec
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import conditions, uris
 from trainyard.planning.plan import Announcement, Plan
+from trainyard.planning.support import not_yet_supported
 
 _LOOK_AGAIN_SECONDS = 15.0
 
@@ -39,6 +40,17 @@ def plan_dataset(observed: ObservedDataset, *, now: float) -> Plan:
         return Plan()
     if observed.spec is None:
         return _in_phase(observed, Phase.ERROR, Reason.INVALID_SPEC, observed.spec_error, now=now)
+    unsupported = not_yet_supported("Dataset", observed.spec.model_dump(by_alias=True, exclude_none=True))
+    if unsupported is not None:
+        return _in_phase(observed, Phase.PENDING, Reason.NOT_YET_SUPPORTED, unsupported, now=now)
+    if observed.spec.source is None or observed.spec.source.uri is None:
+        return _in_phase(
+            observed,
+            Phase.PENDING,
+            Reason.DRAFT,
+            "A draft: it is kept as it is. Say where its data is in spec.source, and jobs can use it.",
+            now=now,
+        )
     try:
         claim, folder = uris.split_pvc(observed.spec.source.uri)
     except ValueError as error:
@@ -88,6 +100,8 @@ def _in_phase(
         return Plan(requeue_after=requeue_after)
     changed = (observed.status.get("phase"), observed.status.get("reason")) != (str(phase), str(reason))
     news = Announcement(
-        type="Normal" if phase is Phase.DONE else "Warning", reason=str(reason), message=message[:1024]
+        type="Normal" if phase is Phase.DONE or reason is Reason.DRAFT else "Warning",
+        reason=str(reason),
+        message=message[:1024],
     )
     return Plan(status=status, announce=(news,) if changed else (), requeue_after=requeue_after)

@@ -44,7 +44,10 @@ class DatasetReconciler:
             status=raw.get("status") or {},
             spec=spec,
             spec_error=problem,
-            claim_exists=spec is not None and await self._claim_exists(key.namespace, spec.source.uri),
+            claim_exists=spec is not None
+            and spec.source is not None
+            and spec.source.uri is not None
+            and await self._claim_exists(key.namespace, spec.source.uri),
         )
         plan = plan_dataset(observed, now=time.time())
         await self._executor.execute(plan, raw)

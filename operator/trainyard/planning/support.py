@@ -1,0 +1,174 @@
+"""Which fields nothing acts on yet, so that none is silently accepted.
+
+Separate because it is the one list of them: plans of every kind ask it before they do anything, and a test compares it
+with docs/support.md. Whoever makes a field act takes its line out here and there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """A field without effect, and all below it. `[]` in its path is any entry of a list.
+
+    Values in `acts`, or that begin with `prefix`, have the effect that they say, or say nothing. `partly` tells users
+    which they are. An empty object counts as absent unless `even_empty`.
+    """
+
+    path: str
+    what: str
+    acts: tuple[Any, ...] = ()
+    prefix: str = ""
+    partly: str = ""
+    even_empty: bool = False
+
+
+_STORES = "a store outside the cluster"
+_FETCHING = "fetching data into the cluster"
+_CACHING = "a volume for what was fetched"
+
+GAPS: Mapping[str, tuple[Gap, ...]] = {
+    "TrainingJob": (
+        Gap(path="resourceClaims", what="dynamic resource allocation"),
+        Gap(path="nodes", what="training on several nodes", acts=(1,)),
+        Gap(path="baseModels", what="starting from another model"),
+        Gap(path="checkpoint", what="choosing a checkpoint of the parent"),
+        Gap(path="encryptionKeySecretRef", what="encrypted models"),
+        Gap(path="experiment", what="jobs of an Experiment"),
+        *(
+            Gap(path=f"output.{name}", what=_STORES)
+            for name in ("uri", "secretRef", "endpoint", "region", "account")
+        ),
+        Gap(path="outputDataset", what="jobs that make a Dataset"),
+        Gap(path="model", what="registering a version of an MLModel"),
+        Gap(path="suspend", what="pausing"),
+        Gap(path="cancel", what="cancelling"),
+        Gap(path="restartOn", what="choosing the exit codes that are tried again"),
+        Gap(path="activeDeadlineSeconds", what="a deadline"),
+        Gap(path="progressTimeoutSeconds", what="stopping a silent trainer", acts=(3600, 0)),
+        Gap(path="ttlSecondsAfterFinished", what="removing pods of ended jobs by time"),
+        Gap(path="uploadSeconds", what="time to upload", acts=(300,)),
+        Gap(
+            path="callbacks[].events",
+            what="telling of it",
+            # NB: Canceled stands in the default; nothing is lost by it while nothing can be cancelled.
+            acts=("Completed", "Failed", "Canceled"),
+            partly="Completed and Failed are told; Canceled is accepted",
+        ),
+    ),
+    "Dataset": (
+        Gap(path="source.uri", what=_FETCHING, prefix="pvc://", partly="pvc:// is mounted"),
+        Gap(path="source.files", what=_FETCHING),
+        Gap(path="source.upload", what="uploading", even_empty=True),
+        *(
+            Gap(path=f"source.{name}", what=_FETCHING)
+            for name in (
+                "secretRef",
+                "endpoint",
+                "region",
+                "account",
+                "serviceAccountName",
+                "revision",
+                "sha256",
+                "fileType",
+                "filters",
+            )
+        ),
+        Gap(path="env", what="pods that fetch and check"),
+        Gap(path="cache.mode", what=_CACHING, acts=("Volume",)),
+        Gap(path="cache.size", what=_CACHING),
+        Gap(path="cache.storageClassName", what=_CACHING),
+        Gap(path="cache.accessMode", what=_CACHING),
+        Gap(path="refresh", what="looking at the source again"),
+        Gap(path="validation.mode", what="checking the data", acts=("Full",)),
+        Gap(path="validation.target", what="checking the data"),
+        Gap(path="backoffLimit", what=_FETCHING, acts=(3,)),
+        Gap(path="actionParameters", what="default parameters of jobs"),
+    ),
+    "Experiment": (
+        Gap(path="actions", what="running actions"),
+        Gap(path="jobTemplate", what="running actions"),
+        Gap(path="actionParameters", what="default parameters of jobs"),
+        Gap(path="datasets", what="running actions"),
+        Gap(path="baseModels", what="starting from other models"),
+        Gap(path="objective", what="finding the best model"),
+        Gap(path="checkpoint", what="choosing checkpoints"),
+        Gap(path="automl", what="tuning parameters"),
+        Gap(path="model", what="registering a version of an MLModel"),
+        Gap(path="output", what="running actions"),
+        Gap(path="env", what="running actions"),
+        Gap(path="encryptionKeySecretRef", what="encrypted models"),
+        Gap(path="callbacks", what="telling what happens to an Experiment"),
+        Gap(path="suspend", what="pausing"),
+        Gap(path="cancel", what="cancelling"),
+    ),
+    "MLModel": (
+        Gap(path="trainingConfig", what="training"),
+        Gap(path="datasets", what="training"),
+        Gap(path="baseModels", what="starting from other models"),
+        Gap(path="objective", what="measuring versions"),
+        Gap(path="training", what="training"),
+        Gap(path="recommendation", what="recommending a type"),
+        Gap(path="aliases", what="versions"),
+        Gap(path="stage", what="deprecating and archiving", acts=("active",)),
+        Gap(path="versionsRetained", what="versions", acts=(10,)),
+        Gap(path="monitor", what="scheduled evaluation"),
+        Gap(path="publish", what="publishing versions"),
+    ),
+}
+
+
+def not_yet_supported(kind: str, spec: Json) -> str | None:
+    """A sentence that names every field of `spec` (as on the wire) that nothing acts on; None when there is none.
+
+    What is empty or as the CRD defaults it counts as not set.
+    """
+    found = dict.fromkeys(
+        f"spec.{gap.path}{_shown(value, gap)} ({gap.what})"
+        for gap in GAPS[kind]
+        for value in _values(spec, gap.path.split("."))
+        if _has_no_effect(value, gap)
+    )
+    if not found:
+        return None
+    *others, last = found
+    named = f"{', '.join(others)} and {last}" if others else last
+    them = "them" if others else "it"
+    return f"This version does not act on {named} yet. Take {them} out, or install a newer version of the operator."
+
+
+def _has_no_effect(value: Any, gap: Gap) -> bool:
+    if value is None or value is False or value in ("", []) or (value == {} and not gap.even_empty):
+        return False
+    if gap.prefix and isinstance(value, str) and value.startswith(gap.prefix):
+        return False
+    return value not in gap.acts
+
+
+def _values(node: Any, path: list[str]) -> Iterator[Any]:
+    """What stands at a path, each entry of a list of scalars by itself."""
+    if not path:
+        if isinstance(node, list) and all(isinstance(entry, str) for entry in node):
+            yield from node
+        else:
+            yield node
+        return
+    name, many = path[0].removesuffix("[]"), path[0].endswith("[]")
+    below = node.get(name) if isinstance(node, Mapping) else None
+    if below is None:
+        return
+    for entry in below if many and isinstance(below, list) else [below]:
+        yield from _values(entry, path[1:])
+
+
+def _shown(value: Any, gap: Gap) -> str:
+    """The value where others act; of an address the scheme alone, as it may carry a password."""
+    if gap.prefix:
+        return f": {str(value).partition(':')[0]}:"
+    return f": {value}" if gap.acts else ""

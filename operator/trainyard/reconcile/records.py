@@ -1,0 +1,47 @@
+"""Reconciling Experiments and MLModels, which are kept as records: observe, plan, execute."""
+
+from __future__ import annotations
+
+import time
+
+from pydantic import BaseModel, ValidationError
+
+from trainyard.api.experiment import ExperimentSpec
+from trainyard.api.mlmodel import MLModelSpec
+from trainyard.cluster.cache import EXPERIMENT, MODEL, Cache, Key
+from trainyard.cluster.execute import Executor
+from trainyard.planning.records import ObservedRecord, plan_record
+
+_SPECS: dict[str, type[BaseModel]] = {EXPERIMENT: ExperimentSpec, MODEL: MLModelSpec}
+
+
+class RecordReconciler:
+    """Looks at nothing but the object itself; one for each of the two kinds."""
+
+    def __init__(self, *, kind: str, cache: Cache, executor: Executor) -> None:
+        self._kind = kind
+        self._cache = cache
+        self._executor = executor
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One look; seconds until the next, or None when only a doorbell brings it."""
+        raw = self._cache.get(key)
+        if raw is None:
+            return None
+        metadata, spec, problem = raw["metadata"], raw.get("spec") or {}, ""
+        try:
+            _SPECS[self._kind].model_validate(spec)
+        except ValidationError as error:
+            first = error.errors()[0]
+            problem = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        observed = ObservedRecord(
+            kind=self._kind,
+            generation=metadata.get("generation", 0),
+            deleting=bool(metadata.get("deletionTimestamp")),
+            spec=spec,
+            spec_error=problem,
+            status=raw.get("status") or {},
+        )
+        plan = plan_record(observed, now=time.time())
+        await self._executor.execute(plan, raw)
+        return plan.requeue_after
