@@ -18,15 +18,19 @@ from prometheus_client import REGISTRY
 
 from trainyard import catalog, handlers, health
 from trainyard.api import names
-from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache
+from trainyard.cluster import failpoints
+from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
+from trainyard.planning.callbacks import RetryRules
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.trainingjob import Context
+from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.dataset import DatasetReconciler
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.loop import Doorbell, Loop, Reconcile
 from trainyard.reconcile.queue import KeyedQueue
+from trainyard.reconcile.records import RecordReconciler
 from trainyard.reconcile.references import References
 from trainyard.reconcile.resync import prime, resync_forever
 from trainyard.reconcile.trainingjob import TrainingJobReconciler
@@ -35,6 +39,7 @@ from trainyard.settings import Settings
 logger = logging.getLogger(__name__)
 
 _LOAD_AGAIN_SECONDS = 2.0
+_PLURALS = {"trainingjobs", "datasets", "experiments", "mlmodels"}
 
 
 def run(*, settings: Settings, kubeconfig: str | None = None, context: str | None = None) -> None:
@@ -64,7 +69,12 @@ class Operator:
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._cache, self._queue, references = Cache(), KeyedQueue(), References()
         self._doorbell = Doorbell(cache=self._cache, queue=self._queue, references=references)
-        executor = Executor(client, self._cache, written=self._doorbell.ring_those_who_wait_for)
+        executor = Executor(
+            client,
+            self._cache,
+            written=self._doorbell.ring_those_who_wait_for,
+            failpoint=failpoints.from_environment(),
+        )
         self._logs = (
             FollowedLogs(
                 client=client,
@@ -75,11 +85,22 @@ class Operator:
             if settings.logs.follow
             else NoLogs()
         )
+        self._deliveries = Deliveries(
+            client=client, cache=self._cache, queue=self._queue, settings=settings.callbacks
+        )
         jobs = TrainingJobReconciler(
-            cache=self._cache, executor=executor, logs=self._logs, references=references, context=planning
+            cache=self._cache,
+            executor=executor,
+            logs=self._logs,
+            deliveries=self._deliveries,
+            references=references,
+            context=planning,
         )
         datasets = DatasetReconciler(client=client, cache=self._cache, executor=executor)
         kinds: dict[str, Reconcile] = {TRAINING_JOB: jobs.reconcile, DATASET: datasets.reconcile}
+        for kind in (EXPERIMENT, MODEL):
+            records = RecordReconciler(kind=kind, cache=self._cache, executor=executor)
+            kinds[kind] = records.reconcile
         self._loop = Loop(queue=self._queue, kinds=kinds, workers=settings.workers)
         self._watching = asyncio.Event()
         self._stop = asyncio.Event()
@@ -98,6 +119,7 @@ class Operator:
         try:
             await _until(self._stop, self._work())
         finally:
+            await self._deliveries.close()
             await self._logs.close()
             await endpoint.cleanup()
             REGISTRY.unregister(collector)
@@ -135,7 +157,7 @@ class Operator:
         while True:
             try:
                 served = await self._client.get(f"/apis/{names.GROUP}/{names.VERSION}")
-                if {"trainingjobs", "datasets"} <= {r["name"] for r in served.get("resources") or []}:
+                if {r["name"] for r in served.get("resources") or []} >= _PLURALS:
                     await prime(self._client, self._cache, self._queue, namespaces=self._namespaces)
                     return
                 problem = "a CRD is missing: kubectl apply --server-side -f crds/"
@@ -175,7 +197,7 @@ async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
 
 def _planning_context(settings: Settings) -> Context:
     return Context(
-        catalog=catalog.load(settings.images),
+        catalog=catalog.load(settings.images, settings.catalog_folders),
         accelerators=AcceleratorRules(
             resource_name=settings.accelerators.resource_name,
             types={name: kind.node_labels for name, kind in settings.accelerators.types.items()},
@@ -185,4 +207,9 @@ def _planning_context(settings: Settings) -> Context:
         report_progress=settings.progress.enabled,
         progress_interval=settings.progress.interval_seconds,
         log_store=settings.logs.store,
+        callbacks=RetryRules(
+            first=settings.callbacks.first_retry_seconds,
+            longest=settings.callbacks.longest_retry_seconds,
+            give_up=settings.callbacks.give_up_seconds,
+        ),
     )

@@ -13,7 +13,7 @@ from typing import Any
 import kopf
 
 from trainyard.api import names
-from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB
+from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, POD, TRAINING_JOB
 from trainyard.cluster.client import Client
 from trainyard.reconcile.loop import Doorbell
 
@@ -45,6 +45,8 @@ def registry(doorbell: Doorbell, client: Client) -> kopf.OperatorRegistry:
 
     watch(TRAINING_JOB, names.GROUP, names.VERSION, "trainingjobs")
     watch(DATASET, names.GROUP, names.VERSION, "datasets")
+    watch(EXPERIMENT, names.GROUP, names.VERSION, "experiments")
+    watch(MODEL, names.GROUP, names.VERSION, "mlmodels")
     watch(POD, "", "v1", "pods")
     return handlers
 
@@ -59,7 +61,47 @@ def settings() -> kopf.OperatorSettings:
     chosen.watching.server_timeout = 300
     chosen.peering.standalone = True
     chosen.networking.error_backoffs = EndlessBackoffs()
+    chosen.persistence.diffbase_storage = NoDiffBase()
+    chosen.persistence.progress_storage = NoProgress()
+    # NB: kopf takes its finalizer off objects that it need not hold, also one that somebody else's kopf has put there.
+    chosen.persistence.finalizer = f"{names.GROUP}/kopf-holds-nothing"
     return chosen
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """What kopf remembers of an object as last handled: nothing, as there is no handler of changes.
+
+    Its own storages parse annotations (one of somebody's making stops all events of that object) and copy each object
+    of each event.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """What kopf remembers of handlers' progress: nothing."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
 
 
 class EndlessBackoffs:

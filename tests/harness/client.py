@@ -92,7 +92,7 @@ class Client:
         url = self.server + path
         if query:
             url += "?" + urllib.parse.urlencode(query)
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         headers = {**self._headers, "Accept": accept}
         if data is not None:
             headers["Content-Type"] = content_type

@@ -67,9 +67,18 @@ def install(plane: ControlPlane, *, user: str = USER) -> None:
 
 @contextmanager
 def running(
-    plane: ControlPlane, *, name: str, settings: Mapping[str, Any] | None = None, user: str = USER
+    plane: ControlPlane,
+    *,
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+    user: str = USER,
+    environment: Mapping[str, str] | None = None,
+    wait: bool = True,
 ) -> Iterator[Operator]:
-    """An operator with these settings; its log folder is that of the control plane's components."""
+    """An operator with these settings; its log folder is that of the control plane's components.
+
+    Without `wait` it need not become ready: it may be told by its environment to die before that.
+    """
     folder = plane.layout.folder / "operators"
     folder.mkdir(parents=True, exist_ok=True)
     (port,) = processes.free_ports(1)
@@ -93,10 +102,11 @@ def running(
         "--config",
         str(config),
     ]
-    daemon = processes.start(argv, pidfile=pidfile, log=log)
+    daemon = processes.start(argv, pidfile=pidfile, log=log, env=environment)
     operator = Operator(name=name, daemon=daemon, pidfile=pidfile, log=log, port=port)
     try:
-        _wait_until_ready(operator, port)
+        if wait:
+            _wait_until_ready(operator, port)
         yield operator
     finally:
         operator.stop()
@@ -149,7 +159,7 @@ def _wait_until_served(client: Client) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         try:
-            for plural in ("trainingjobs", "datasets"):
+            for plural in ("trainingjobs", "datasets", "experiments", "mlmodels"):
                 client.list(f"/apis/trainyard.dev/v1alpha1/{plural}")
         except ApiError as error:
             if error.status not in (404, 429):  # 429: "storage is (re)initializing"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
-from tests.harness.client import ApiError, Json
+from tests.harness.client import Json
 from tests.harness.operator import Operator
 from tests.objects import Jobs, found, manifest
 
@@ -37,11 +36,48 @@ def test_a_job_runs_to_done_and_carries_no_mark_of_ours(jobs: Jobs) -> None:
 
 
 def test_a_failed_trainer_is_an_error_with_its_last_words(jobs: Jobs) -> None:
-    jobs.create("bad", exit_code=3, message="ValueError: no column named target")
+    jobs.create("bad", exit_code=3, message="ValueError: no column named target", backoffLimit=0)
     status = jobs.reaches("bad", "Error", "TrainerFailed")
     assert "exited with code 3" in status["message"]
     assert "no column named target" in status["message"]
     assert status["attempts"][0]["exitCode"] == 3
+
+
+def test_a_failed_trainer_is_tried_again_until_its_limit(jobs: Jobs) -> None:
+    jobs.create("flaky", exit_code=3, message="diverged", backoffLimit=1)
+    waits = jobs.reaches("flaky", "Pending", "BackingOff")
+    assert "Retry 1 of 1" in waits["message"]
+    status = jobs.reaches("flaky", "Error", "BackoffLimitExceeded", timeout=40)
+    assert [(e["number"], e["exitCode"]) for e in status["attempts"]] == [(0, 3), (1, 3)]
+    assert sorted(p["metadata"]["name"] for p in jobs.pods("flaky")) == ["flaky-0-0", "flaky-1-0"]
+    assert not any(p["metadata"].get("finalizers") for p in jobs.pods("flaky"))
+
+
+def test_a_deleted_job_takes_its_running_pod_with_it(jobs: Jobs) -> None:
+    jobs.create("gone", run_for=None)
+    jobs.reaches("gone", "Running")
+    jobs.delete("trainingjobs", "gone")
+    found(lambda: not jobs.pods("gone"), what="the pod to go")
+
+
+def test_an_edited_template_starts_no_other_attempt(jobs: Jobs) -> None:
+    jobs.create("edited", run_for=None)
+    jobs.reaches("edited", "Running")
+    path = jobs.path("trainingjobs", "edited")
+    jobs.client.patch(path, {"spec": {"template": {"metadata": {"labels": {"a": "b"}}}}})
+
+    def changed() -> bool:
+        return any(
+            c["type"] == "SpecChanged" and c["status"] == "True"
+            for c in jobs.status("edited").get("conditions", [])
+        )
+
+    found(changed, what="SpecChanged")
+    assert jobs.status("edited")["phase"] == "Running"
+    jobs.client.delete(f"/api/v1/namespaces/{jobs.namespace}/pods/edited-0-0")
+    jobs.reaches("edited", "Pending", "SpecChanged")
+    jobs.client.patch(path, {"spec": {"template": {"metadata": {"labels": None}}}})
+    jobs.reaches("edited", "Running", "Training", timeout=40)
 
 
 def test_a_job_waits_for_its_dataset_and_starts_by_itself(jobs: Jobs) -> None:
@@ -66,7 +102,7 @@ def test_a_job_waits_for_its_dataset_and_starts_by_itself(jobs: Jobs) -> None:
 def test_a_child_waits_for_its_parent_and_fails_with_it(jobs: Jobs) -> None:
     jobs.create("child", parentJob="parent", action="custom")
     jobs.reaches("child", "Pending", "WaitingForParent")
-    jobs.create("parent", exit_code=1)
+    jobs.create("parent", exit_code=1, backoffLimit=0)
     jobs.reaches("child", "Error", "ParentFailed")
 
 
@@ -226,57 +262,3 @@ def test_two_jobs_share_the_gpus_of_a_node(jobs: Jobs) -> None:
         jobs.create(name, accelerator={"count": 8}, run_for="500ms")
     for name in ("left", "right"):
         jobs.reaches(name, "Done")
-
-
-REFUSED: list[Any] = [
-    pytest.param({"spec": {}}, "exactly one of runtime, architecture or type", id="nothing to run"),
-    pytest.param(
-        {"spec": {"type": "neural_network", "runtime": "reference"}}, "at most one of", id="two things to run"
-    ),
-    pytest.param({"spec": {"image": "x", "action": "dance"}}, "spec.action", id="an action nobody knows"),
-    pytest.param(
-        {"spec": {"image": "x", "accelerator": {"count": -1}}}, "accelerator.count", id="negative GPUs"
-    ),
-    pytest.param({"spec": {"image": "x", "colour": "red"}}, "colour", id="a field nobody knows"),
-    pytest.param(
-        {"spec": {"image": "x", "env": [{"name": "TRAINYARD_ACTION", "value": "x"}]}},
-        "operator's own",
-        id="our env",
-    ),
-    pytest.param(
-        {"spec": {"image": "x", "env": [{"name": "A", "value": "x", "valueFrom": {}}]}},
-        "not both",
-        id="two values",
-    ),
-    pytest.param({"metadata": {"name": "n" * 51}, "spec": {"image": "x"}}, "at most 50", id="51 characters"),
-    pytest.param({"metadata": {"name": "a.b"}, "spec": {"image": "x"}}, "DNS label", id="a dot in the name"),
-    pytest.param({"spec": {"image": "x", "resources": {"limits": {"cpu": "lots"}}}}, "cpu", id="no quantity"),
-    pytest.param(
-        {"spec": {"image": "x", "startupTimeoutSeconds": 0}}, "startupTimeoutSeconds", id="no time at all"
-    ),
-    pytest.param(
-        {"spec": {"image": "x", "datasets": {"train": ["other/data"]}}}, "datasets", id="another namespace"
-    ),
-]
-
-
-@pytest.mark.parametrize(("body", "names"), REFUSED)
-def test_a_bad_manifest_is_refused_with_a_message_that_names_the_field(
-    jobs: Jobs, body: Json, names: str
-) -> None:
-    whole = {**manifest("TrainingJob", "bad", {}), **body}
-    whole["metadata"] = {"name": "bad", **body.get("metadata", {})}
-    with pytest.raises(ApiError, match=names) as refused:
-        jobs.client.post(jobs.path("trainingjobs"), whole, fieldValidation="Strict")
-    assert refused.value.status in (400, 422)
-
-
-@pytest.mark.parametrize(
-    "uri",
-    ["pvc://data/../other", "s3://bucket/x", "/etc", "pvc://Data"],
-    ids=["a folder that climbs", "a scheme to come", "a path", "a claim's name in capitals"],
-)
-def test_a_dataset_source_that_cannot_be_is_refused(jobs: Jobs, uri: str) -> None:
-    spec = {"type": "tabular", "format": "csv", "source": {"uri": uri}}
-    with pytest.raises(ApiError, match="uri"):
-        jobs.client.post(jobs.path("datasets"), manifest("Dataset", "bad", spec))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from trainyard.api import names
 from trainyard.planning.observed import PodView
@@ -19,6 +19,8 @@ Json = dict[str, Any]
 
 TRAINING_JOB = "TrainingJob"
 DATASET = "Dataset"
+EXPERIMENT = "Experiment"
+MODEL = "MLModel"
 POD = "Pod"
 
 _TOMBSTONES_KEPT = 10_000
@@ -31,6 +33,9 @@ class Key(NamedTuple):
     kind: str
     namespace: str
     name: str
+
+
+_Index = TypeVar("_Index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Cache:
         self._objects: dict[Key, Json] = {}
         self._pods: dict[Key, _CachedPod] = {}
         self._pods_of: dict[str, dict[Key, None]] = {}
+        self._pods_named: dict[Key, dict[Key, None]] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def store(self, kind: str, raw: Json) -> bool:
@@ -96,6 +102,14 @@ class Cache:
         """All pods that carry the job's UID."""
         return tuple(self._pods[key].view for key in self._pods_of.get(job_uid, ()))
 
+    def pods_named_for(self, job: Key) -> tuple[PodView, ...]:
+        """All pods whose label names this job, also those of earlier jobs of its name."""
+        return tuple(self._pods[key].view for key in self._pods_named.get(job, ()))
+
+    def jobs_of_pods(self) -> list[Key]:
+        """The jobs that pods name, whether there are such jobs or not."""
+        return list(self._pods_named)
+
     def keys(self, kind: str) -> list[Key]:
         """Keys of all objects of a kind."""
         return [key for key in (self._pods if kind == POD else self._objects) if key.kind == kind]
@@ -129,15 +143,22 @@ class Cache:
         view = PodView.from_raw(raw)
         self._pods[key] = _CachedPod(version, view)
         self._pods_of.setdefault(view.job_uid, {})[key] = None
+        if view.job:
+            self._pods_named.setdefault(Key(TRAINING_JOB, key.namespace, view.job), {})[key] = None
         return True
 
     def _drop_pod(self, key: Key, known: _CachedPod) -> None:
         del self._pods[key]
-        siblings = self._pods_of.get(known.view.job_uid)
-        if siblings is not None:
-            siblings.pop(key, None)
-            if not siblings:
-                del self._pods_of[known.view.job_uid]
+        _discard(self._pods_of, known.view.job_uid, key)
+        _discard(self._pods_named, Key(TRAINING_JOB, key.namespace, known.view.job), key)
+
+
+def _discard(index: dict[_Index, dict[Key, None]], at: _Index, key: Key) -> None:
+    siblings = index.get(at)
+    if siblings is not None:
+        siblings.pop(key, None)
+        if not siblings:
+            del index[at]
 
 
 def job_key_of_pod(raw: Json) -> Key | None:

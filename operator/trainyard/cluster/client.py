@@ -26,6 +26,7 @@ from trainyard import __version__, metrics
 Json = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 
 
@@ -171,11 +172,15 @@ class Client:
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Json:
         return await self.request("GET", path, params=params)
 
-    async def post(self, path: str, body: Json) -> Json:
-        return await self.request("POST", path, body=body)
+    async def post(self, path: str, body: Json, params: Mapping[str, str] | None = None) -> Json:
+        return await self.request("POST", path, body=body, params=params)
 
     async def merge_patch(self, path: str, body: Json) -> Json:
         return await self.request("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def strategic_merge_patch(self, path: str, body: Json) -> Json:
+        """For Kubernetes' own resources: lists are merged by their keys, and single items can be taken out."""
+        return await self.request("PATCH", path, body=body, content_type=STRATEGIC_MERGE_PATCH)
 
     async def delete(self, path: str, body: Json | None = None) -> Json:
         return await self.request("DELETE", path, body=body)

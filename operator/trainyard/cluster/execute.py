@@ -1,4 +1,5 @@
-"""Carrying a plan out: pods are created, status is written, pods are deleted, Events are posted, in this order.
+"""Carrying a plan out: pods are created, status is written, finalizers are taken off, pods are deleted, Events are
+posted, in this order.
 
 Separate because it is the only place that writes. Each step may have been done before (a crash, a lost answer), so
 each is idempotent: names are derived, status carries the resourceVersion that it was planned on, deletions the UID.
@@ -16,7 +17,7 @@ import aiohttp
 
 from trainyard import metrics
 from trainyard.api import names
-from trainyard.cluster import resources
+from trainyard.cluster import failpoints, resources
 from trainyard.cluster.cache import POD, Cache, Key
 from trainyard.cluster.client import ApiError, Client
 from trainyard.planning.observed import PodView, Refusal
@@ -28,6 +29,8 @@ Json = dict[str, Any]
 logger = logging.getLogger(__name__)
 
 _REFUSED = frozenset({400, 403, 413, 422})
+#: A field that this cluster does not know (a misspelt one of a template) is refused and not dropped.
+_STRICT = {"fieldValidation": "Strict"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,10 +50,18 @@ class Executor:
     `written` is called with the key of each object whose status was written: its echo rings no bell.
     """
 
-    def __init__(self, client: Client, cache: Cache, *, written: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        *,
+        written: Callable[[Key], None],
+        failpoint: failpoints.Pass = failpoints.never,
+    ) -> None:
         self._client = client
         self._cache = cache
         self._written = written
+        self._failpoint = failpoint
 
     async def execute(self, plan: Plan, raw: Mapping[str, Any], *, refusal: Refusal | None = None) -> Outcome:
         """Carry out `plan` for the object `raw` that it was made for; `refusal` is the last one of its pod.
@@ -65,6 +76,8 @@ class Executor:
         written = False
         if plan.status is not None:
             written = await self._write_status(kind, raw, plan.status)
+        for view in plan.release:
+            await self.release(metadata["namespace"], view)
         for view in plan.delete:
             await self._delete_pod(metadata["namespace"], view)
         if written or plan.status is None:
@@ -89,16 +102,39 @@ class Executor:
         self._cache.store(POD, there)
         return False
 
+    async def release(self, namespace: str, view: PodView) -> None:
+        """Take our finalizer off a pod, and nobody else's. One that is gone, or another of its name, is as good."""
+        body = {
+            "metadata": {
+                "uid": view.uid,
+                "$deleteFromPrimitiveList/finalizers": [names.VERDICT_FINALIZER],
+            }
+        }
+        self._failpoint("before-pod-release")
+        try:
+            answer = await self._client.strategic_merge_patch(resources.path(POD, namespace, view.name), body)
+        except ApiError as error:
+            # NB: 422 is "metadata.uid: field is immutable", which says 409 as well in other versions.
+            if error.status not in (404, 409, 422):
+                raise
+            if error.status == 404:
+                self._cache.remove(POD, namespace=namespace, name=view.name, uid=view.uid)
+            return
+        self._failpoint("after-pod-release")
+        self._cache.store(POD, answer)
+
     async def _create(self, pod: Mapping[str, Any], job_uid: str, last: Refusal | None) -> Refusal | None:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        self._failpoint("before-pod-create")
         try:
-            created = await self._client.post(resources.path(POD, namespace), dict(pod))
+            created = await self._client.post(resources.path(POD, namespace), dict(pod), _STRICT)
         except ApiError as error:
             if error.status == 409 and error.reason == "AlreadyExists":
                 return await self._already_there(namespace, name, job_uid, last)
             if error.status in _REFUSED:
                 return _refusal(error.status, error.message, last)
             raise
+        self._failpoint("after-pod-create")
         metrics.PODS_CREATED.inc()
         self._cache.store(POD, created)
         return None
@@ -131,6 +167,7 @@ class Executor:
             "status": change,
         }
         where = resources.path(kind, metadata["namespace"], metadata["name"], "status")
+        self._failpoint("before-status")
         try:
             answer = await self._client.merge_patch(where, body)
         except ApiError as error:
@@ -142,17 +179,20 @@ class Executor:
                 )
                 raise StaleError(f"{kind} {metadata['name']} is gone") from error
             raise
+        self._failpoint("after-status")
         self._cache.store(kind, answer)
         self._written(Key(kind, metadata["namespace"], metadata["name"]))
         return True
 
     async def _delete_pod(self, namespace: str, view: PodView) -> None:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": view.uid}}
+        self._failpoint("before-pod-delete")
         try:
             await self._client.delete(resources.path(POD, namespace, view.name), body)
         except ApiError as error:
             if error.status not in (404, 409):  # gone, or another pod has the name: both are what was wanted
                 raise
+        self._failpoint("after-pod-delete")
 
     async def _announce(self, raw: Mapping[str, Any], announcement: Announcement) -> None:
         """Post an Event. One that cannot be posted is logged and lost; status has said the same."""
@@ -180,8 +220,10 @@ class Executor:
             "lastTimestamp": stamp(now),
             "count": 1,
         }
+        self._failpoint("before-event")
         try:
             await self._client.post(resources.path("Event", metadata["namespace"]), body)
+            self._failpoint("after-event")
         except (ApiError, aiohttp.ClientError, TimeoutError) as error:
             detail = str(error) or type(error).__name__
             logger.warning("Event %s of %s was not posted: %s", announcement.reason, metadata["name"], detail)

@@ -12,9 +12,14 @@ from trainyard.api import names
 _BASE = {
     "TrainingJob": (f"/apis/{names.GROUP}/{names.VERSION}", "trainingjobs"),
     "Dataset": (f"/apis/{names.GROUP}/{names.VERSION}", "datasets"),
+    "Experiment": (f"/apis/{names.GROUP}/{names.VERSION}", "experiments"),
+    "MLModel": (f"/apis/{names.GROUP}/{names.VERSION}", "mlmodels"),
     "Pod": ("/api/v1", "pods"),
     "Event": ("/api/v1", "events"),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Secret": ("/api/v1", "secrets"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
 }
 
 

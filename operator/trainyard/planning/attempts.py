@@ -1,4 +1,4 @@
-"""Attempts: which is the newest, when the next may start, what it resumes from, which old pods are too many.
+"""Attempts: which is the newest, when the next may start, what it resumes from, which old pods are kept.
 
 Separate because `status.attempts` is what a job remembers of itself; every rule about it is here.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainyard.planning.observed import PodView
+from trainyard.api.reasons import Reason
+from trainyard.planning.observed import ObservedJob, PodView
 from trainyard.planning.times import seconds
 
 Json = Mapping[str, Any]
@@ -17,7 +18,7 @@ Json = Mapping[str, Any]
 SHORT_SECONDS = 60.0
 _FIRST_DELAY = 10.0
 _LONGEST_DELAY = 300.0
-#: Pods of attempts that were lost are kept for their logs, so many of them.
+#: Pods of attempts that failed or were lost are kept for their logs, so many of them.
 _OLD_PODS_KEPT = 3
 
 
@@ -30,18 +31,25 @@ def newest(status: Json, pods: Sequence[PodView]) -> int:
 def not_before(status: Json, attempt: int) -> float:
     """When the pod of `attempt` may be created, in seconds since the epoch; 0 for at once.
 
-    10 s after an attempt that was lost within its first minute, doubled for each such attempt before that one, at
-    most 5 min.
+    10 s after the first attempt that failed, doubled for each failure before that one, at most 5 min. The same after
+    attempts that were lost within their first minute: whatever took them may take the next as well.
     """
     entries = {int(entry["number"]): entry for entry in status.get("attempts") or []}
-    short = 0
-    while (entry := entries.get(attempt - 1 - short)) is not None and _was_short(entry):
-        short += 1
-    if not short:
+    before = entries.get(attempt - 1)
+    if before is None or not before.get("completionTime"):
         return 0.0
-    ended = seconds(entries[attempt - 1].get("completionTime")) or 0.0
-    delay: float = min(_FIRST_DELAY * 2 ** (short - 1), _LONGEST_DELAY)
-    return ended + delay
+    ended = seconds(before["completionTime"]) or 0.0
+    if before.get("reason") != Reason.RESTARTING:
+        return ended + backoff(int(status.get("failures") or 1))
+    short = 0
+    while (entry := entries.get(attempt - 1 - short)) is not None and _was_lost_soon(entry):
+        short += 1
+    return ended + backoff(short) if short else 0.0
+
+
+def backoff(count: int) -> float:
+    """Seconds to wait after so many failures."""
+    return float(min(_FIRST_DELAY * 2 ** min(count - 1, 10), _LONGEST_DELAY))
 
 
 def resume_from(status: Json, attempt: int) -> int | None:
@@ -64,6 +72,21 @@ def surplus(pods: Sequence[PodView], attempt: int) -> tuple[PodView, ...]:
     )
 
 
-def _was_short(entry: Json) -> bool:
+def judged(observed: ObservedJob, status: Json) -> tuple[PodView, ...]:
+    """Pods that our finalizer need not keep any longer: `status` holds their verdict, or the job is going."""
+    entries = {int(entry["number"]): entry for entry in status.get("attempts") or []}
+    oldest = min(entries, default=0)
+    over = observed.deleting or bool(status.get("completionTime"))
+    return tuple(
+        pod
+        for pod in observed.pods
+        if pod.finalized
+        and (over or pod.attempt < oldest or entries.get(pod.attempt, {}).get("completionTime") is not None)
+    )
+
+
+def _was_lost_soon(entry: Json) -> bool:
+    if entry.get("reason") != Reason.RESTARTING:
+        return False
     started, ended = seconds(entry.get("startTime")), seconds(entry.get("completionTime"))
     return ended is not None and (started is None or ended - started < SHORT_SECONDS)

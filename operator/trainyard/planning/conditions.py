@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainyard.api.reasons import FINAL, ConditionType, Phase
+from trainyard.api.reasons import FINAL, ConditionType, Phase, Reason
 from trainyard.planning.times import stamp
 
 Json = Mapping[str, Any]
@@ -26,12 +26,15 @@ def _conditions(
     now: float,
     ready: bool,
     available: bool | None = None,
+    spec_changed: str | None = None,
 ) -> list[dict[str, Any]]:
     """All conditions of an object in `phase`; `old` is its previous status. `available` for kinds that are used."""
+    # NB: what is not supported yet is not going anywhere either, though a newer operator will take it up.
+    stalled = phase == Phase.ERROR or reason == Reason.NOT_YET_SUPPORTED
     wanted: dict[str, bool] = {
-        ConditionType.READY: ready and phase != Phase.ERROR,
+        ConditionType.READY: ready and not stalled,
         ConditionType.RECONCILING: False,
-        ConditionType.STALLED: phase == Phase.ERROR,
+        ConditionType.STALLED: stalled,
     }
     if available is not None:
         wanted[ConditionType.AVAILABLE] = available
@@ -39,6 +42,8 @@ def _conditions(
         wanted[ConditionType.FINISHED] = phase in FINAL
         if phase in FINAL:
             wanted[ConditionType.SUCCEEDED] = phase == Phase.DONE
+    if spec_changed is not None:
+        wanted[ConditionType.SPEC_CHANGED] = True
     before = {c.get("type"): c for c in old.get("conditions") or []}
     result = []
     for kind, value in wanted.items():
@@ -49,7 +54,7 @@ def _conditions(
                 "type": str(kind),
                 "status": text,
                 "reason": reason,
-                "message": message if value or kind in (ConditionType.READY, ConditionType.SUCCEEDED) else "",
+                "message": _message(kind, value, message, spec_changed),
                 "observedGeneration": generation,
                 "lastTransitionTime": earlier["lastTransitionTime"]
                 if earlier.get("status") == text and earlier.get("lastTransitionTime")
@@ -57,6 +62,12 @@ def _conditions(
             }
         )
     return result
+
+
+def _message(kind: str, value: bool, message: str, spec_changed: str | None) -> str:
+    if kind == ConditionType.SPEC_CHANGED:
+        return spec_changed or ""
+    return message if value or kind in (ConditionType.READY, ConditionType.SUCCEEDED) else ""
 
 
 def stated(
@@ -69,6 +80,7 @@ def stated(
     now: float,
     ready: bool,
     available: bool | None = None,
+    spec_changed: str | None = None,
 ) -> dict[str, Any]:
     """What the status of every kind says: generation, phase, reason, message (cut to its limit) and conditions."""
     message = message[:MESSAGE_LIMIT]
@@ -86,6 +98,7 @@ def stated(
             now=now,
             ready=ready,
             available=available,
+            spec_changed=spec_changed,
         ),
     }
 

@@ -5,13 +5,15 @@ Separate because every path of the plan may come to one; called by `planning.tra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import jobstatus
+from trainyard.planning import attempts, jobstatus
 from trainyard.planning.observed import Memory, ObservedJob, PodView
 from trainyard.planning.plan import Plan
 from trainyard.planning.times import seconds, stamp
+from trainyard.planning.verdict import Verdict
 
 #: How long other containers of a pod may go on after the training container's end.
 LINGER_SECONDS = 15.0
@@ -40,8 +42,63 @@ def end(
     )
 
 
+def failed(
+    observed: ObservedJob,
+    attempt: int,
+    verdict: Verdict,
+    *,
+    now: float,
+    over: dict[str, Any],
+    ended: str,
+    requeue_after: float | None = None,
+) -> Plan:
+    """What follows the failure of an attempt: the next one until backoffLimit, else the end of the job."""
+    failures = int(observed.status.get("failures") or 0) + 1
+    limit = observed.spec.backoff_limit if observed.spec is not None else 0
+    over = {**over, "failures": failures}
+    if verdict.again and failures <= limit:
+        return next_attempt(
+            observed,
+            attempt,
+            phase=Phase.PENDING,
+            reason=Reason.BACKING_OFF,
+            message=backing_off({**observed.status, **over}, attempt + 1, limit=limit),
+            now=now,
+            over=over,
+        )
+    reason, message = verdict.reason, verdict.message
+    if verdict.again and failures > 1:
+        reason = Reason.BACKOFF_LIMIT_EXCEEDED
+        message = f"{failures} attempts failed, backoffLimit is {limit}. The last one: {verdict.reason}. {message}"
+    return end(
+        observed,
+        phase=Phase.ERROR,
+        reason=reason,
+        message=message,
+        now=now,
+        over={**over, "completionTime": ended},
+        requeue_after=requeue_after,
+    )
+
+
+def backing_off(status: Mapping[str, Any], attempt: int, *, limit: int) -> str:
+    """Why `attempt` has not begun: what the one before came to, and when it will."""
+    due = stamp(attempts.not_before(status, attempt))
+    before = jobstatus.attempt_entry(status, attempt - 1)
+    if before.get("reason") == Reason.RESTARTING:
+        return f"Attempt {attempt - 1} was lost soon after its start; attempt {attempt} begins at {due}."
+    return f"Retry {status.get('failures', 1)} of {limit} begins at {due}. {before.get('message', '')}"
+
+
 def next_attempt(
-    observed: ObservedJob, attempt: int, *, message: str, now: float, over: dict[str, Any] | None = None
+    observed: ObservedJob,
+    attempt: int,
+    *,
+    message: str,
+    now: float,
+    phase: Phase = Phase.RUNNING,
+    reason: Reason = Reason.RESTARTING,
+    over: dict[str, Any] | None = None,
 ) -> Plan:
     """Record the next attempt; its pod is created only by a later plan that finds it recorded."""
     over = dict(over or {})
@@ -57,9 +114,7 @@ def next_attempt(
         message=entry.get("message") or message[:ATTEMPT_MESSAGE_LIMIT],
     )
     over["attempts"] = jobstatus.with_attempt(ended, attempt + 1)
-    status = jobstatus.in_phase(
-        observed, phase=Phase.RUNNING, reason=Reason.RESTARTING, message=message, now=now, over=over
-    )
+    status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
     return Plan(
         status=status,
         announce=jobstatus.announcement(observed.status, status),

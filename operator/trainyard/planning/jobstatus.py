@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.reasons import FINAL, Phase, Reason
-from trainyard.planning import conditions, progress, uris
+from trainyard.planning import conditions, progress, spechash, uris
 from trainyard.planning.observed import ObservedJob, PodView
 from trainyard.planning.plan import Announcement
 from trainyard.planning.podspec import OUTPUT_MOUNT
@@ -32,6 +32,8 @@ _WARNED = frozenset(
         Reason.POD_NAME_TAKEN,
         Reason.RESTARTING,
         Reason.BACKING_OFF,
+        Reason.SPEC_CHANGED,
+        Reason.NOT_YET_SUPPORTED,
     }
 )
 
@@ -55,6 +57,7 @@ def in_phase(
         generation=observed.generation,
         now=now,
         ready=reason != Reason.INVALID_SPEC,
+        spec_changed=spechash.changed(observed),
     )
     if phase in FINAL:
         status.setdefault("completionTime", stamp(now))
@@ -124,6 +127,6 @@ def final_report(report: Report | None, termination: Termination | None, *, now:
 def _address(observed: ObservedJob, path: str) -> str:
     """A path inside the training container as an address that means something outside."""
     output = observed.spec.output if observed.spec is not None else None
-    if output is not None and path.startswith(f"{OUTPUT_MOUNT}/"):
+    if output is not None and output.claim_name is not None and path.startswith(f"{OUTPUT_MOUNT}/"):
         path = uris.pvc(output.claim_name, path.removeprefix(f"{OUTPUT_MOUNT}/"))
     return path[:MAX_PATH]

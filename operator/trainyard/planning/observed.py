@@ -63,11 +63,12 @@ class ContainerView:
 
 @dataclass(frozen=True, kw_only=True)
 class PodView:
-    """One of our pods."""
+    """One of our pods. `finalized` while our finalizer keeps it; the digests are those it was made with."""
 
     name: str
     uid: str
     job_uid: str
+    job: str = ""
     attempt: int
     rank: int
     phase: str = "Pending"
@@ -82,13 +83,16 @@ class PodView:
     scheduling_message: str = ""
     sandbox_ready: bool = False
     disrupted: bool = False
+    finalized: bool = False
+    spec_hash: str = ""
+    parameters_digest: str = ""
     trainer: ContainerView | None = None
     init: tuple[ContainerView, ...] = ()
 
     @classmethod
     def from_raw(cls, raw: Json) -> PodView:
         metadata, status, spec = raw["metadata"], raw.get("status") or {}, raw.get("spec") or {}
-        labels = metadata.get("labels") or {}
+        labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
         conditions = {c.get("type"): c for c in status.get("conditions") or []}
         scheduled = conditions.get("PodScheduled") or {}
         containers = [ContainerView.from_raw(c) for c in status.get("containerStatuses") or []]
@@ -99,6 +103,7 @@ class PodView:
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             job_uid=labels.get(names.LABEL_JOB_UID, ""),
+            job=labels.get(names.LABEL_JOB, ""),
             attempt=_integer(labels.get(names.LABEL_ATTEMPT)),
             rank=_integer(labels.get(names.LABEL_RANK)),
             phase=status.get("phase") or "Pending",
@@ -116,6 +121,9 @@ class PodView:
             sandbox_ready=(conditions.get("PodReadyToStartContainers") or {}).get("status") == "True",
             disrupted=_is_lost(status.get("reason") or "")
             or any((conditions.get(name) or {}).get("status") == "True" for name in _LOST_CONDITIONS),
+            finalized=names.VERDICT_FINALIZER in (metadata.get("finalizers") or ()),
+            spec_hash=annotations.get(names.SPEC_HASH, ""),
+            parameters_digest=annotations.get(names.PARAMETERS_DIGEST, ""),
             trainer=next((c for c in containers if c.name == names.TRAINER_CONTAINER), None),
             init=tuple(ContainerView.from_raw(c) for c in status.get("initContainerStatuses") or []),
         )
@@ -175,6 +183,21 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What came of one try to deliver a callback, the `number`th. `at` is when it was known, in seconds since the epoch,
+    as `sent_at` is.
+    """
+
+    number: int
+    sent_at: float
+    at: float
+    message: str
+    delivered: bool = False
+    gone: bool = False
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Memory:
     """What one reconcile leaves to the next of the same job. Only in RAM: losing it costs a write, no truth."""
 
@@ -187,7 +210,11 @@ class Memory:
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedJob:
-    """One TrainingJob and everything its plan rests on. `spec_error` says why a spec of None cannot be read."""
+    """One TrainingJob and everything its plan rests on.
+
+    `spec_error` says why a spec of None cannot be read, `unsupported` what in it nothing acts on yet; `orphans` are
+    pods of former jobs of this name.
+    """
 
     namespace: str
     name: str
@@ -197,12 +224,15 @@ class ObservedJob:
     status: Json
     spec: TrainingJobSpec | None
     spec_error: str = ""
+    unsupported: str | None = None
     pods: tuple[PodView, ...] = ()
     former_pod: PodView | None = None
+    orphans: tuple[PodView, ...] = ()
     datasets: Mapping[str, DatasetView | None] = field(default_factory=dict)
     parent: ParentView | None = None
     refusal: Refusal | None = None
     logs: Mapping[str, LogView] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainyard.api.trainingjob import Accelerator, TrainingJobSpec
+from trainyard.api.pods import Accelerator
+from trainyard.api.trainingjob import TrainingJobSpec
 
 Json = dict[str, Any]
 

@@ -22,18 +22,30 @@ class Announcement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What to do now. Pods are created or deleted first, then status is written, then Events are posted.
+class Delivery:
+    """An entry of `status.callbacks` to send now, and where to."""
 
-    `status` is the whole status as it shall read, or None for no write; `requeue_after` is in seconds;
-    `follow` are pods whose log is to be followed; `ended` are pods whose trainer has ended.
+    id: str
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to do now, in this order: pods are created, status is written, finalizers are taken off, pods are
+    deleted, Events are posted.
+
+    `release` are pods whose verdict `status` holds, or whose job is gone; `status` is the whole status as it shall read, or None for no write; `requeue_after` is in seconds;
+    `follow` are pods whose log is to be followed; `ended` are pods whose trainer has ended;
+    `deliver` are callbacks to send, which nothing waits for.
     """
 
     create: tuple[Mapping[str, Any], ...] = ()
     delete: tuple[PodView, ...] = ()
+    release: tuple[PodView, ...] = ()
     status: Mapping[str, Any] | None = None
     announce: tuple[Announcement, ...] = ()
     requeue_after: float | None = None
     follow: tuple[PodView, ...] = ()
     ended: tuple[PodView, ...] = ()
+    deliver: tuple[Delivery, ...] = ()
     memory: Memory = field(default_factory=Memory)

@@ -14,16 +14,13 @@ import orjson
 
 from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.planning import placement, uris
+from trainyard.planning import parameters, placement, spechash, uris
 from trainyard.planning.merge import merged
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.runtime import Runtime, RuntimeAction
 
 Json = dict[str, Any]
-
-#: More would not fit beside everything else into the 128 KiB that Linux allows one environment string.
-PARAMETERS_LIMIT = 96 * 1024
 
 DATA_DIR = "/trainyard/data"
 OUTPUT_MOUNT = "/trainyard/output"
@@ -50,16 +47,6 @@ class PodInputs:
     image_pull_policy: str | None = None
 
 
-def parameters_too_large(spec: TrainingJobSpec) -> str | None:
-    """What to tell the user when the parameters do not fit into the environment."""
-    size = len(orjson.dumps(spec.parameters))
-    if size <= PARAMETERS_LIMIT:
-        return None
-    return (
-        f"parameters: {size} bytes of JSON; at most {PARAMETERS_LIMIT} fit. Put large tables into a dataset."
-    )
-
-
 def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, rank: int = 0) -> Json:
     """The whole Pod object to POST."""
     name = names.pod_name(job=observed.name, attempt=inputs.attempt, rank=rank)
@@ -79,6 +66,8 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
     }
     if volumes:
         pod_spec["volumes"] = volumes
+    if inputs.runtime.run_as_user is not None:
+        pod_spec["securityContext"]["runAsUser"] = inputs.runtime.run_as_user
     for key, value in (
         ("tolerations", placement.tolerations(spec, inputs.rules)),
         ("nodeSelector", dict(spec.node_selector)),
@@ -96,7 +85,13 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
         "name": name,
         "namespace": observed.namespace,
         "labels": {**(user_metadata.get("labels") or {}), **_labels(observed, spec, inputs, rank=rank)},
-        "annotations": user_metadata.get("annotations") or {},
+        "annotations": {
+            **(user_metadata.get("annotations") or {}),
+            names.SPEC_HASH: spechash.spec_hash(spec),
+            names.PARAMETERS_DIGEST: spechash.parameters_digest(spec),
+        },
+        # NB: from the POST on, so that no eviction takes a verdict away that nobody has read yet.
+        "finalizers": [names.VERDICT_FINALIZER],
         "ownerReferences": [
             {
                 "apiVersion": names.API_VERSION,
@@ -111,9 +106,21 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
     return {"apiVersion": "v1", "kind": "Pod", **pod}
 
 
+def dataset_roles(spec: TrainingJobSpec) -> dict[str, list[str] | str]:
+    """Datasets by the part they play, as TRAINYARD_DATASETS has them: `train` is a list, any other a name."""
+    roles = spec.datasets.model_dump(exclude_none=True)
+    return {role: given for role, given in roles.items() if given or role == "train"}
+
+
+def dataset_names(spec: TrainingJobSpec) -> tuple[str, ...]:
+    """Every Dataset that the job needs, once."""
+    roles = dataset_roles(spec).values()
+    return tuple(dict.fromkeys(name for given in roles for name in ([given] if isinstance(given, str) else given)))
+
+
 def output_uri(observed: ObservedJob, spec: TrainingJobSpec, *, attempt: int) -> str | None:
     """Where the artifacts of an attempt lie; None for a job without an output."""
-    if spec.output is None:
+    if spec.output is None or spec.output.claim_name is None:
         return None
     return uris.pvc(spec.output.claim_name, uris.job_folder(job_uid=observed.uid, attempt=attempt))
 
@@ -181,7 +188,7 @@ def _volumes(
         mount(*_claim_at(uri, f"{DATA_DIR}/{name}"), read_only=True)
     if inputs.parent_uri is not None:
         mount(*_claim_at(inputs.parent_uri, PARENT_DIR), read_only=True)
-    if spec.output is not None:
+    if spec.output is not None and spec.output.claim_name is not None:
         mount(spec.output.claim_name, OUTPUT_MOUNT, "", read_only=False)
     volumes: list[Json] = [
         {"name": volume, "persistentVolumeClaim": {"claimName": claim}} for claim, volume in claims.items()
@@ -203,26 +210,29 @@ def _environment(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs
         "TRAINYARD_NAMESPACE": observed.namespace,
         "TRAINYARD_ACTION": spec.action,
         "TRAINYARD_TYPE": spec.type or spec.architecture or "",
-        "TRAINYARD_PARAMETERS": orjson.dumps(spec.parameters).decode(),
+        "TRAINYARD_PARAMETERS": orjson.dumps(
+            parameters.settled(spec.parameters, schema=inputs.action.schema, defaults=inputs.action.defaults)
+        ).decode(),
         "TRAINYARD_ATTEMPT": str(inputs.attempt),
         "TRAINYARD_RANK": str(rank),
     }
     if inputs.dataset_uris:
-        roles: Json = {"train": list(spec.datasets.train)}
-        if spec.datasets.eval:
-            roles["eval"] = spec.datasets.eval
         values["TRAINYARD_DATA_DIR"] = DATA_DIR
-        values["TRAINYARD_DATASETS"] = orjson.dumps(roles).decode()
+        values["TRAINYARD_DATASETS"] = orjson.dumps(dataset_roles(spec)).decode()
     if inputs.parent_uri is not None:
         values["TRAINYARD_PARENT_DIR"] = PARENT_DIR
-    if spec.output is not None:
+    if spec.output is not None and spec.output.claim_name is not None:
         folder = f"{OUTPUT_MOUNT}/{uris.job_folder(job_uid=observed.uid, attempt=inputs.attempt)}"
         values["TRAINYARD_OUTPUT_DIR"] = folder
         values["TRAINYARD_CHECKPOINT_DIR"] = f"{folder}/checkpoints"
         if inputs.resume_attempt is not None:
             earlier = uris.job_folder(job_uid=observed.uid, attempt=inputs.resume_attempt)
             values["TRAINYARD_RESUME"] = f"{OUTPUT_MOUNT}/{earlier}/checkpoints"
+    if spec.processes_per_node is not None:
+        values["PET_NPROC_PER_NODE"] = str(spec.processes_per_node)  # torchrun's own variable
     # NB: Kubernetes expands $(NAME) in values; these are data and must arrive as they are.
     ours = [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
     theirs = [e.model_dump(by_alias=True, exclude_none=True) for e in spec.env if e.name not in values]
-    return ours + theirs
+    taken = values.keys() | {e.name for e in spec.env}
+    image_needs = [{"name": k, "value": v} for k, v in inputs.runtime.env.items() if k not in taken]
+    return ours + image_needs + theirs

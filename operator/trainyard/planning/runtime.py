@@ -5,29 +5,88 @@ Separate because the catalogue's files are read elsewhere (trainyard.catalog); t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.planning.nearest import hint, listed
+from trainyard.planning.parameters import Schema
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeAction:
-    """How a runtime does one action. Empty: the image's own entry point and arguments."""
+    """How a runtime does one action. An empty command or args: the image's own.
+
+    `kinds` are the types and architectures that have this action, None is all of the entry. `schemas` hold the
+    parameters of those whose parameters differ, `schema` those of the others. `defaults` go under the job's
+    parameters; `tunable` are ranges for a search, by parameter. An action that `needs_kind` has to know the type or
+    architecture. One with `needs_args` runs what the job's `args` say, and this is what to tell who gave none.
+    """
 
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    kinds: frozenset[str] | None = None
+    schema: Schema | None = None
+    schemas: Mapping[str, Schema] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    tunable: Mapping[str, Any] = field(default_factory=dict)
+    resumable: bool = False
+    needs_kind: bool = False
+    needs_args: str = ""
+
+    def serves(self, kind: str) -> bool:
+        return self.kinds is None or kind in self.kinds
+
+    def for_kind(self, kind: str) -> RuntimeAction:
+        """This action with the schema that holds for one type or architecture, and what that says of tuning."""
+        schema = self.schemas.get(kind, self.schema)
+        tunable = {**(schema.tunable if schema is not None else {}), **self.tunable}
+        return dataclasses.replace(self, schema=schema, schemas={}, tunable=tunable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What else is known of a type or an architecture; for people and for checks of other kinds."""
+
+    dataset_type: str = ""
+    dataset_formats: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    task: str = ""
+    domain: str = ""
+    license: str = ""
+    backbones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """An entry of the catalogue, or a user's own image (`name` is empty then)."""
+    """An entry of the catalogue, or a user's own image (`name` is empty then).
+
+    An entry that is the user's `own` goes before one that comes with the release. `run_as_user` and `env` are
+    what its image needs to run without root.
+    """
 
     name: str
     image: str
     architectures: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
+    details: Mapping[str, Details] = field(default_factory=dict)
     actions: Mapping[str, RuntimeAction] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    notes: str = ""
+    run_as_user: int | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    own: bool = False
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return self.architectures | self.types
+
+    def actions_of(self, kind: str) -> Iterator[str]:
+        """The actions that this runtime has for one of its types or architectures."""
+        return (name for name, action in self.actions.items() if action.serves(kind))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +103,72 @@ def resolve(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> tuple[Runtime,
         if not spec.image:
             return Unresolved(message="Say what to run: one of runtime, architecture or type, or an image.")
         return Runtime(name="", image=spec.image), own
-    entry = _entry(spec, catalog)
-    if isinstance(entry, Unresolved):
-        return entry
-    action = entry.actions.get(spec.action)
+    found = named(spec.runtime, spec.action, catalog) if spec.runtime else _serving(spec, catalog)
+    if isinstance(found, Unresolved):
+        return found
+    entry, action = found
+    image = spec.image or entry.image
+    if not image:
+        return Unresolved(message=f"Runtime {entry.name} has no image of its own: give one as spec.image.")
+    if action.needs_args and not (own.args or own.command):
+        return Unresolved(message=f"Runtime {entry.name}: {action.needs_args}")
+    command = own.command or action.command
+    args = own.args or (() if own.command else action.args)
+    return dataclasses.replace(entry, image=image), dataclasses.replace(action, command=command, args=args)
+
+
+def choose(kind: str, action: str, catalog: Sequence[Runtime]) -> tuple[Runtime, RuntimeAction] | Unresolved:
+    """The runtime that does `action` for a type or an architecture."""
+    entries = [entry for entry in catalog if kind in entry.kinds]
+    if not entries:
+        known = {kind for entry in catalog for kind in entry.kinds}
+        return Unresolved(message=f"No runtime serves {kind}: {hint(kind, known)}")
+    able = [entry for entry in entries if action in entry.actions and entry.actions[action].serves(kind)]
+    if not able:
+        offered = sorted({name for entry in entries for name in entry.actions_of(kind)})
+        return Unresolved(message=f"There is no action {action} for {kind}: {_offer(action, offered)}")
+    entry = next((entry for entry in able if entry.own), able[0])
+    return entry, entry.actions[action].for_kind(kind)
+
+
+def _serving(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> tuple[Runtime, RuntimeAction] | Unresolved:
+    if spec.architecture:
+        kind, known = spec.architecture, {name for entry in catalog for name in entry.architectures}
+        other, elsewhere = "type", {name for entry in catalog for name in entry.types}
+    else:
+        kind, known = spec.type or "", {name for entry in catalog for name in entry.types}
+        other, elsewhere = "architecture", {name for entry in catalog for name in entry.architectures}
+    if kind in known:
+        return choose(kind, spec.action, catalog)
+    what = "architecture" if spec.architecture else "type"
+    if kind in elsewhere:
+        return Unresolved(message=f"No runtime for {what} {kind}: write {other}: {kind} instead.")
+    return Unresolved(message=f"No runtime for {what} {kind}: {hint(kind, known)}")
+
+
+def named(
+    runtime: str, wanted: str, catalog: Sequence[Runtime]
+) -> tuple[Runtime, RuntimeAction] | Unresolved:
+    """The runtime of that name and its action `wanted`, where that needs no type or architecture."""
+    entry = next((entry for entry in catalog if entry.name == runtime), None)
+    if entry is None:
+        return Unresolved(
+            message=f"No runtime is named {runtime}: {hint(runtime, [e.name for e in catalog])}"
+        )
+    action = entry.actions.get(wanted)
     if action is None:
-        known = ", ".join(sorted(entry.actions))
-        return Unresolved(message=f"Runtime {entry.name} has no action {spec.action}; it has {known}.")
-    chosen = RuntimeAction(command=own.command or action.command, args=own.args or action.args)
-    if spec.image:
-        entry = Runtime(name=entry.name, image=spec.image, actions=entry.actions)
-    return entry, chosen
+        offered = _offer(wanted, sorted(entry.actions))
+        return Unresolved(message=f"Runtime {entry.name} has no action {wanted}: {offered}")
+    if action.needs_kind:
+        architectures = sorted(kind for kind in entry.architectures if action.serves(kind))
+        what, kinds = ("architecture", architectures) if architectures else ("type", sorted(entry.types))
+        return Unresolved(
+            message=f"Action {wanted} of runtime {entry.name} has to know the {what}. Give {what} instead of "
+            f"runtime, one of {listed(kinds)}."
+        )
+    return entry, action.for_kind("")
 
 
-def _entry(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> Runtime | Unresolved:
-    for what, wanted, offered in (
-        ("runtime", spec.runtime, {entry.name: entry for entry in catalog}),
-        ("architecture", spec.architecture, {a: e for e in catalog for a in e.architectures}),
-        ("type", spec.type, {t: e for e in catalog for t in e.types}),
-    ):
-        if wanted is not None:
-            found = offered.get(wanted)
-            known = ", ".join(sorted(offered)) or "none yet"
-            return found or Unresolved(message=f"No runtime for {what} {wanted}; the catalogue has {known}.")
-    return Unresolved(message="Say what to run.")
+def _offer(action: str, offered: Sequence[str]) -> str:
+    close = hint(action, offered)
+    return close if close.startswith("did") else f"it has {listed(offered)}."

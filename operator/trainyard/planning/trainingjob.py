@@ -11,8 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import attempts, jobstatus, placement, podspec, waiting
-from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, LINGER_SECONDS, after_the_end, end, next_attempt
+from trainyard.planning import attempts, callbacks, jobstatus, parameters, placement, podspec, waiting
+from trainyard.planning.ends import (
+    ATTEMPT_MESSAGE_LIMIT,
+    LINGER_SECONDS,
+    after_the_end,
+    backing_off,
+    end,
+    failed,
+    next_attempt,
+)
 from trainyard.planning.observed import ObservedJob, PodView
 from trainyard.planning.pending import pending, sooner
 from trainyard.planning.placement import AcceleratorRules
@@ -40,10 +48,19 @@ class Context:
     report_progress: bool = True
     progress_interval: float = 5.0
     log_store: str = ""
+    callbacks: callbacks.RetryRules = field(default_factory=callbacks.RetryRules)
 
 
 def plan_training_job(observed: ObservedJob, *, now: float, context: Context) -> Plan:
     """The plan for one look at a job. `now` is seconds since the epoch."""
+    plan = _plan(observed, now=now, context=context)
+    plan = callbacks.with_callbacks(observed, plan, now=now, rules=context.callbacks)
+    status = observed.status if plan.status is None else plan.status
+    judged = attempts.judged(observed, status)
+    return dataclasses.replace(plan, release=(*plan.release, *judged, *observed.orphans))
+
+
+def _plan(observed: ObservedJob, *, now: float, context: Context) -> Plan:
     if observed.deleting:
         return Plan()  # its pods go with it, by their owner reference
     if observed.status.get("completionTime"):
@@ -51,7 +68,13 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     attempt = attempts.newest(observed.status, observed.pods)
     plan = _plan_attempt(observed, attempt, now=now, context=context)
     old = attempts.surplus(observed.pods, attempt)
-    return dataclasses.replace(plan, delete=(*plan.delete, *old)) if old else plan
+    if old:
+        plan = dataclasses.replace(plan, delete=(*plan.delete, *old))
+    if plan.status is not None and "specHash" not in plan.status:
+        begun = next((pod.spec_hash for pod in observed.pods if pod.spec_hash), None)
+        if begun:
+            plan = dataclasses.replace(plan, status={**plan.status, "specHash": begun})
+    return plan
 
 
 def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
@@ -77,13 +100,10 @@ def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
         return resolved.message
     return placement.unknown_accelerator_type(
         spec.accelerator, context.accelerators
-    ) or podspec.parameters_too_large(spec)
+    ) or parameters.unusable(spec.parameters, schema=resolved[1].schema, defaults=resolved[1].defaults)
 
 
 def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
-    problem = spec_is_invalid(observed, context)
-    if problem is not None or observed.spec is None:
-        return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=problem or "", now=now)
     if jobstatus.attempt_entry(observed.status, attempt).get("startTime"):
         return next_attempt(
             observed,
@@ -92,6 +112,16 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
             "is one.",
             now=now,
         )
+    finding = waiting.spec_has_changed(observed) or waiting.field_is_not_supported(observed)
+    if finding is not None:
+        return pending(observed, finding, now=now)
+    problem = spec_is_invalid(observed, context)
+    if problem is not None or observed.spec is None:
+        return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=problem or "", now=now)
+    due = attempts.not_before(observed.status, attempt)
+    if due > now:
+        plan = pending(observed, _backing_off(observed, attempt), now=now)
+        return dataclasses.replace(plan, requeue_after=sooner(plan.requeue_after, due - now))
     finding = (
         waiting.dataset_is_missing_or_unusable(observed)
         or waiting.parent_is_unfinished_or_failed(observed)
@@ -99,10 +129,12 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
     )
     if finding is not None:
         return pending(observed, finding, now=now)
-    due = attempts.not_before(observed.status, attempt)
-    if due > now:
-        plan = pending(observed, _backing_off(attempt, due), now=now)
-        return dataclasses.replace(plan, requeue_after=sooner(plan.requeue_after, due - now))
+    earlier = tuple(pod for pod in observed.pods if pod.attempt < attempt and not pod.over)
+    if earlier:
+        # NB: a container of it may still write; two attempts never run beside each other.
+        plan = pending(observed, waiting.earlier_attempt_is_ending(earlier[0]), now=now)
+        ask = tuple(pod for pod in earlier if pod.deletion_requested_at is None)
+        return dataclasses.replace(plan, delete=(*plan.delete, *ask))
     try:
         create = (podspec.build(observed, observed.spec, _pod_inputs(observed, attempt, context=context)),)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -137,7 +169,11 @@ def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Contex
         over={
             "startTime": observed.status.get("startTime") or started,
             "attempts": jobstatus.with_attempt(
-                observed.status, pod.attempt, startTime=entry.get("startTime") or started, node=pod.node
+                observed.status,
+                pod.attempt,
+                startTime=entry.get("startTime") or started,
+                node=pod.node,
+                parametersDigest=pod.parameters_digest or None,
             ),
             "pods": jobstatus.summary(observed.pods, pod.attempt),
             "logs": _logs_uri(observed, context),
@@ -179,14 +215,18 @@ def _terminal(observed: ObservedJob, pod: PodView, *, now: float, context: Conte
     over = _what_it_left(observed, pod, verdict, now=now, context=context, finished_at=finished_at)
     if verdict.lost:
         return next_attempt(observed, pod.attempt, message=verdict.message, now=now, over=over)
+    ended = stamp(finished_at if finished_at is not None else now)
+    linger = None if pod.over else LINGER_SECONDS
+    if verdict.phase is Phase.ERROR:
+        return failed(observed, pod.attempt, verdict, now=now, over=over, ended=ended, requeue_after=linger)
     return end(
         observed,
         phase=verdict.phase,
         reason=verdict.reason,
         message=verdict.message,
         now=now,
-        over={**over, "completionTime": stamp(finished_at if finished_at is not None else now)},
-        requeue_after=None if pod.over else LINGER_SECONDS,
+        over={**over, "completionTime": ended},
+        requeue_after=linger,
     )
 
 
@@ -215,6 +255,7 @@ def _what_it_left(
             reason=str(verdict.reason),
             message=verdict.message[:ATTEMPT_MESSAGE_LIMIT],
             exitCode=verdict.exit_code,
+            parametersDigest=pod.parameters_digest or None,
         ),
         "pods": jobstatus.summary(observed.pods, pod.attempt),
         "logs": _logs_uri(observed, context),
@@ -228,6 +269,9 @@ def _what_it_left(
 
 def _leaving(observed: ObservedJob, pod: PodView, *, now: float) -> Plan:
     """Somebody deletes the pod: what comes next depends on how its trainer ends, so wait for that."""
+    if not pod.scheduled:
+        # NB: no kubelet will ever end it, so nothing is to be learnt from it.
+        return Plan(release=(pod,) if pod.finalized else (), memory=observed.memory)
     if not jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime"):
         return Plan(memory=observed.memory)
     status = jobstatus.in_phase(
@@ -267,9 +311,7 @@ def _logs_uri(observed: ObservedJob, context: Context) -> str | None:
     return f"{context.log_store.rstrip('/')}/{observed.namespace}/{observed.uid}/"
 
 
-def _backing_off(attempt: int, due: float) -> Finding:
-    return Finding(
-        phase=Phase.PENDING,
-        reason=Reason.BACKING_OFF,
-        message=f"Attempt {attempt - 1} was lost soon after its start; attempt {attempt} begins at {stamp(due)}.",
-    )
+def _backing_off(observed: ObservedJob, attempt: int) -> Finding:
+    limit = observed.spec.backoff_limit if observed.spec is not None else 0
+    message = backing_off(observed.status, attempt, limit=limit)
+    return Finding(phase=Phase.PENDING, reason=Reason.BACKING_OFF, message=message)

@@ -20,19 +20,29 @@ EXIT_BAD_INPUT = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """An end. `lost` means that the pod was taken away, which is no end of the job but of its attempt."""
+    """An end. `lost` means that the pod was taken away, which is no end of the job but of its attempt; `again` that
+    another attempt may end otherwise.
+    """
 
     phase: Phase
     reason: Reason
     message: str
     exit_code: int | None = None
     lost: bool = False
+    again: bool = True
     termination: Termination | None = None
 
 
 def judge(pod: PodView, log: LogView | None) -> Verdict:
     """The verdict on a pod that is judgeable."""
     trainer = pod.trainer
+    if _evicted_for_its_own_use(pod):
+        return Verdict(
+            phase=Phase.ERROR,
+            reason=Reason.POD_FAILED,
+            message=f"Pod {pod.name} was evicted for what it used itself: {pod.message} Raise the limit.",
+            exit_code=trainer.exit_code if trainer is not None else None,
+        )
     if trainer is None or trainer.state != "terminated":
         return _without_exit(pod)
     termination = parse_termination(trainer.message)
@@ -64,6 +74,7 @@ def judge(pod: PodView, log: LogView | None) -> Verdict:
             reason=Reason.TRAINER_FAILED,
             message=f"The training container of {pod.name} exited with code {code}{_named(trainer)}.{hint}{told}",
             exit_code=code,
+            again=code != EXIT_BAD_INPUT,
             termination=termination,
         )
     if _reported_failure(termination, log):
@@ -120,6 +131,14 @@ def _without_exit(pod: PodView) -> Verdict:
             lost=True,
         )
     return Verdict(phase=Phase.ERROR, reason=Reason.POD_FAILED, message=f"Pod {pod.name} failed: {why}.")
+
+
+def _evicted_for_its_own_use(pod: PodView) -> bool:
+    """Whether the kubelet evicted the pod over a limit of its own (ephemeral storage, the size of an emptyDir).
+
+    The kubelet says "exceeds the limit" or "exceeded its ... limit" then, else "The node was low on resource".
+    """
+    return pod.reason == "Evicted" and "exceed" in pod.message and "limit" in pod.message
 
 
 def _taken_away_because(pod: PodView, why: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainyard.api.reasons import Phase, Reason
+from trainyard.planning import spechash
 from trainyard.planning.observed import ObservedJob, PodView, Refusal
 
 _PULL_FAILED = frozenset(
@@ -82,6 +83,30 @@ def parent_is_unfinished_or_failed(observed: ObservedJob) -> Finding | None:
             message=f"TrainingJob {name} has no spec.output, so it left no artifacts to hand on.",
         )
     return None
+
+
+def spec_has_changed(observed: ObservedJob) -> Finding | None:
+    """Make sure that another attempt would be another attempt at the same."""
+    problem = spechash.changed(observed)
+    if problem is None:
+        return None
+    return Finding(phase=Phase.PENDING, reason=Reason.SPEC_CHANGED, message=problem)
+
+
+def field_is_not_supported(observed: ObservedJob) -> Finding | None:
+    """Make sure that everything that the spec asks for will be done."""
+    if observed.unsupported is None:
+        return None
+    return Finding(phase=Phase.PENDING, reason=Reason.NOT_YET_SUPPORTED, message=observed.unsupported)
+
+
+def earlier_attempt_is_ending(pod: PodView) -> Finding:
+    """A pod of an earlier attempt whose containers have not all ended."""
+    return Finding(
+        phase=Phase.PENDING,
+        reason=Reason.WAITING_FOR_CLEANUP,
+        message=f"Pod {pod.name} of the attempt before is still ending; the next one begins when it has.",
+    )
 
 
 def former_pod_is_in_the_way(observed: ObservedJob) -> Finding | None:

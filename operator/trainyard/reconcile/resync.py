@@ -12,14 +12,14 @@ import logging
 import aiohttp
 
 from trainyard.cluster import listing
-from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB, Cache, Key
+from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, POD, TRAINING_JOB, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.reconcile.queue import KeyedQueue
 
 logger = logging.getLogger(__name__)
 
 #: In the order of loading: a job is planned only when its pods are known.
-KINDS = (POD, DATASET, TRAINING_JOB)
+KINDS = (POD, DATASET, TRAINING_JOB, EXPERIMENT, MODEL)
 _FETCHED_AT_MOST = 100
 
 
@@ -67,6 +67,8 @@ async def _resync(
 
 
 def _queue_all(cache: Cache, queue: KeyedQueue) -> None:
-    keys: list[Key] = [*cache.keys(DATASET), *cache.keys(TRAINING_JOB)]
+    # NB: also the jobs that are gone, as their pods wait to be released.
+    keys = dict.fromkeys(key for kind in KINDS if kind != POD for key in cache.keys(kind))
+    keys.update(dict.fromkeys(cache.jobs_of_pods()))
     for key in keys:
         queue.add(key)

@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from trainyard.api import names
-from trainyard.api.reasons import ConditionType, Phase
+from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
 from trainyard.cluster.execute import Executor, StaleError
-from trainyard.planning import attempts, conditions, jobstatus, trainingjob
+from trainyard.planning import attempts, conditions, jobstatus, podspec, trainingjob
 from trainyard.planning.observed import (
     DatasetView,
     Memory,
@@ -25,7 +25,9 @@ from trainyard.planning.observed import (
     Refusal,
 )
 from trainyard.planning.pending import SETTLE_SECONDS
+from trainyard.planning.support import not_yet_supported
 from trainyard.planning.trainingjob import Context
+from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.references import References
 
@@ -41,12 +43,14 @@ class TrainingJobReconciler:
         cache: Cache,
         executor: Executor,
         logs: FollowedLogs | NoLogs,
+        deliveries: Deliveries,
         references: References,
         context: Context,
     ) -> None:
         self._cache = cache
         self._executor = executor
         self._logs = logs
+        self._deliveries = deliveries
         self._references = references
         self._context = context
         self._memories: dict[str, Memory] = {}
@@ -58,6 +62,7 @@ class TrainingJobReconciler:
         raw = self._cache.get(key)
         if raw is None:
             self._forget(key)
+            await self._release_its_pods(key)
             return None
         uid = raw["metadata"]["uid"]
         if self._uids.get(key, uid) != uid:
@@ -70,11 +75,14 @@ class TrainingJobReconciler:
             self._logs.follow(key.namespace, key.name, uid, pod)
         for pod in plan.ended:
             self._logs.pod_ended(pod)
+        for delivery in plan.deliver:
+            self._deliveries.send(key, uid, delivery)
         self._memories[uid] = plan.memory
         outcome = await self._executor.execute(plan, raw, refusal=observed.refusal)
         if outcome.refusal is not None:
             self._refusals[uid] = outcome.refusal
             return 0.0
+        self._deliveries.written(uid, observed.answers)
         if plan.create:
             self._refusals.pop(uid, None)
             return SETTLE_SECONDS
@@ -82,6 +90,12 @@ class TrainingJobReconciler:
             self._settle(key, uid)
             self._logs.release(uid, observed.pods)
         return plan.requeue_after
+
+    async def _release_its_pods(self, key: Key) -> None:
+        """The job is gone: nobody will ask for the verdicts of its pods."""
+        for pod in self._cache.pods_named_for(key):
+            if pod.finalized:
+                await self._executor.release(key.namespace, pod)
 
     async def _make_sure_that_its_pod_is_gone(self, observed: ObservedJob) -> None:
         """Before an attempt that ran is given up for lost. Raises StaleError while its pod is there after all."""
@@ -103,9 +117,7 @@ class TrainingJobReconciler:
         datasets: Mapping[str, DatasetView | None] = {}
         parent = None
         if spec is not None and not finished:
-            wanted = dict.fromkeys(
-                [*spec.datasets.train, *([spec.datasets.eval] if spec.datasets.eval else [])]
-            )
+            wanted = podspec.dataset_names(spec)
             targets = {Key(DATASET, key.namespace, name) for name in wanted}
             if spec.parent_job is not None:
                 targets.add(Key(TRAINING_JOB, key.namespace, spec.parent_job))
@@ -124,12 +136,17 @@ class TrainingJobReconciler:
             status=status,
             spec=spec,
             spec_error=problem,
+            unsupported=not_yet_supported("TrainingJob", raw.get("spec") or {}),
             pods=pods,
             former_pod=there if there is not None and there.job_uid != uid else None,
+            orphans=tuple(
+                pod for pod in self._cache.pods_named_for(key) if pod.job_uid != uid and pod.finalized
+            ),
             datasets=datasets,
             parent=parent,
             refusal=self._refusals.get(uid),
             logs={pod_uid: view for pod_uid, view in views if view is not None},
+            answers=self._deliveries.answers(uid),
             memory=self._memories.get(uid, Memory()),
         )
 
@@ -141,7 +158,9 @@ class TrainingJobReconciler:
         return DatasetView(
             name=name,
             available=conditions.is_true(status, ConditionType.AVAILABLE),
-            failed=conditions.is_true(status, ConditionType.STALLED),
+            # NB: what is not supported yet has not failed; an edit or a newer operator makes it available.
+            failed=conditions.is_true(status, ConditionType.STALLED)
+            and status.get("reason") != Reason.NOT_YET_SUPPORTED,
             reason=status.get("reason") or "",
             message=status.get("message") or "",
             uri=(raw.get("spec") or {}).get("source", {}).get("uri", ""),
@@ -171,6 +190,7 @@ class TrainingJobReconciler:
         if uid is not None:
             self._settle(key, uid)
             self._logs.forget(uid)
+            self._deliveries.forget(uid)
 
 
 def parse_spec(raw: Json) -> tuple[TrainingJobSpec | None, str]:

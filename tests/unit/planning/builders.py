@@ -44,7 +44,8 @@ CONTEXT = Context(
 
 
 def a_spec(**fields: Any) -> TrainingJobSpec:
-    """A spec that runs `type: neural_network` unless told what to run."""
+    """A spec that runs `type: neural_network` unless told what to run, and once unless told how often."""
+    fields.setdefault("backoffLimit", 0)
     if not fields.keys() & {"image", "runtime", "architecture", "type"}:
         fields["type"] = "neural_network"
     return TrainingJobSpec.model_validate(fields)
@@ -61,6 +62,8 @@ def a_job(
     logs: Mapping[str, LogView] | None = None,
     memory: Memory | None = None,
     former_pod: PodView | None = None,
+    orphans: tuple[PodView, ...] = (),
+    unsupported: str | None = None,
     deleting: bool = False,
     generation: int = 1,
     **fields: Any,
@@ -76,6 +79,8 @@ def a_job(
         spec=spec if spec is not None else a_spec(**fields),
         pods=pods,
         former_pod=former_pod,
+        orphans=orphans,
+        unsupported=unsupported,
         datasets=datasets or {},
         parent=parent,
         refusal=refusal,
@@ -119,6 +124,7 @@ def a_pod(
         name=f"digits-{attempt}-0",
         uid=uid or f"pod-{attempt}",
         job_uid=UID,
+        job="digits",
         attempt=attempt,
         rank=0,
         node="node-1" if scheduled else None,

@@ -100,7 +100,12 @@ def test_attempts_that_are_lost_at_once_are_paced_and_their_pods_do_not_pile_up(
 def test_an_attempt_that_ran_long_is_replaced_at_once() -> None:
     status = {
         "attempts": [
-            {"number": 0, "startTime": "2027-01-15T07:00:00Z", "completionTime": "2027-01-15T08:00:00Z"},
+            {
+                "number": 0,
+                "startTime": "2027-01-15T07:00:00Z",
+                "completionTime": "2027-01-15T08:00:00Z",
+                "reason": "Restarting",
+            },
             {"number": 1},
         ]
     }

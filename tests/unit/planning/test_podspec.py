@@ -44,7 +44,7 @@ def test_the_name_labels_and_owner_are_derived_from_the_job() -> None:
     (owner,) = metadata["ownerReferences"]
     assert (owner["uid"], owner["controller"]) == (UID, True)
     assert metadata["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
-    assert "finalizers" not in metadata
+    assert metadata["finalizers"] == ["trainyard.dev/verdict"], "from the POST on"
 
 
 def test_the_pod_passes_pod_security_restricted() -> None:

@@ -16,7 +16,7 @@ from tests.unit.planning.builders import (
     plan,
     status_after,
 )
-from trainyard.api.trainingjob import TrainingJobStatus
+from trainyard.api.trainingjobstatus import TrainingJobStatus
 from trainyard.planning import attempts
 from trainyard.planning.observed import PodView
 

@@ -16,7 +16,7 @@ from trainyard.cluster import resources
 from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB, Cache, Key
 from trainyard.cluster.client import ApiError, Client
 from trainyard.reconcile.queue import KeyedQueue
-from trainyard.reconcile.resync import resync_forever
+from trainyard.reconcile.resync import KINDS, resync_forever
 
 Json = dict[str, Any]
 
@@ -146,5 +146,5 @@ async def test_no_failure_ends_it_and_the_known_is_looked_at_nevertheless(
     assert {record.levelno for record in caplog.records} == {level}
     said = "" if level == logging.ERROR else f": {str(failure) or 'TimeoutError'}"
     assert {record.getMessage() for record in caplog.records} == {
-        f"Resync of {kind}{said}" for kind in (POD, DATASET, TRAINING_JOB)
+        f"Resync of {kind}{said}" for kind in KINDS
     }

@@ -1,0 +1,57 @@
+"""Whether a job's spec is still what its attempts were started with.
+
+Separate because three places must agree: the pod that carries the digests, the status that keeps them, and the
+check before another attempt. The API server refuses edits of typed fields; this guards the opaque ones too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from trainyard.api.trainingjob import RUN_POLICY, TrainingJobSpec
+from trainyard.planning.observed import ObservedJob
+
+#: May change while no pod lives, beside the run policy. Whatever is not named is what, where or with what.
+_EDITABLE = RUN_POLICY | {"parameters", "parentJob"}
+_FIELDS = {name for name, field in TrainingJobSpec.model_fields.items() if field.alias not in _EDITABLE}
+_DIGITS = 16
+
+
+def spec_hash(spec: TrainingJobSpec) -> str:
+    """Digest of what, where and with what. A field with its default counts as absent: a new field changes nothing."""
+    return _digest(spec.model_dump(by_alias=True, mode="json", include=_FIELDS, exclude_defaults=True))
+
+
+def parameters_digest(spec: TrainingJobSpec) -> str:
+    """Digest of the parameters, as `status.attempts[].parametersDigest` has it."""
+    return _digest(spec.parameters)
+
+
+def changed(observed: ObservedJob) -> str | None:
+    """What to tell the user when the spec is no longer that of the attempts that there were; None when it is."""
+    spec, status = observed.spec, observed.status
+    if spec is None:
+        return None
+    began_with = status.get("specHash") or next((p.spec_hash for p in observed.pods if p.spec_hash), None)
+    if began_with and began_with != spec_hash(spec):
+        return (
+            "What the job runs, where or with what was changed after its first attempt (spec.template and "
+            "spec.affinity belong to it). A running attempt goes on as it was; no other is started. Change it back, "
+            "or delete the job and create it anew."
+        )
+    recorded = [e["parametersDigest"] for e in status.get("attempts") or [] if e.get("parametersDigest")]
+    given = [p.parameters_digest for p in observed.pods if p.parameters_digest]
+    last = next(iter([*reversed(recorded), *given]), None)
+    if last and last != parameters_digest(spec):
+        return (
+            "spec.parameters was changed after an attempt had begun with other ones. A running attempt goes on with "
+            "those it was given; no other is started. Change them back, or delete the job and create it anew."
+        )
+    return None
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_DIGITS]

@@ -1,0 +1,96 @@
+"""Experiments and MLModels as records: what is accepted as a draft and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from trainyard.planning.plan import Plan
+from trainyard.planning.records import ObservedRecord, plan_record
+
+NOW = 1_800_000_000.0
+Json = dict[str, Any]
+
+DRAFTS = [
+    pytest.param("Experiment", {"version": "1.0.0", "architecture": "segformer"}, id="an Experiment"),
+    pytest.param("MLModel", {"version": "1.0.0", "type": "random_forest"}, id="an MLModel"),
+]
+
+
+def look(
+    kind: str, spec: Json, *, status: Json | None = None, error: str = "", deleting: bool = False
+) -> Plan:
+    observed = ObservedRecord(
+        kind=kind, generation=3, deleting=deleting, spec=spec, spec_error=error, status=status or {}
+    )
+    return plan_record(observed, now=NOW)
+
+
+def stated(plan: Plan) -> Json:
+    assert plan.status is not None
+    return dict(plan.status)
+
+
+def conditions(status: Json) -> dict[str, str]:
+    return {c["type"]: c["status"] for c in status["conditions"]}
+
+
+@pytest.mark.parametrize(("kind", "spec"), DRAFTS)
+def test_a_draft_is_accepted_so_that_a_sync_with_it_is_healthy(kind: str, spec: Json) -> None:
+    status = stated(look(kind, spec))
+    assert (status["phase"], status["reason"], status["observedGeneration"]) == ("Pending", "Draft", 3)
+    said = conditions(status)
+    assert (said["Ready"], said["Reconciling"], said["Stalled"]) == ("True", "False", "False")
+
+
+@pytest.mark.parametrize(("kind", "spec"), DRAFTS)
+def test_a_second_look_writes_nothing_and_announces_nothing(kind: str, spec: Json) -> None:
+    assert look(kind, spec, status=stated(look(kind, spec))) == Plan()
+
+
+def test_a_draft_model_is_in_lifecycle_draft_and_not_available() -> None:
+    status = stated(look("MLModel", {"type": "random_forest"}))
+    assert status["lifecycle"] == "draft"
+    assert conditions(status)["Available"] == "False"
+    assert "lifecycle" not in stated(look("Experiment", {}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "named"),
+    [
+        ("Experiment", {"actions": [{"name": "train", "action": "train"}]}, "spec.actions"),
+        ("Experiment", {"automl": {"algorithm": "bayesian"}}, "spec.automl"),
+        ("MLModel", {"training": {"enabled": True}}, "spec.training"),
+        ("MLModel", {"monitor": {"dataset": "d"}}, "spec.monitor"),
+        ("MLModel", {"publish": [{"name": "hub", "uri": "hf://a/b"}]}, "spec.publish"),
+    ],
+)
+def test_what_nothing_acts_upon_is_named_and_never_silently_accepted(
+    kind: str, spec: Json, named: str
+) -> None:
+    plan = look(kind, spec)
+    status = stated(plan)
+    assert (status["phase"], status["reason"]) == ("Pending", "NotYetSupported")
+    assert named in status["message"]
+    said = conditions(status)
+    assert (said["Ready"], said["Reconciling"], said["Stalled"]) == ("False", "False", "True")
+    assert [(news.type, news.reason) for news in plan.announce] == [("Warning", "NotYetSupported")]
+
+
+def test_taking_the_field_out_makes_it_a_draft_again() -> None:
+    before = stated(look("Experiment", {"automl": {"algorithm": "bayesian"}}))
+    status = stated(look("Experiment", {}, status=before))
+    assert status["reason"] == "Draft"
+    assert conditions(status)["Stalled"] == "False"
+
+
+def test_a_spec_that_cannot_be_read_is_an_error_that_says_why() -> None:
+    status = stated(look("MLModel", {"stage": 3}, error="spec.stage: Input should be 'active'"))
+    assert (status["phase"], status["reason"]) == ("Error", "InvalidSpec")
+    assert status["message"].startswith("spec.stage")
+    assert conditions(status)["Ready"] == "False"
+
+
+def test_nothing_is_written_to_an_object_that_is_being_deleted() -> None:
+    assert look("MLModel", {}, deleting=True) == Plan()
