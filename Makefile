@@ -79,15 +79,17 @@ test-integration: venv  ## Tests on a real API server, as processes
 test-e2e: venv  ## Tests with real pods on a real kind cluster
 	@echo "== e2e"
 	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
-	@[ -n "$$CLUSTER" ] || $(RUN) -m tests.harness.images >/dev/null
+	@[ -n "$$OPERATOR_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
 	@$(RUN) -m pytest tests/e2e --durations=20
 
 crds: venv  ## Generate crds/ and the chart's from the models
 	@$(RUN) -m trainyard.crdgen crds charts/trainyard/crds
+	@$(RUN) -m trainyard.catalog.reference_schemas images/trainer/src/trainyard_trainer/schemas
 
 verify: venv  ## Fail when a generated file is not what would be generated
 	@echo "== generated files"
 	@$(RUN) -m trainyard.crdgen --check crds charts/trainyard/crds
+	@$(RUN) -m trainyard.catalog.reference_schemas --check images/trainer/src/trainyard_trainer/schemas
 
 image: venv  ## Build the images
 	@$(RUN) -m tests.harness.images

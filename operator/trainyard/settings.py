@@ -8,16 +8,19 @@ wrong types end the start with a sentence that names the key.
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 from pydantic.alias_generators import to_camel
 
 CONFIG_VARIABLE = "TRAINYARD_CONFIG"
 
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+#: NB: by text, as a number would be taken for an address.
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(lambda value: ip_network(str(value)))]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
@@ -100,6 +103,21 @@ class Progress(_Section):
     interval_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 5.0
 
 
+class Callbacks(_Section):
+    """Telling the receivers in `spec.callbacks`.
+
+    `allowed_cidrs` are networks that callbacks may reach although they are private, and by http. A delivery that
+    fails is tried again after `first_retry_seconds`, then after twice as long each time, for `give_up_seconds`.
+    """
+
+    allowed_cidrs: Annotated[tuple[Network, ...], Field(alias="allowedCIDRs", max_length=256)] = ()
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=60)] = 10.0
+    first_retry_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
+    longest_retry_seconds: Annotated[float, Field(ge=1, le=86400)] = 3600.0
+    give_up_seconds: Annotated[float, Field(ge=1, le=604800)] = 86400.0
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 32
+
+
 class Endpoint(_Section):
     """Health and metrics."""
 
@@ -116,9 +134,11 @@ class Settings(_Section):
     log_level: LogLevel = "INFO"
     accelerators: Accelerators = Accelerators()
     images: dict[str, str] = Field(default_factory=dict)
+    catalog_folders: tuple[str, ...] = ()
     image_pull_policy: PullPolicy | None = None
     logs: Logs = Logs()
     progress: Progress = Progress()
+    callbacks: Callbacks = Callbacks()
     endpoint: Endpoint = Endpoint()
 
 

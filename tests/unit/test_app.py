@@ -9,6 +9,7 @@ from kubernetes.aio import config
 
 from trainyard import app
 from trainyard.cluster.client import ApiError, Client, CredentialsError, NotJsonError
+from trainyard.kinds import KINDS
 from trainyard.planning.trainingjob import Context
 from trainyard.settings import Logs, Settings
 
@@ -22,7 +23,7 @@ class FakeClient:
     async def get(self, path: str) -> dict[str, Any]:
         if self._failures:
             raise self._failures.pop(0)
-        return {"resources": [{"name": "trainingjobs"}, {"name": "datasets"}]}
+        return {"resources": [{"name": kind.plural} for kind in KINDS]}
 
     async def request(self, *_: Any, **__: Any) -> dict[str, Any]:
         return {"items": []}

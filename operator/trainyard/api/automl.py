@@ -129,10 +129,10 @@ class EarlyStopping(ApiModel):
         "is stopped.",
     )
     startup_trials: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=5, description="Trials that must have ended before any is stopped."
+        default=5, description="Trials that must have ended before any is stopped; default 5."
     )
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
-        default=1, description="Epochs that every trial may run before it is compared."
+        default=1, description="Epochs that every trial may run before it is compared; default 1."
     )
 
 
@@ -164,7 +164,8 @@ class AutoML(ApiModel):
     )
     algorithm: Algorithm = Field(
         default="bayesian",
-        description="bayesian (Gaussian process), hyperband, asha (many short runs, the best go on), random or grid.",
+        description="bayesian (Gaussian process; the default), hyperband or asha (many short runs, the best go on), "
+        "random, grid.",
     )
     variant: Literal["standard", "tao"] = Field(
         default="standard",
@@ -192,18 +193,19 @@ class AutoML(ApiModel):
         description="Whether to search also those that the runtime has switched off for tuning.",
     )
     max_recommendations: Count = Field(
-        default=20, description="Trials to run. Hyperband counts its own by maxResource and nu."
+        default=20, description="Trials to run; default 20. Hyperband counts its own by maxResource and nu."
     )
     parallelism: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=1, description="Trials that may run at the same time."
+        default=1, description="Trials that may run at the same time; default 1."
     )
     max_resource: Count = Field(
-        default=27, description="R of hyperband and asha: the most units that one trial is given."
+        default=27, description="R of hyperband and asha: the most units that one trial is given; default 27."
     )
     nu: Count = Field(
-        default=3, description="Of each rung of hyperband and asha, one in nu goes on to the next; 2 or more."
+        default=3,
+        description="Of each rung of hyperband and asha, one in nu goes on to the next; 2 or more, default 3.",
     )
-    epoch_multiplier: Count = Field(default=1, description="Epochs of one unit of maxResource.")
+    epoch_multiplier: Count = Field(default=1, description="Epochs of one unit of maxResource; default 1.")
     epochs_parameter: ParameterName | None = Field(
         default=None,
         description="The parameter that sets the number of epochs; needed for an image that the catalogue does not "
@@ -211,7 +213,7 @@ class AutoML(ApiModel):
     )
     checkpoint_retention: Literal["All", "Best"] = Field(
         default="All",
-        description="Best deletes the checkpoints of all trials but the best when the search ends.",
+        description="Best deletes the checkpoints of all trials but the best when the search ends; default All.",
     )
     early_stopping: EarlyStopping | None = Field(
         default=None, description="Stop hopeless trials of bayesian, random and grid search early."

@@ -89,7 +89,8 @@ class ExperimentCheckpoint(ApiModel):
     )
 
     method: CheckpointMethod = Field(
-        default="best_model", description="The best by the objective, the latest, or that of a given epoch."
+        default="best_model",
+        description="best_model by the objective (the default), latest_model, or from_epoch_number.",
     )
     epochs: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(max_length=32)] = Field(
         default_factory=dict,
@@ -170,7 +171,7 @@ class ExperimentSpec(ApiModel):
     display_name: Title | None = Field(default=None, description="Free-text name; it may change at any time.")
     description: Text | None = Field(default=None, description="Free text for people.")
     version: Annotated[str, Field(min_length=1, max_length=500)] = Field(
-        default="1.0.0", description="Version of the experiment, in your own counting."
+        default="1.0.0", description="Version of the experiment, in your own counting; default 1.0.0."
     )
     logo: Annotated[str, Field(max_length=2048)] | None = Field(default=None, description="URL of a picture.")
     attributes: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=64)] = Field(

@@ -1,70 +1,110 @@
-"""The runtime catalogue: which image, command and actions serve a type or an architecture.
+"""The runtime catalogue: which image, command, actions and parameters serve a type or an architecture.
 
-Separate because entries are data that a release or the settings change without code. They are checked at start; a
-wrong one ends it with the file's name.
+Separate because entries are data that a release or an administrator changes without code. They are read once, at
+start; a wrong one ends it with the file and the key named. Called by `trainyard.app` and by the commands
+`runtimes` and `schema`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from importlib import resources
-from typing import Any
+from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from trainyard.catalog.entries import CatalogError, read
+from trainyard.planning.nearest import hint
+from trainyard.planning.runtime import Runtime
 
-from trainyard.planning.runtime import Runtime, RuntimeAction
+__all__ = ["CatalogError", "built_in", "load", "texts", "with_files"]
 
-
-class CatalogError(ValueError):
-    """An entry of the catalogue is wrong."""
-
-
-class _Action(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    command: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
+logger = logging.getLogger(__name__)
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+def load(images: Mapping[str, str], folders: Sequence[str] = ()) -> tuple[Runtime, ...]:
+    """All entries, sorted by name: those of the release and, over them, those of the folders.
 
-    name: str
-    image: str
-    architectures: frozenset[str] = frozenset()
-    types: frozenset[str] = frozenset()
-    actions: dict[str, _Action]
-
-
-def load(images: Mapping[str, str]) -> tuple[Runtime, ...]:
-    """All entries, sorted by name; `images` (settings) replaces the image of an entry by its name.
-
-    Raises CatalogError for an entry that is wrong and for an image that is for no entry.
+    `images` (settings) replaces the image of an entry by its name. Raises CatalogError for an entry that is
+    wrong, a folder that cannot be read, and an image that is for no entry.
     """
-    found: dict[str, Runtime] = {}
-    for file in sorted(resources.files(__name__).iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".yaml"):
-            runtime = _runtime(file.name, yaml.safe_load(file.read_text(encoding="utf-8")), images)
-            found[runtime.name] = runtime
-    unknown = sorted(set(images) - set(found))
-    if unknown:
-        raise CatalogError(f"settings images: no catalogue entry is named {', '.join(unknown)}.")
-    return tuple(found[name] for name in sorted(found))
+    added: dict[str, str] = {}
+    for folder in folders:
+        for name, text in texts(folder).items():
+            if name in added:
+                raise CatalogError(
+                    f"Catalogue folder {folder}: there is a file {name} in another folder already."
+                )
+            added[name] = text
+    entries = with_files(added)
+    names = [entry.name for entry in entries]
+    for name in images:
+        if name not in names:
+            raise CatalogError(
+                f"settings images.{name}: no catalogue entry has this name: {hint(name, names)}"
+            )
+    return tuple(dataclasses.replace(entry, image=images.get(entry.name, entry.image)) for entry in entries)
 
 
-def _runtime(file: str, raw: Any, images: Mapping[str, str]) -> Runtime:
+def with_files(files: Mapping[str, str]) -> tuple[Runtime, ...]:
+    """The release's entries and, over them, those in files given as name to text. Raises CatalogError."""
+    ours = built_in()
+    theirs = [dataclasses.replace(entry, own=True) for entry in read(files)]
+    _refuse_two_for_one(theirs)
+    replaced = {entry.name for entry in theirs} & {entry.name for entry in ours}
+    for name in sorted(replaced):
+        logger.info(
+            "Catalogue: your entry %s replaces the one of that name that comes with the release", name
+        )
+    kept = [entry for entry in ours if entry.name not in replaced]
+    for entry in theirs:
+        for other in kept:
+            for kind, action in _served(entry) & _served(other):
+                logger.info(
+                    "Catalogue: your entry %s does %s of %s, not %s", entry.name, action, kind, other.name
+                )
+    return tuple(sorted([*theirs, *kept], key=lambda entry: entry.name))
+
+
+@cache
+def built_in() -> tuple[Runtime, ...]:
+    """The entries that come with the release."""
+    files = {
+        file.name: file.read_text(encoding="utf-8")
+        for file in resources.files(__name__).iterdir()
+        if file.is_file() and not file.name.startswith("_")
+    }
+    entries = read(files)
+    _refuse_two_for_one(entries)
+    return entries
+
+
+def texts(folder: str) -> dict[str, str]:
+    """The files of a folder by name, but those with a leading dot: a mounted ConfigMap has some of its own.
+
+    Raises CatalogError for a folder that cannot be read.
+    """
     try:
-        entry = _Entry.model_validate(raw)
-    except ValidationError as error:
-        raise CatalogError(f"Catalogue entry {file}: {error}") from error
-    return Runtime(
-        name=entry.name,
-        image=images.get(entry.name, entry.image),
-        architectures=entry.architectures,
-        types=entry.types,
-        actions={
-            name: RuntimeAction(command=action.command, args=action.args)
-            for name, action in entry.actions.items()
-        },
-    )
+        return {
+            file.name: file.read_text(encoding="utf-8")
+            for file in sorted(Path(folder).iterdir())
+            if file.is_file() and not file.name.startswith(".")
+        }
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"Catalogue folder {folder} cannot be read: {error}") from error
+
+
+def _served(entry: Runtime) -> set[tuple[str, str]]:
+    return {(kind, action) for kind in entry.kinds for action in entry.actions_of(kind)}
+
+
+def _refuse_two_for_one(entries: Iterable[Runtime]) -> None:
+    seen: dict[tuple[str, str], str] = {}
+    for entry in entries:
+        for kind, action in sorted(_served(entry)):
+            other = seen.setdefault((kind, action), entry.name)
+            if other != entry.name:
+                raise CatalogError(
+                    f"Catalogue entries {other} and {entry.name} both do {action} of {kind}: take it out of one."
+                )

@@ -22,7 +22,10 @@ class _Lazy(NamedTuple):
 
 _COMMANDS = {
     "logs": _Lazy("logs", "Print the log of a TrainingJob."),
+    "release": _Lazy("release", "Take Trainyard's finalizers off, so that things can be deleted."),
     "run": _Lazy("run", "Run the operator."),
+    "runtimes": _Lazy("runtimes", "List the runtimes that jobs can use."),
+    "schema": _Lazy("schema", "Print the parameters of an action as JSON schema."),
     "stored-log": _Lazy("stored", "Print a stored log of this machine.", hidden=True),
     "version": _Lazy("version", "Print the version."),
     "watch": _Lazy("watch", "Watch a TrainingJob until it ends."),

@@ -69,7 +69,9 @@ def failed(
     reason, message = verdict.reason, verdict.message
     if verdict.again and failures > 1:
         reason = Reason.BACKOFF_LIMIT_EXCEEDED
-        message = f"{failures} attempts failed, backoffLimit is {limit}. The last one: {verdict.reason}. {message}"
+        message = (
+            f"{failures} attempts failed, backoffLimit is {limit}. The last one: {verdict.reason}. {message}"
+        )
     return end(
         observed,
         phase=Phase.ERROR,

@@ -184,9 +184,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came of one try to deliver a callback, the `number`th. `at` is when it was known, in seconds since the epoch,
-    as `sent_at` is.
-    """
+    """What came of the `number`th try to deliver a callback; it was sent and known at these seconds since the epoch."""
 
     number: int
     sent_at: float

@@ -183,7 +183,7 @@ def _count(value: Any, *, limit: int) -> int | None:
     return None
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _complaints(schema: Schema, text: bytes, partial: bool) -> tuple[str, ...]:
     """Cached, because a job that waits is planned again and again."""
     errors = (e for e in schema.errors(orjson.loads(text)) if not (partial and e.validator == "required"))

@@ -115,7 +115,9 @@ def dataset_roles(spec: TrainingJobSpec) -> dict[str, list[str] | str]:
 def dataset_names(spec: TrainingJobSpec) -> tuple[str, ...]:
     """Every Dataset that the job needs, once."""
     roles = dataset_roles(spec).values()
-    return tuple(dict.fromkeys(name for given in roles for name in ([given] if isinstance(given, str) else given)))
+    return tuple(
+        dict.fromkeys(name for given in roles for name in ([given] if isinstance(given, str) else given))
+    )
 
 
 def output_uri(observed: ObservedJob, spec: TrainingJobSpec, *, attempt: int) -> str | None:

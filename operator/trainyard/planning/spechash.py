@@ -54,4 +54,8 @@ def changed(observed: ObservedJob) -> str | None:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:_DIGITS]
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return "unreadable"  # nested deeper than 254 levels: no pod was ever made with it
+    return hashlib.sha256(text).hexdigest()[:_DIGITS]

@@ -98,9 +98,9 @@ def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
     resolved = resolve(spec, context.catalog)
     if isinstance(resolved, Unresolved):
         return resolved.message
-    return placement.unknown_accelerator_type(
-        spec.accelerator, context.accelerators
-    ) or parameters.unusable(spec.parameters, schema=resolved[1].schema, defaults=resolved[1].defaults)
+    return placement.unknown_accelerator_type(spec.accelerator, context.accelerators) or parameters.unusable(
+        spec.parameters, schema=resolved[1].schema, defaults=resolved[1].defaults
+    )
 
 
 def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:

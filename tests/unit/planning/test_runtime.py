@@ -67,12 +67,22 @@ def resolved(**fields: Any) -> tuple[Runtime, RuntimeAction]:
             id="an action of the architecture that another runtime does",
         ),
         pytest.param({"type": "forest"}, "tables:1", (), (), id="a type"),
-        pytest.param({"runtime": "tables", "action": "evaluate"}, "tables:1", (), (), id="a runtime by its name"),
         pytest.param(
-            {"architecture": "dino", "image": "mine:2"}, "mine:2", ("tool",), ("train",), id="an image of one's own"
+            {"runtime": "tables", "action": "evaluate"}, "tables:1", (), (), id="a runtime by its name"
         ),
         pytest.param(
-            {"architecture": "dino", "args": ["x"]}, "vendor/pyt:1", ("tool",), ("x",), id="arguments of one's own"
+            {"architecture": "dino", "image": "mine:2"},
+            "mine:2",
+            ("tool",),
+            ("train",),
+            id="an image of one's own",
+        ),
+        pytest.param(
+            {"architecture": "dino", "args": ["x"]},
+            "vendor/pyt:1",
+            ("tool",),
+            ("x",),
+            id="arguments of one's own",
         ),
         pytest.param(
             {"architecture": "dino", "command": ["mine"]},
@@ -125,9 +135,13 @@ def test_an_entry_of_the_users_own_goes_before_one_of_the_release(theirs_first: 
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        pytest.param({"architecture": "dinno"}, "No runtime for architecture dinno: did you mean dino?", id="a typo"),
         pytest.param(
-            {"architecture": "qqq"}, "No runtime for architecture qqq: known are dino, ocrnet", id="nothing like it"
+            {"architecture": "dinno"}, "No runtime for architecture dinno: did you mean dino?", id="a typo"
+        ),
+        pytest.param(
+            {"architecture": "qqq"},
+            "No runtime for architecture qqq: known are dino, ocrnet",
+            id="nothing like it",
         ),
         pytest.param(
             {"architecture": "forest"},
@@ -139,7 +153,9 @@ def test_an_entry_of_the_users_own_goes_before_one_of_the_release(theirs_first: 
             "No runtime for type dino: write architecture: dino instead.",
             id="an architecture as a type",
         ),
-        pytest.param({"runtime": "table"}, "No runtime is named table: did you mean tables?", id="a runtime's typo"),
+        pytest.param(
+            {"runtime": "table"}, "No runtime is named table: did you mean tables?", id="a runtime's typo"
+        ),
         pytest.param(
             {"architecture": "dino", "action": "prune"},
             "There is no action prune for dino: it has gen_trt_engine, train.",
@@ -152,7 +168,8 @@ def test_an_entry_of_the_users_own_goes_before_one_of_the_release(theirs_first: 
         ),
         pytest.param(
             {"runtime": "tables"},
-            "Action train of runtime tables has to know the type. Give type instead of runtime, one of forest, network.",
+            "Action train of runtime tables has to know the type. Give type instead of runtime, one of forest, "
+            "network.",
             id="a runtime where the type matters",
         ),
         pytest.param(

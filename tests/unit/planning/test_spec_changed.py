@@ -86,3 +86,13 @@ def test_a_field_that_nothing_acts_on_keeps_the_job_waiting_and_says_so() -> Non
     assert not p.create
     told = conditions(p)
     assert (told["Ready"], told["Stalled"], told["Finished"]) == ("False", "True", "False")
+
+
+def test_parameters_nested_without_end_stop_only_their_job() -> None:
+    deep: Any = "end"
+    for _ in range(400):
+        deep = [deep]
+    fresh = settled(a_job(parameters={"deep": deep}))
+    assert said(fresh) == ("Error", "InvalidSpec")
+    edited = dataclasses.replace(running(), spec=a_spec(parameters={"deep": deep}), generation=2)
+    assert conditions(plan(edited))["SpecChanged"] == "True"

@@ -1,0 +1,140 @@
+"""Runs a command of an NVIDIA TAO container with a job's parameters, and prints the status lines that it writes.
+
+Separate because those containers take a spec file and options, not our environment. Its text is the `python3 -c` of
+the entries tao-*.yaml, so it needs nothing but the standard library of Python 3.8, and nothing given to it is ever part
+of a shell line. Arguments: `spec|options|joined TASK [ACTION]`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+_POLL_SECONDS = 2.0
+_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+
+
+class _Refused(Exception):
+    pass
+
+
+def main(arguments: list[str]) -> int:
+    results = os.environ.setdefault("TRAINYARD_OUTPUT_DIR", "/tmp/results")
+    try:
+        words = command(arguments, json.loads(os.environ.get("TRAINYARD_PARAMETERS") or "{}"))
+    except _Refused as refused:
+        print(json.dumps({"status": "FAILURE", "message": str(refused)}), flush=True)
+        return 2
+    os.makedirs(results, exist_ok=True)
+    # NB: the first words only, an option can be a key.
+    print("+ " + " ".join(arguments[1:]), flush=True)
+    try:
+        child = subprocess.Popen(words)
+    except OSError as error:
+        print(
+            json.dumps({"status": "FAILURE", "message": f"{words[0]} cannot be run: {error}"}),
+            flush=True,
+        )
+        return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: child.send_signal(received))
+    follower = _Follower(results)
+    follower.start()
+    code = child.wait()
+    follower.finish()
+    return code if code >= 0 else 128 - code
+
+
+def command(arguments: list[str], parameters: dict[str, Any]) -> list[str]:
+    """The words to run. Raises _Refused with a sentence for parameters that cannot be used."""
+    style, words = arguments[0], list(arguments[1:])
+    parameters = _expanded(parameters)
+    if style == "spec":
+        return [*words, "-e", _written(json.dumps(parameters))]
+    spec = parameters.get("spec")
+    if spec:
+        words += [parameters.get("spec_option") or "-e", _written(spec)]
+    for name, value in (parameters.get("options") or {}).items():
+        words += _option(name, value, joined=style == "joined")
+    return words
+
+
+def _option(name: str, value: Any, *, joined: bool) -> list[str]:
+    dashed = "-" + name if len(name) == 1 else "--" + name
+    if value is True:
+        return [dashed]
+    if value is False or value is None:
+        return []
+    values = [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    return [f"{dashed}={','.join(values)}"] if joined else [dashed, *values]
+
+
+def _expanded(value: Any) -> Any:
+    """Strings with ${TRAINYARD_OUTPUT_DIR} and other variables of the container put in."""
+    if isinstance(value, str):
+        return _VARIABLE.sub(_variable, value)
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _expanded(item) for key, item in value.items()}
+    return value
+
+
+def _variable(match: re.Match[str]) -> str:
+    if match.group(1) not in os.environ:
+        raise _Refused(f"parameters: ${{{match.group(1)}}} is not set in this container.")
+    return os.environ[match.group(1)]
+
+
+def _written(text: str) -> str:
+    """The spec as a file. JSON is YAML, so that the containers read either."""
+    path = "/tmp/trainyard-spec.yaml"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+class _Follower(threading.Thread):
+    """Prints each new line of every status.json under a folder."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(daemon=True)
+        self._folder = folder
+        self._read: dict[str, int] = {}
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.wait(_POLL_SECONDS):
+            self._look()
+        self._look()
+
+    def finish(self) -> None:
+        self._over.set()
+        self.join()
+
+    def _look(self) -> None:
+        for folder, _, files in os.walk(self._folder):
+            if "status.json" in files:
+                self._print_new(os.path.join(folder, "status.json"))
+
+    def _print_new(self, path: str) -> None:
+        try:
+            with open(path, "rb") as file:
+                file.seek(self._read.get(path, 0))
+                text = file.read()
+        except OSError:
+            return
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read[path] = self._read.get(path, 0) + len(whole)
+        if whole:
+            os.write(1, whole)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,69 @@
+"""`trainyard schema`: what may stand in spec.parameters, as JSON schema with the catalogue's defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trainyard.cli import known_runtimes
+from trainyard.planning.runtime import Runtime, RuntimeAction, Unresolved, choose, named
+
+Json = dict[str, Any]
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@click.command("schema")
+@click.argument("what", metavar="ARCHITECTURE|TYPE|RUNTIME")
+@click.argument("action")
+@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True)
+@known_runtimes.options
+def command(
+    what: str,
+    action: str,
+    output: str,
+    folders: tuple[Path, ...],
+    cluster: bool,
+    operator_namespace: str,
+    context: str | None,
+    kubeconfig: str | None,
+) -> None:
+    """Print the JSON schema of the parameters of ACTION, with the catalogue's defaults."""
+    entries = known_runtimes.load(
+        folders=folders,
+        cluster=cluster,
+        operator_namespace=operator_namespace,
+        context=context,
+        kubeconfig=kubeconfig,
+    )
+    found = _find(what, action, entries)
+    if isinstance(found, Unresolved):
+        raise click.ClickException(found.message)
+    known_runtimes.print_data(with_defaults(*found), output=output)
+
+
+def _find(what: str, action: str, entries: tuple[Runtime, ...]) -> tuple[Runtime, RuntimeAction] | Unresolved:
+    if any(what in entry.kinds for entry in entries) or not any(what == entry.name for entry in entries):
+        return choose(what, action, entries)
+    return named(what, action, entries)
+
+
+def with_defaults(entry: Runtime, action: RuntimeAction) -> Json:
+    """The action's schema with the entry's defaults in their places; any object where it has none."""
+    raw: Json = action.schema.raw if action.schema is not None else {}
+    if not raw:
+        raw = {"type": "object", "description": f"Runtime {entry.name} takes any parameters for this action."}
+    filled = _filled(raw, action.defaults)
+    return {"$schema": _DIALECT, **filled}
+
+
+def _filled(schema: Json, defaults: Any) -> Json:
+    properties = dict(schema.get("properties") or {})
+    for name, value in defaults.items():
+        rule = properties.get(name)
+        rule = dict(rule) if isinstance(rule, dict) else {}
+        nested = isinstance(value, dict) and isinstance(rule.get("properties"), dict)
+        properties[name] = _filled(rule, value) if nested else {**rule, "default": value}
+    return {**schema, "properties": properties} if properties else dict(schema)

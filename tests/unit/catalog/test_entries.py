@@ -1,0 +1,260 @@
+"""Entries of the catalogue as administrators write them: what is taken, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trainyard import catalog
+from trainyard.catalog import CatalogError
+from trainyard.planning.runtime import Runtime
+
+
+def an_entry(**fields: Any) -> dict[str, Any]:
+    return {
+        "name": "mine",
+        "image": "mine:1",
+        "architectures": ["resnet50"],
+        "actions": {"train": {}},
+    } | fields
+
+
+def added(**fields: Any) -> Runtime:
+    entries = catalog.with_files({"mine.yaml": yaml.safe_dump(an_entry(**fields))})
+    (found,) = [entry for entry in entries if entry.name == fields.get("name", "mine")]
+    return found
+
+
+def test_an_entry_is_taken_as_it_is_written() -> None:
+    found = added(
+        types={"forest": {"datasetType": "tabular", "metrics": ["accuracy"]}},
+        requires=["gpu"],
+        runAsUser=1000,
+        env={"HOME": "/tmp"},
+        actions={
+            "train": {
+                "command": ["run"],
+                "args": ["$(TRAINYARD_TYPE)"],
+                "schema": {"properties": {"epochs": {"type": "integer"}}},
+                "defaults": {"epochs": 3},
+                "tunable": {"epochs": {"min": 1, "max": 9}},
+                "resumable": True,
+            },
+            "export": {"only": ["forest"]},
+        },
+    )
+    train = found.actions["train"]
+    assert (train.command, train.args, train.resumable) == (("run",), ("$(TRAINYARD_TYPE)",), True)
+    assert (train.defaults, train.tunable) == ({"epochs": 3}, {"epochs": {"min": 1, "max": 9}})
+    assert sorted(found.actions_of("resnet50")) == ["train"]
+    assert sorted(found.actions_of("forest")) == ["export", "train"]
+    assert found.details["forest"].dataset_type == "tabular"
+    assert (found.own, found.run_as_user, found.env) == (True, 1000, {"HOME": "/tmp"})
+
+
+def test_a_file_beside_the_entry_is_put_in_its_place_and_kubernetes_expands_nothing_in_it() -> None:
+    text = yaml.safe_dump(
+        an_entry(
+            actions={"train": {"command": ["python3", "-c", {"file": "go.py"}], "schema": {"file": "p.json"}}}
+        )
+    )
+    files = {
+        "mine.yaml": text,
+        "go.py": 'print("$(HOME)")',
+        "p.json": '{"properties": {"a": {"type": "string"}}}',
+    }
+    (found,) = [entry for entry in catalog.with_files(files) if entry.name == "mine"]
+    action = found.actions["train"]
+    assert action.command == ("python3", "-c", 'print("$$(HOME)")')
+    assert action.schema is not None
+    assert action.schema.raw["properties"] == {"a": {"type": "string"}}
+
+
+def test_top_level_keys_that_start_with_x_are_for_anchors() -> None:
+    text = (
+        "x-run: &run {command: [go]}\nname: mine\nactions: {train: *run, evaluate: {<<: *run, args: [-e]}}\n"
+    )
+    (found,) = [entry for entry in catalog.with_files({"mine.yml": text}) if entry.name == "mine"]
+    assert (found.actions["evaluate"].command, found.actions["evaluate"].args) == (("go",), ("-e",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        pytest.param({"imag": "x"}, "imag: there is no such key", id="a key of none"),
+        pytest.param({"name": "My Trainer"}, "name: String should match", id="a name with a space"),
+        pytest.param({"image": "a b"}, "image: String should match", id="an image with a space"),
+        pytest.param({"actions": {}}, "actions: Dictionary should have at least 1 item", id="no actions"),
+        pytest.param(
+            {"actions": {"trian": {}}},
+            "actions.trian: there is no such action: did you mean train or retrain?",
+            id="an action's typo",
+        ),
+        pytest.param(
+            {"actions": {"train": {"comand": []}}},
+            "actions.train.comand: there is no such key",
+            id="a key of an action",
+        ),
+        pytest.param(
+            {"actions": {"train": {"only": ["vgg"]}}},
+            "actions.train.only: vgg is no type or architecture of this entry",
+            id="an action only for what the entry does not serve",
+        ),
+        pytest.param(
+            {"actions": {"train": {"schema": {"type": "objekt"}}}},
+            "actions.train.schema: schema.type: 'objekt' is not valid",
+            id="a schema that is none",
+        ),
+        pytest.param(
+            {"actions": {"train": {"schema": {"$ref": "http://example.com/s.json"}}}},
+            "actions.train.schema: schema: $ref http://example.com/s.json points outside",
+            id="a schema that would be fetched",
+        ),
+        pytest.param(
+            {"actions": {"train": {"schema": {"file": "none.json"}}}},
+            "actions.train.schema: there is no file none.json beside the entry",
+            id="a file that is not there",
+        ),
+        pytest.param(
+            {"actions": {"train": {"schema": {"file": "../secret.json"}}}},
+            "actions.train.schema.file: String should match",
+            id="a file elsewhere",
+        ),
+        pytest.param(
+            {"actions": {"train": {"command": [{"file": "/etc/passwd"}]}}},
+            "actions.train.command.0",
+            id="a command from a file elsewhere",
+        ),
+        pytest.param(
+            {"types": ["a", "b"], "actions": {"train": {"schemas": {"a": {}}}}},
+            "actions.train.schemas: there is none for b, resnet50, and no schema for all",
+            id="a schema for one of several",
+        ),
+        pytest.param(
+            {"actions": {"train": {"schemas": {"vgg": {}}}}},
+            "actions.train.schemas: vgg is no type or architecture of this entry",
+            id="a schema for what the entry does not serve",
+        ),
+        pytest.param(
+            {
+                "actions": {
+                    "train": {
+                        "schema": {"additionalProperties": False, "properties": {"epochs": {}}},
+                        "defaults": {"epoch": 1},
+                    }
+                }
+            },
+            "actions.train.defaults.epoch: not in the schema: did you mean epochs?",
+            id="a default that the schema does not know",
+        ),
+        pytest.param(
+            {"actions": {"train": {"schema": {"properties": {"n": {"minimum": 1}}}, "defaults": {"n": 0}}}},
+            "actions.train.defaults: parameters.n must be at least 1, but is 0",
+            id="a default that the schema refuses",
+        ),
+        pytest.param(
+            {"types": ["resnet50"]},
+            "types: resnet50 is among the architectures too",
+            id="a type and an architecture",
+        ),
+        pytest.param({"runAsUser": 0}, "runAsUser: Input should be greater than or equal to 1", id="root"),
+    ],
+)
+def test_a_wrong_entry_is_refused_with_the_file_and_the_key(fields: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(CatalogError) as refused:
+        added(**fields)
+    assert "Catalogue entry mine.yaml" in str(refused.value)
+    assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        pytest.param({"a.yaml": "]:"}, "Catalogue file a.yaml is not YAML or JSON", id="no YAML"),
+        pytest.param({"a.yaml": "- 1"}, "Catalogue entry a.yaml: it must be a map", id="a list"),
+        pytest.param(
+            {"a.yaml": yaml.safe_dump(an_entry()), "b.yaml": yaml.safe_dump(an_entry())},
+            "Catalogue entry b.yaml: name: another file has an entry mine already",
+            id="one name twice",
+        ),
+        pytest.param(
+            {"a.yaml": yaml.safe_dump(an_entry(name="a")), "b.yaml": yaml.safe_dump(an_entry(name="b"))},
+            "Catalogue entries a and b both do train of resnet50: take it out of one.",
+            id="one action of an architecture twice",
+        ),
+    ],
+)
+def test_wrong_files_are_refused(files: dict[str, str], complaint: str) -> None:
+    with pytest.raises(CatalogError) as refused:
+        catalog.with_files(files)
+    assert complaint in str(refused.value)
+
+
+def folder(path: Path, **fields: Any) -> str:
+    path.mkdir()
+    (path / "mine.yaml").write_text(yaml.safe_dump(an_entry(**fields)))
+    return str(path)
+
+
+def test_an_entry_with_the_name_of_the_releases_replaces_it_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    entries = catalog.load({}, [folder(tmp_path / "a", name="pytorch", architectures=[])])
+    (found,) = [entry for entry in entries if entry.name == "pytorch"]
+    assert found.image == "mine:1"
+    assert "your entry pytorch replaces the one of that name" in caplog.text
+
+
+def test_an_entry_for_an_architecture_of_the_releases_goes_before_it_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    catalog.load({}, [folder(tmp_path / "a", architectures=["dino"])])
+    assert "your entry mine does train of dino, not tao-pyt" in caplog.text
+
+
+def test_images_of_the_settings_are_for_any_entry(tmp_path: Path) -> None:
+    entries = catalog.load({"mine": "mine:2", "reference": "ours:2"}, [folder(tmp_path / "a")])
+    images = {entry.name: entry.image for entry in entries}
+    assert (images["mine"], images["reference"]) == ("mine:2", "ours:2")
+
+
+def test_a_mounted_config_map_is_read_as_kubernetes_lays_it_out(tmp_path: Path) -> None:
+    data = tmp_path / "..2027_01_01"
+    data.mkdir()
+    (data / "mine.yaml").write_text(yaml.safe_dump(an_entry()))
+    (tmp_path / "..data").symlink_to(data.name)
+    (tmp_path / "mine.yaml").symlink_to("..data/mine.yaml")
+    assert "mine" in [entry.name for entry in catalog.load({}, [str(tmp_path)])]
+
+
+@pytest.mark.parametrize(
+    ("images", "folders", "complaint"),
+    [
+        pytest.param(
+            {"referense": "x"},
+            [],
+            "settings images.referense: no catalogue entry has this name: did you mean reference?",
+            id="an image for no entry",
+        ),
+        pytest.param(
+            {}, ["/nowhere/at/all"], "Catalogue folder /nowhere/at/all cannot be read", id="a folder of none"
+        ),
+    ],
+)
+def test_wrong_settings_of_the_catalogue_are_refused(
+    images: dict[str, str], folders: list[str], complaint: str
+) -> None:
+    with pytest.raises(CatalogError) as refused:
+        catalog.load(images, folders)
+    assert complaint in str(refused.value)
+
+
+def test_two_folders_may_not_have_a_file_of_one_name(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"there is a file mine\.yaml in another folder already"):
+        catalog.load({}, [folder(tmp_path / "a"), folder(tmp_path / "b")])
