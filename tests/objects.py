@@ -73,3 +73,12 @@ def manifest(kind: str, name: str, spec: Json) -> Json:
 def found(look: Callable[[], Any], *, what: str, timeout: float = 30) -> Any:
     """What `look` gives once it gives something."""
     return wait_for(look, what=what, timeout=timeout)
+
+
+def keeps(stored: Any, sent: Any) -> bool:
+    """Whether everything that was sent is in what is stored, which may have defaults besides."""
+    if isinstance(sent, dict):
+        return isinstance(stored, dict) and all(k in stored and keeps(stored[k], v) for k, v in sent.items())
+    if isinstance(sent, list):
+        return len(stored) == len(sent) and all(map(keeps, stored, sent))
+    return bool(stored == sent)

@@ -160,9 +160,18 @@ def _column(column: Column) -> Json:
 
 
 @functools.cache
+class _WithoutAnchors(yaml.SafeDumper):
+    """YAML's anchors and aliases are not read by every tool that takes a CRD."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def rendered(kind: Kind) -> str:
     """The CRD as YAML. Raises ValueError when it is too large to be applied by everyone's tools."""
-    text = _HEADER + yaml.safe_dump(crd(kind), sort_keys=False, width=110, allow_unicode=True)
+    text = _HEADER + yaml.dump(
+        crd(kind), Dumper=_WithoutAnchors, sort_keys=False, width=110, allow_unicode=True
+    )
     if len(text.encode()) > _SIZE_LIMIT:
         raise ValueError(f"The CRD of {kind.kind} is over {_SIZE_LIMIT} bytes.")
     return text

@@ -46,6 +46,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- default (printf "%s-logs" (include "trainyard.fullname" .)) .Values.logs.persistence.existingClaim }}
 {{- end }}
 
+{{- /* Folders with the user's entries of the runtime catalogue: the settings' own, and what the chart mounts. */}}
+{{- define "trainyard.catalogFolders" -}}
+{{- $folders := .Values.settings.catalogFolders | default list }}
+{{- if .Values.catalog }}
+{{- $folders = append $folders "/etc/trainyard-catalog/values" }}
+{{- end }}
+{{- range .Values.catalogConfigMaps }}
+{{- $folders = append $folders (printf "/etc/trainyard-catalog/configmaps/%s" .) }}
+{{- end }}
+{{- toJson $folders }}
+{{- end }}
+
 {{- /* The port of health and metrics is a setting of the operator; every manifest follows it. */}}
 {{- define "trainyard.port" -}}
 {{- dig "endpoint" "port" 8081 .Values.settings | int }}
@@ -54,14 +66,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- /* What the operator may do with the objects of a namespace: every verb here is one that it uses. */}}
 {{- define "trainyard.rules" -}}
 - apiGroups: [trainyard.dev]
-  resources: [trainingjobs, datasets]
+  resources: [trainingjobs, datasets, experiments, mlmodels]
   verbs: [get, list, watch]
 - apiGroups: [trainyard.dev]
-  resources: [trainingjobs/status, datasets/status]
+  resources: [trainingjobs/status, datasets/status, experiments/status, mlmodels/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]
@@ -71,4 +83,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+- apiGroups: [""]
+  resources: [secrets] # of callbacks; the operator takes none without the label trainyard.dev/callback: "true"
+  verbs: [get]
 {{- end }}

@@ -123,7 +123,7 @@ def coerce(value: Any, rule: Any) -> Any:
         value = _from_text(value, types)
     elif types <= {"array", "null"} and "array" in types and type(value) is int:
         value = [value]
-    if isinstance(value, float) and "integer" in types and value.is_integer():
+    if isinstance(value, float) and "integer" in types and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if isinstance(value, Mapping):
         properties = rule.get("properties") or {}
