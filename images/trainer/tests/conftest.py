@@ -105,8 +105,9 @@ class Trainer:
         *,
         action: str = "train",
         type: str = "neural_network",
-        train: str | list[str] = "digits",
+        train: str | list[str] | None = "digits",
         eval: str | None = None,
+        inference: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         resume: Path | None = None,
         parent: Path | None = None,
@@ -114,12 +115,13 @@ class Trainer:
     ) -> dict[str, str]:
         folder = self.root / f"uid/attempt-{self._attempts}"
         self._attempts += 1
+        roles = {"train": train, "eval": eval, "inference": inference}
         return {
             "TRAINYARD_ACTION": action,
             "TRAINYARD_TYPE": type,
             "TRAINYARD_PARAMETERS": json.dumps(parameters or {}),
             "TRAINYARD_DATA_DIR": str(self.data),
-            "TRAINYARD_DATASETS": json.dumps({"train": train, **({"eval": eval} if eval else {})}),
+            "TRAINYARD_DATASETS": json.dumps({role: names for role, names in roles.items() if names}),
             "TRAINYARD_OUTPUT_DIR": str(folder),
             "TRAINYARD_CHECKPOINT_DIR": str(folder / "checkpoints"),
             "TRAINYARD_RESUME": str(resume or ""),

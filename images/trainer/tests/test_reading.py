@@ -57,14 +57,7 @@ def test_the_size_of_a_forest(given, trees):
     assert parameters.for_training(given, type_name="random_forest")["n_estimators"] == trees
 
 
-def test_parameters_that_types_share_mean_the_same_in_each():
-    network, forest = (parameters.schema(name)["properties"] for name in ("neural_network", "random_forest"))
-    shared = set(network) & set(forest) - {"epochs", "checkpoint_every"}
-    assert {"target", "train_test_split", "random_seed", "early_stopping_rounds"} <= shared
-    assert {name: network[name] for name in shared} == {name: forest[name] for name in shared}
-
-
-@pytest.mark.parametrize("type_name", ["neural_network", "random_forest"])
+@pytest.mark.parametrize("type_name", ["neural_network", "random_forest", "decision_tree"])
 def test_missing_values_are_filled_and_categories_encoded(trainer, type_name):
     name = trainer.dataset("gaps", a="size,colour,bought\n" + "\n".join(ROWS))
     run = trainer.run(type=type_name, train=name, parameters={"epochs": 3})

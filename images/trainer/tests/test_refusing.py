@@ -49,9 +49,15 @@ def test_parameters(trainer, parameters, says):
     ("environment", "says"),
     [
         pytest.param({"TRAINYARD_ACTION": "trian"}, 'Did you mean "train"?', id="an unknown action"),
-        pytest.param({"TRAINYARD_ACTION": "export"}, "It knows: train, evaluate.", id="an action of others"),
         pytest.param(
-            {"TRAINYARD_TYPE": "resnet"}, "It knows: neural_network, random_forest.", id="an unknown type"
+            {"TRAINYARD_ACTION": "gen_trt_engine"},
+            "It knows: train, evaluate, prune, retrain, inference, export.",
+            id="an action of others",
+        ),
+        pytest.param(
+            {"TRAINYARD_TYPE": "resnet"},
+            "It knows: decision_tree, neural_network, random_forest, regression.",
+            id="an unknown type",
         ),
         pytest.param({"TRAINYARD_PARAMETERS": "{'a': 1}"}, "is not JSON", id="parameters that are not JSON"),
         pytest.param(

@@ -41,6 +41,20 @@ def checkpoint(run, epoch):
         pytest.param(
             "neural_network", "diabetes", NETWORK, id="a resumed regression equals the uninterrupted"
         ),
+        pytest.param("decision_tree", "wine", {}, id="a resumed tree equals the uninterrupted one"),
+        pytest.param("decision_tree", "diabetes", {}, id="a resumed tree of a quantity equals it, too"),
+        pytest.param(
+            "decision_tree",
+            "digits",
+            {"early_stopping_rounds": 2},
+            id="a resumed tree ends early where the uninterrupted one does",
+        ),
+        pytest.param(
+            "regression",
+            "diabetes",
+            {"epochs": 6, "checkpoint_every": 1},
+            id="a resumed linear regression equals the uninterrupted one",
+        ),
         pytest.param(
             "random_forest",
             "wine",
@@ -50,7 +64,7 @@ def checkpoint(run, epoch):
     ],
 )
 def test_resuming_after_an_epoch(trainer, samples, type_name, dataset, parameters):
-    parameters = {**parameters, "checkpoints_kept": 10}
+    parameters = {**parameters, "checkpoints_kept": 30}
     whole = trainer.run(type=type_name, train=dataset, parameters=parameters)
     for path in sorted(whole.checkpoints.glob("epoch-*"))[2:]:
         shutil.rmtree(path)
@@ -67,10 +81,11 @@ def test_a_training_continued_for_more_epochs_equals_one_that_was_longer_from_th
     assert same_model(longer, continued, samples, "wine")
 
 
-@pytest.mark.parametrize("type_name", ["neural_network", "random_forest"])
+@pytest.mark.parametrize("type_name", ["neural_network", "random_forest", "decision_tree", "regression"])
 def test_resuming_a_finished_training_reports_its_result_again(trainer, type_name):
-    whole = trainer.run(type=type_name, train="wine", parameters={"epochs": 3})
-    again = trainer.run(type=type_name, train="wine", parameters={"epochs": 3}, resume=whole.checkpoints)
+    options = {"type": type_name, "train": "diabetes", "parameters": {"epochs": 3}}
+    whole = trainer.run(**options)
+    again = trainer.run(**options, resume=whole.checkpoints)
     assert [line["status"] for line in again.lines] == ["STARTED", "RUNNING", "SUCCESS"]
     assert again.verdict["metrics"] == whole.verdict["metrics"]
 
@@ -108,6 +123,41 @@ def test_sigterm(trainer, samples, type_name, parameters):
     resumed = trainer.run(type=type_name, train="digits", parameters=parameters, resume=stopped.checkpoints)
     assert resumed.verdict["complete"] is True
     assert same_model(whole, resumed, samples, "digits")
+
+
+LEVELS = {"max_depth": 40}
+PASSES = {"epochs": 40, "batch_size": 400, "checkpoint_every": 1}
+
+
+@pytest.fixture
+def large(trainer):
+    """Rows enough for a level of a tree to take a while."""
+    import pandas as pd
+
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(8000, 12))).add_prefix("x")
+    frame["target"] = generator.normal(size=8000)
+    return trainer.dataset("large", data=frame.to_csv(index=False))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+@pytest.mark.parametrize(("type_name", "parameters"), [("decision_tree", LEVELS), ("regression", PASSES)])
+def test_a_tree_and_a_regression_go_on_to_the_same_model(
+    trainer, samples, large, type_name, parameters, number
+):
+    process = trainer.start(type=type_name, train=large, parameters=parameters)
+    process.wait_for(lambda line: line["epoch"] == 3)
+    ended, took = process.end(number)
+    assert took < 2
+    if number is signal.SIGTERM:
+        assert ended.code == 0
+        assert ended.last["message"] == f"stopped after epoch {ended.last['epoch']}; checkpoint saved"
+        assert ended.verdict["complete"] is False
+    assert ended.closed()
+    resumed = trainer.run(type=type_name, train=large, parameters=parameters, resume=ended.checkpoints)
+    assert int(resumed.lines[1]["epoch"]) >= 3
+    whole = trainer.run(type=type_name, train=large, parameters=parameters)
+    assert same_model(whole, resumed, trainer.data, large)
 
 
 def test_sigterm_before_training_begins_ends_at_once_and_says_that_nothing_was_saved(trainer):

@@ -30,8 +30,8 @@ def main() -> int:
     _log_warnings(reporter)
     try:
         verdict, code = perform(read_order(os.environ), reporter=reporter, stop=stop), EXIT_DONE
-    except StopRequested:
-        message = "stopped before training began; there is nothing to save"
+    except StopRequested as stopped:
+        message = str(stopped) or "stopped before it began; there is nothing to save"
         reporter.line("RUNNING", message)
         verdict, code = Verdict(status="RUNNING", complete=False, message=message), EXIT_DONE
     except Refused as refusal:

@@ -5,6 +5,9 @@ Separate because it must refuse a wrong order before the slow imports begin. Cal
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from trainyard_trainer import parameters
 from trainyard_trainer.contract import Order
 from trainyard_trainer.learners import BUILDERS
@@ -12,7 +15,7 @@ from trainyard_trainer.problems import Refused, nearest
 from trainyard_trainer.reporting import Reporter, Verdict
 from trainyard_trainer.stopping import StopFlag
 
-ACTIONS = ("train", "evaluate")
+Checked = Mapping[str, Any]
 
 
 def perform(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
@@ -22,21 +25,84 @@ def perform(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
             f'This trainer does not know the action "{order.action}".{nearest(order.action, ACTIONS)}'
             f" It knows: {', '.join(ACTIONS)}."
         )
-    if order.action == "evaluate":
-        parameters.check(order.parameters, schema_name="evaluate")
-        reporter.line("STARTED", "evaluate: reading the model and the data", epoch=0)
-        stop.raise_if_requested()
-        from trainyard_trainer.evaluation import evaluate
+    check, run = ACTIONS[order.action]
+    checked = check(order)
+    of_type = f" {order.type}" if order.action == "train" else ""
+    reading = "the data" if order.action == "train" else "the model and the data"
+    reporter.line("STARTED", f"{order.action}{of_type}: reading {reading}", epoch=0)
+    stop.raise_if_requested()
+    return run(order, checked, reporter, stop)
 
-        return evaluate(order, reporter=reporter, stop=stop)
+
+def _check_train(order: Order) -> Checked:
     if order.type not in BUILDERS:
         raise Refused(
             f'This trainer does not know the type "{order.type}".{nearest(order.type, BUILDERS)}'
             f" It knows: {', '.join(BUILDERS)}."
         )
-    checked = parameters.for_training(order.parameters, type_name=order.type)
-    reporter.line("STARTED", f"train {order.type}: reading the data", epoch=0)
-    stop.raise_if_requested()
+    return parameters.for_training(order.parameters, type_name=order.type)
+
+
+def _check_retrain(order: Order) -> Checked:
+    """NB: without a type they are checked once the parent's model has said which it is."""
+    if order.type not in BUILDERS:
+        return {}
+    return parameters.for_retraining(order.parameters, type_name=order.type)
+
+
+def _check_prune(order: Order) -> Checked:
+    return parameters.for_pruning(order.parameters)
+
+
+def _check_other(order: Order) -> Checked:
+    return parameters.check(order.parameters, schema_name=order.action)
+
+
+# NB: functions that import, so that an action does not wait for what only another one needs.
+def _train(order: Order, checked: Checked, reporter: Reporter, stop: StopFlag) -> Verdict:
     from trainyard_trainer.training import train
 
     return train(order, checked, reporter=reporter, stop=stop)
+
+
+def _retrain(order: Order, checked: Checked, reporter: Reporter, stop: StopFlag) -> Verdict:
+    from trainyard_trainer.retraining import retrain
+
+    return retrain(order, reporter=reporter, stop=stop)
+
+
+def _evaluate(order: Order, checked: Checked, reporter: Reporter, stop: StopFlag) -> Verdict:
+    from trainyard_trainer.evaluation import evaluate
+
+    return evaluate(order, reporter=reporter, stop=stop)
+
+
+def _prune(order: Order, checked: Checked, reporter: Reporter, stop: StopFlag) -> Verdict:
+    from trainyard_trainer.pruning import prune
+
+    return prune(order, checked, reporter=reporter, stop=stop)
+
+
+def _infer(order: Order, checked: Checked, reporter: Reporter, stop: StopFlag) -> Verdict:
+    from trainyard_trainer.inference import infer
+
+    return infer(order, checked, reporter=reporter, stop=stop)
+
+
+def _export(order: Order, checked: Checked, reporter: Reporter, stop: StopFlag) -> Verdict:
+    from trainyard_trainer.exporting import export
+
+    return export(order, checked, reporter=reporter, stop=stop)
+
+
+ACTIONS: Mapping[
+    str,
+    tuple[Callable[[Order], Checked], Callable[[Order, Checked, Reporter, StopFlag], Verdict]],
+] = {
+    "train": (_check_train, _train),
+    "evaluate": (_check_other, _evaluate),
+    "prune": (_check_prune, _prune),
+    "retrain": (_check_retrain, _retrain),
+    "inference": (_check_other, _infer),
+    "export": (_check_other, _export),
+}

@@ -1,7 +1,7 @@
 """What a finished run leaves in the output folder.
 
 Separate because these files are the interface to what comes after: evaluation, registration, serving.
-Called by `training` and `evaluation`. Each file appears whole or not at all, the model first: whoever finds
+Called by every action. Each file appears whole or not at all, the model first: whoever finds
 `metrics.json` finds everything else.
 """
 
@@ -11,18 +11,19 @@ import csv
 import io
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainyard_trainer.files import written_whole
+from trainyard_trainer.contract import Order
+from trainyard_trainer.files import sha256_of, written_whole
 from trainyard_trainer.problems import Refused
 from trainyard_trainer.reporting import finite
 from trainyard_trainer.scores import Scores
 
 MODEL = "model.joblib"
-METADATA_VERSION = 2
-"""1: `train_test_split` was the fraction held out."""
+METADATA_VERSION = 3
+"""1: `train_test_split` was the fraction held out. 2: there was no profile of the features."""
 
 
 def write_model(folder: Path, model: Any, metadata: Mapping[str, Any]) -> None:
@@ -37,17 +38,11 @@ def write_model(folder: Path, model: Any, metadata: Mapping[str, Any]) -> None:
         joblib.dump(model, file)
 
 
-def read_model(folder: Path | None) -> Any:
+def read_model(order: Order) -> Any:
     """The pipeline that a parent job left. Raises Refused where there is none that we wrote."""
     import joblib
 
-    if folder is None:
-        raise Refused("There is no model to evaluate: TRAINYARD_PARENT_DIR is not set. Name a parentJob.")
-    path = folder / MODEL
-    if not path.is_file():
-        raise Refused(
-            f"The parent job left no {MODEL} in {folder}. Name a parentJob that trained and is Done."
-        )
+    path = model_path(order)
     try:
         with warnings.catch_warnings():
             # Another release of scikit-learn is worth a line in the log, not a failure.
@@ -67,15 +62,55 @@ def read_model(folder: Path | None) -> Any:
     return model
 
 
+def model_path(order: Order) -> Path:
+    """Where the parent's model lies. Raises Refused where there is none."""
+    folder = order.parent_dir
+    if folder is None:
+        raise Refused(
+            f"There is no model for {order.action}: TRAINYARD_PARENT_DIR is not set. Name a parentJob."
+        )
+    if not (folder / MODEL).is_file():
+        raise Refused(
+            f"The parent job left no {MODEL} in {folder}. Name a parentJob that trained and is Done."
+        )
+    return folder / MODEL
+
+
+def remark_on_type(order: Order, facts: Mapping[str, Any], *, log: Callable[[str], None]) -> None:
+    """A line in the log where the job's type is not that of the parent's model, which counts."""
+    if order.type and order.type != facts["type"]:
+        log(
+            f"The job says {order.type}, but the parent's model is a {facts['type']}; {order.action} takes that."
+        )
+
+
+def output_folder(order: Order) -> Path:
+    """Where an action writes what it is there for. Raises Refused where nothing would be kept."""
+    if order.output_dir is None:
+        raise Refused(
+            f"The result of {order.action} would be lost, because TRAINYARD_OUTPUT_DIR is not set."
+            " Give the job an output."
+        )
+    return order.output_dir
+
+
+def listed(folder: Path | None) -> list[dict[str, Any]]:
+    """What lies in the output folder, for the last status line: path, size in bytes and SHA-256 of each file."""
+    if folder is None or not folder.is_dir():
+        return []
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return [{"path": path.name, "size": path.stat().st_size, "sha256": sha256_of(path)} for path in files]
+
+
 def write_results(
     folder: Path,
     *,
     summary: Mapping[str, Any],
-    scores: Scores,
+    scores: Scores | None = None,
     curve: Sequence[Mapping[str, float]] = (),
 ) -> None:
-    """`confusion_matrix.csv` (classification), `learning_curve.csv` (training) and `metrics.json`."""
-    if scores.confusion is not None:
+    """`confusion_matrix.csv` (of classes), `learning_curve.csv` (of epochs) and `metrics.json`."""
+    if scores is not None and scores.confusion is not None:
         rows = [
             [label, *map(int, counts)]
             for label, counts in zip(scores.labels, scores.confusion.tolist(), strict=True)

@@ -7,7 +7,7 @@ exactly the same way; the layout travels in checkpoints and in the model. Called
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,23 +82,38 @@ def recognise(table: Table, parameters: Mapping[str, Any]) -> tuple[Layout, list
 
 def examples(table: Table, layout: Layout) -> Examples:
     """The rows of `table` as the layout reads them. Raises Refused for a missing or unreadable column."""
-    import numpy as np
-    import pandas as pd
-
-    columns = [str(column) for column in table.frame.columns]
-    for name in (layout.target, *layout.features):
-        if name not in columns:
-            raise Refused(f'{table.files[0]} lacks the column "{name}".{nearest(name, columns)}')
+    _refuse_missing(table, [layout.target, *layout.features])
     frame = table.frame[table.frame[layout.target].notna()]
     if frame.empty:
         raise Refused(f'Column "{layout.target}" of {table.files[0]} is empty in every row.')
+    return Examples(
+        features=_features(table, frame, layout),
+        targets=_targets(table, frame, layout),
+        dropped=len(table.frame) - len(frame),
+    )
+
+
+def features(table: Table, layout: Layout) -> pd.DataFrame:
+    """The features of every row, of which none needs a target. Raises Refused as `examples` does."""
+    _refuse_missing(table, layout.features)
+    return _features(table, table.frame, layout)
+
+
+def _features(table: Table, frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
     # NB: built from one mapping; a column at a time would copy the table for each.
     read = {name: _numbers(table, frame, name).replace([np.inf, -np.inf], np.nan) for name in layout.numeric}
     read |= {name: _texts(frame[name]) for name in layout.categorical}
-    features = pd.DataFrame(read, index=frame.index).reset_index(drop=True)
-    return Examples(
-        features=features, targets=_targets(table, frame, layout), dropped=len(table.frame) - len(frame)
-    )
+    return pd.DataFrame(read, index=frame.index).reset_index(drop=True)
+
+
+def _refuse_missing(table: Table, wanted: Sequence[str]) -> None:
+    columns = [str(column) for column in table.frame.columns]
+    for name in wanted:
+        if name not in columns:
+            raise Refused(f'{table.files[0]} lacks the column "{name}".{nearest(name, columns)}')
 
 
 def _targets(table: Table, frame: pd.DataFrame, layout: Layout) -> np.ndarray[Any, Any]:
@@ -133,6 +148,8 @@ def _task(table: Table, target: str, wanted: str) -> Task:
     if column.empty:
         raise Refused(f'The target column "{target}" of {table.files[0]} is empty in every row.')
     distinct = column.nunique()
+    if wanted == "regression":
+        _refuse_classes(table, target, column)
     if wanted == "regression" or (wanted == "auto" and _is_quantity(column, distinct)):
         return "regression"
     if distinct < 2:
@@ -143,6 +160,19 @@ def _task(table: Table, target: str, wanted: str) -> Task:
             " classes. Name another target, or set task to regression if it is a quantity."
         )
     return "classification"
+
+
+def _refuse_classes(table: Table, target: str, column: pd.Series[Any]) -> None:
+    """Raises Refused for a column without a single number; a stray text among numbers is named later."""
+    import pandas as pd
+
+    boolean = pd.api.types.is_bool_dtype(column) or column.map(lambda value: isinstance(value, bool)).all()
+    if boolean or pd.to_numeric(column.astype(str), errors="coerce").isna().all():
+        raise Refused(
+            f'The target column "{target}" of {table.files[0]} holds classes ("{column.iloc[0]}"), and a regression'
+            " predicts quantities. Name a target of numbers, or train a decision_tree, random_forest or"
+            " neural_network with the task classification."
+        )
 
 
 def _is_quantity(column: pd.Series[Any], distinct: int) -> bool:

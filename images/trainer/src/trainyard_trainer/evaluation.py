@@ -8,28 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainyard_trainer import artifacts, columns
-from trainyard_trainer.columns import Examples, Layout
+from trainyard_trainer import artifacts
+from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
-from trainyard_trainer.preparing import split
-from trainyard_trainer.problems import Refused
 from trainyard_trainer.reporting import Reporter, Verdict, duration
 from trainyard_trainer.scores import KEY_METRIC, score
 from trainyard_trainer.stopping import StopFlag
-from trainyard_trainer.tables import read_role
+from trainyard_trainer.testrows import WHERE, test_rows
 
 
 def evaluate(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
     """Score the parent's model. Raises Refused and StopRequested."""
-    model = artifacts.read_model(order.parent_dir)
+    model = artifacts.read_model(order)
     stop.raise_if_requested()
     facts: dict[str, Any] = model.trainyard
     layout = Layout(**facts["layout"])
-    if order.type and order.type != facts["type"]:
-        reporter.log(
-            f"The job says {order.type}, but the parent's model is a {facts['type']}; evaluating that."
-        )
-    rows, source = _rows(order, facts, layout, stop=stop)
+    artifacts.remark_on_type(order, facts, log=reporter.log)
+    rows, source = test_rows(order, facts, layout, stop=stop)
     stop.raise_if_requested()
     scores = score(rows.targets, model.predict(rows.features), task=layout.task)
     key = KEY_METRIC[layout.task]
@@ -45,9 +40,9 @@ def evaluate(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
     }
     if order.output_dir is not None:
         artifacts.write_results(order.output_dir, summary=summary, scores=scores)
-    where = "the eval dataset" if source == "eval" else "the parent's held-out rows"
     message = (
-        f"evaluated {facts['type']} on {len(rows.targets)} rows of {where}: {key} {scores.metrics[key]:.4g}"
+        f"evaluated {facts['type']} on {len(rows.targets)} rows of {WHERE[source]}:"
+        f" {key} {scores.metrics[key]:.4g}"
     )
     reporter.line(
         "SUCCESS",
@@ -57,28 +52,6 @@ def evaluate(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
         eta=duration(0),
         kpi=scores.metrics,
         categorical=scores.categorical(),
+        artifacts=artifacts.listed(order.output_dir),
     )
     return Verdict(status="SUCCESS", complete=True, message=message, metrics=scores.metrics, key_metric=key)
-
-
-def _rows(order: Order, facts: dict[str, Any], layout: Layout, *, stop: StopFlag) -> tuple[Examples, str]:
-    if "eval" in order.datasets:
-        return columns.examples(read_role(order, "eval", stop=stop), layout), "eval"
-    if facts["testedOn"] == "eval":
-        raise Refused(
-            "The parent held no rows out, it had an eval dataset. Name one in datasets.eval here too."
-        )
-    table = read_role(order, "train", stop=stop)
-    if table.sha256 != facts["dataSha256"]:
-        raise Refused(
-            "The training data has changed since the parent was trained, so which rows it has not learned"
-            " from is unknown. Name a dataset in datasets.eval."
-        )
-    parameters = facts["parameters"]
-    _, held_out = split(
-        columns.examples(table, layout),
-        layout,
-        fraction=parameters["train_test_split"],
-        seed=parameters["random_seed"],
-    )
-    return held_out, "split"

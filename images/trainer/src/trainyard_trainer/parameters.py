@@ -15,6 +15,7 @@ from typing import Any
 from trainyard_trainer.problems import Refused, nearest
 
 _DEFAULT_TREES = 200
+_DEFAULT_AMOUNT = 0.5
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -40,11 +41,35 @@ def check(given: Mapping[str, Any], *, schema_name: str) -> dict[str, Any]:
 def for_training(given: Mapping[str, Any], *, type_name: str) -> dict[str, Any]:
     """The complete parameters of a type, with the two names of each length settled to one.
 
-    `max_iterations` becomes `epochs`; of a forest, `epochs` becomes `n_estimators`. Raises Refused where the
-    two contradict each other.
+    `max_iterations` becomes `epochs`; of a forest, `epochs` becomes `n_estimators`. The task of a type that only
+    knows quantities is settled, too. Raises Refused where two parameters contradict each other.
     """
-    values = check(given, schema_name=type_name)
-    iterations = values.pop("max_iterations")
+    values = _with_one_length(check(given, schema_name=type_name), given)
+    if "n_estimators" in values:
+        values["n_estimators"] = values["n_estimators"] or _DEFAULT_TREES
+    if "classification" not in schema(type_name)["properties"]["task"]["enum"]:
+        values["task"] = "regression"
+    return values
+
+
+def for_retraining(given: Mapping[str, Any], *, type_name: str) -> dict[str, Any]:
+    """As `for_training`; what is None is the parent's. Each type has what every training needs."""
+    whole = {"epochs": 1, "early_stopping_rounds": 0, "checkpoint_every": 1}
+    return whole | _with_one_length(check(given, schema_name=f"retrain_{type_name}"), given)
+
+
+def for_pruning(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of prune, of which one says how much. Raises Refused where both do."""
+    values = check(given, schema_name="prune")
+    if values["tolerated_loss"] is None:
+        values["amount"] = values["amount"] or _DEFAULT_AMOUNT
+    elif values["amount"] is not None:
+        raise Refused("Give amount or tolerated_loss, not both.")
+    return values
+
+
+def _with_one_length(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    iterations = values.pop("max_iterations", None)
     if iterations is not None:
         if given.get("epochs") is not None and values["epochs"] != iterations:
             raise Refused("epochs and max_iterations are the same parameter: give one of them.")
@@ -54,7 +79,7 @@ def for_training(given: Mapping[str, Any], *, type_name: str) -> dict[str, Any]:
         trees = None if epochs is None else epochs * values["trees_per_batch"]
         if trees is not None and values["n_estimators"] not in {None, trees}:
             raise Refused("Give n_estimators, or epochs (batches of trees_per_batch trees), not both.")
-        values["n_estimators"] = trees or values["n_estimators"] or _DEFAULT_TREES
+        values["n_estimators"] = trees or values["n_estimators"]
     return values
 
 
@@ -68,6 +93,8 @@ def coerce(value: Any, rule: Mapping[str, Any]) -> Any:
         text = value.strip()
         if "null" in types and "string" not in types and text in {"", "null"}:
             return None
+        if "boolean" in types and text in {"true", "false"}:
+            return text == "true"
         if {"integer", "number"} & types:
             return _number(text, value, whole="number" not in types)
         if "array" in types and text.startswith("["):

@@ -1,7 +1,7 @@
 """From examples to matrices: the split, the preprocessing, the encoded classes.
 
 Separate because an evaluation must find the same held-out rows again, from nothing but the seed and the
-fraction that the model carries. Called by `training` and `evaluation`.
+fraction that the model carries. Called by `training`, `retraining` and `testrows`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from trainyard_trainer.problems import Refused
 Array = np.ndarray[Any, Any]
 
 _MOST_CATEGORIES = 100
+_NO_CATEGORY = np.array([""], dtype=object)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,23 +76,34 @@ def prepare(
     *,
     scale: bool,
     preprocess: Any = None,
+    classes: Array | None = None,
 ) -> Prepared:
-    """Fit the preprocessing on the training rows (unless one is handed over) and apply it."""
+    """Fit the preprocessing on the training rows (unless one is handed over) and apply it.
+
+    Raises Refused for a class beside those handed over: a model cannot learn one that it has no place for.
+    """
     validation = test
     if parameters["early_stopping_rounds"]:
         train, validation = split(
             train, layout, fraction=1 - parameters["validation_split"], seed=parameters["random_seed"]
         )
     if preprocess is None:
-        preprocess = _preprocess(layout, scale=scale).fit(train.features)
-    classes = np.unique(train.targets) if layout.task == "classification" else np.empty(0)
-    if layout.task == "classification" and len(classes) < 2:
-        raise Refused(f'The training rows hold one class of "{layout.target}" only: add rows of another.')
+        preprocess = _preprocess(train.features, layout, scale=scale).fit(train.features)
+    if classes is None:
+        classes = np.unique(train.targets) if layout.task == "classification" else np.empty(0)
+        if layout.task == "classification" and len(classes) < 2:
+            raise Refused(f'The training rows hold one class of "{layout.target}" only: add rows of another.')
+    y_train = encode(train.targets, classes)
+    if len(classes) and (strange := train.targets[y_train < 0]).size:
+        raise Refused(
+            f'The training rows hold the class "{strange[0]}" of "{layout.target}", which the parent\'s model does'
+            " not know. Leave it out, or train a new model."
+        )
     return Prepared(
         preprocess=preprocess,
         classes=classes,
         x_train=preprocess.transform(train.features),
-        y_train=encode(train.targets, classes),
+        y_train=y_train,
         x_validation=preprocess.transform(validation.features),
         y_validation=encode(validation.targets, classes),
         test=test,
@@ -113,15 +125,18 @@ def _rows(examples: Examples, rows: Array) -> Examples:
     )
 
 
-def _preprocess(layout: Layout, *, scale: bool) -> Any:
+def _preprocess(features: pd.DataFrame, layout: Layout, *, scale: bool) -> Any:
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
+    # NB: chosen here; the encoder's own max_categories cannot be exported. The others are encoded as none of them.
     encoder = OneHotEncoder(
-        handle_unknown="infrequent_if_exist", max_categories=_MOST_CATEGORIES, sparse_output=False
+        categories=[_frequent(features[name]) for name in layout.categorical],
+        handle_unknown="ignore",
+        sparse_output=False,
     )
     steps = []
     if layout.numeric:
@@ -131,3 +146,10 @@ def _preprocess(layout: Layout, *, scale: bool) -> Any:
         fill = SimpleImputer(strategy="most_frequent", keep_empty_features=True)
         steps.append(("categorical", make_pipeline(fill, encoder), list(layout.categorical)))
     return ColumnTransformer(steps, verbose_feature_names_out=False)
+
+
+def _frequent(column: pd.Series[Any]) -> Array:
+    """The most frequent categories in the order of their names; of equally frequent ones the first by name."""
+    counts = column.value_counts().sort_index().sort_values(ascending=False, kind="stable")
+    # A column that is empty in every training row has no category, and the encoder needs one.
+    return np.sort(np.asarray(counts.index[:_MOST_CATEGORIES], dtype=object)) if len(counts) else _NO_CATEGORY

@@ -1,6 +1,7 @@
 """Where a training begins: fresh, or after an epoch of an earlier attempt.
 
-Separate because each way to refuse or to ignore a checkpoint is a decision of its own. Called by `training`.
+Separate because each way to refuse or to ignore a checkpoint is a decision of its own. Called by `training`
+and `retraining`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from trainyard_trainer.contract import Order
 from trainyard_trainer.problems import Refused
 from trainyard_trainer.reporting import Reporter
 
-FORMAT = 2
-"""1: `train_test_split` was the fraction held out."""
+FORMAT = 3
+"""1: `train_test_split` was the fraction held out. 2: there was no `retrain`."""
 CHANGEABLE = frozenset(
     {
         "epochs",
@@ -44,10 +45,12 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """The content of a checkpoint's state file."""
+    """The content of a checkpoint's state file. `parent` is the SHA-256 of the model that a retraining began with."""
 
     format: int
+    action: str
     type: str
+    parent: str
     parameters: Mapping[str, Any]
     data_sha256: str
     layout: Layout
@@ -57,7 +60,13 @@ class Saved:
 
 
 def find(
-    order: Order, parameters: Mapping[str, Any], *, data_sha256: str, reporter: Reporter
+    order: Order,
+    parameters: Mapping[str, Any],
+    *,
+    type_name: str,
+    data_sha256: str,
+    parent: str = "",
+    reporter: Reporter,
 ) -> tuple[Saved, checkpoints.Checkpoint] | None:
     """The newest usable state of an earlier attempt, or None, which the log explains.
 
@@ -77,7 +86,10 @@ def find(
         # NB: its test rows would be other rows now, some of which the model has learned from.
         reporter.log(f"The data has changed since {found.path} was saved: starting fresh.")
         return None
-    _refuse_changes(saved, parameters, order.type, found)
+    if saved.action != order.action or saved.parent != parent:
+        reporter.log(f"{found.path} was not saved by this {order.action} of this parent: starting fresh.")
+        return None
+    _refuse_changes(saved, parameters, type_name, found)
     return saved, found
 
 

@@ -1,6 +1,7 @@
 """How good predictions are.
 
-Separate because training and evaluation must count in the same way. Called by both, on the test rows.
+Separate because training and evaluation must count in the same way. Called by every action
+that scores a model, on the test rows.
 """
 
 from __future__ import annotations

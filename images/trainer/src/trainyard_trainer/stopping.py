@@ -1,7 +1,7 @@
 """SIGTERM as a question that the training asks between two mini steps.
 
 Separate because a handler must be in place before the slow imports: as process 1 of a container Python
-would otherwise ignore the signal. Installed by `__main__`, asked by `training`, `tables` and `evaluation`.
+would otherwise ignore the signal. Installed by `__main__`, asked by every action.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import FrameType
 
 
 class StopRequested(Exception):
-    """SIGTERM came where there is nothing to save yet."""
+    """SIGTERM came where there is nothing to save. The message, if any, says how far it was."""
 
 
 class StopFlag:

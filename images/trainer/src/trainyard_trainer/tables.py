@@ -1,7 +1,7 @@
 """Dataset folders as tables.
 
 Separate because reading what users bring is where most failures are, and each must name the file and
-the column. Called by `training` and `evaluation`.
+the column. Called by every action.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ def read_role(order: Order, role: str, *, stop: StopFlag) -> Table:
     return _joined(frames, names, digest.hexdigest())
 
 
+def first_role(order: Order, roles: Sequence[str]) -> str:
+    """The first of the roles that has a dataset; the first of all where none has one."""
+    return next((role for role in roles if role in order.datasets), roles[0])
+
+
 def _folders(order: Order, role: str) -> list[Path]:
     if order.data_dir is None:
         raise Refused(f"There is no data: TRAINYARD_DATA_DIR is not set. Name a dataset in datasets.{role}.")
@@ -66,7 +71,7 @@ def _folders(order: Order, role: str) -> list[Path]:
         raise Refused(f"The data folder {order.data_dir} does not exist. Check the job's datasets.")
     present = sorted(path.name for path in order.data_dir.iterdir() if path.is_dir())
     names = order.datasets.get(role, ())
-    if not names and role == "train" and not order.datasets and len(present) == 1:
+    if not names and not order.datasets and len(present) == 1:
         names = (present[0],)
     if not names:
         raise Refused(f"No dataset has the role {role}. Name one in datasets.{role}.")

@@ -1,7 +1,7 @@
 """The model types: a registry from a type's name to what builds its learner.
 
-Separate because a new type is a module here, a schema beside it and one line in `BUILDERS`. Called by
-`actions` (which types there are) and `training` (to build one).
+Separate because a new type is a module here, a schema for each of train and retrain, a pruner, and one line in
+each registry. Called by `actions` (which types there are), `training` and `retraining` (to build one).
 """
 
 from __future__ import annotations
@@ -69,11 +69,66 @@ def _random_forest(prepared: Prepared, parameters: Mapping[str, Any], *, classif
     return RandomForest(prepared, parameters, classify=classify)
 
 
+def _decision_tree(prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool) -> Learner:
+    from trainyard_trainer.learners.decision_tree import DecisionTree
+
+    return DecisionTree(prepared, parameters, classify=classify)
+
+
+def _regression(prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool) -> Learner:
+    from trainyard_trainer.learners.regression import Regression
+
+    return Regression(prepared, parameters)
+
+
 # NB: functions that import, so that a forest does not wait for the import of networks.
 BUILDERS: dict[str, Builder] = {
+    "decision_tree": _decision_tree,
     "neural_network": _neural_network,
     "random_forest": _random_forest,
+    "regression": _regression,
 }
 
-SCALED_TYPES = frozenset({"neural_network"})
+
+def _more_of_network(
+    prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool, parent: Any
+) -> Learner:
+    from trainyard_trainer.learners.neural_network import NeuralNetwork
+
+    return NeuralNetwork(prepared, parameters, classify=classify, parent=parent)
+
+
+def _more_of_forest(
+    prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool, parent: Any
+) -> Learner:
+    from trainyard_trainer.learners.random_forest import RandomForest
+
+    return RandomForest(prepared, parameters, classify=classify, parent=parent)
+
+
+def _more_of_tree(
+    prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool, parent: Any
+) -> Learner:
+    from trainyard_trainer.learners.leaf_values import LeafValues
+
+    return LeafValues(prepared, parameters, classify=classify, parent=parent)
+
+
+def _more_of_regression(
+    prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool, parent: Any
+) -> Learner:
+    from trainyard_trainer.learners.regression import Regression
+
+    return Regression(prepared, parameters, parent=parent)
+
+
+CONTINUERS: dict[str, Builder] = {
+    "decision_tree": _more_of_tree,
+    "neural_network": _more_of_network,
+    "random_forest": _more_of_forest,
+    "regression": _more_of_regression,
+}
+"""As `BUILDERS`, but of a learner that goes on from `parent`, an estimator of the same type."""
+
+SCALED_TYPES = frozenset({"neural_network", "regression"})
 """Types whose features are standardised."""

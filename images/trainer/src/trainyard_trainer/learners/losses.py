@@ -1,4 +1,4 @@
-"""The two losses that are watched during training. Called by the learners.
+"""The two losses that are watched during training, and what they come to for trees. Called by the learners.
 
 Separate from scikit-learn's because a held-out row may have a class that the training rows lack.
 """
@@ -7,7 +7,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from trainyard_trainer.learners import Measures
 from trainyard_trainer.preparing import Array
+
+
+def of_votes(fitted: Array, seen: Array, *, y_train: Array, y_validation: Array, classify: bool) -> Measures:
+    """The measures of a tree or a forest from its probabilities, or its predictions of a quantity."""
+    if classify:
+        return Measures(
+            training_loss=log_loss(y_train, fitted),
+            validation_loss=log_loss(y_validation, seen),
+            score=float(np.mean(seen.argmax(axis=1) == y_validation)),
+        )
+    error = mean_squared_error(y_validation, seen)
+    return Measures(
+        training_loss=mean_squared_error(y_train, fitted),
+        validation_loss=error,
+        score=float(np.sqrt(error)),
+    )
 
 
 def log_loss(places: Array, probabilities: Array) -> float:
@@ -17,7 +34,7 @@ def log_loss(places: Array, probabilities: Array) -> float:
     """
     chosen = probabilities[np.arange(len(places)), places]
     chosen = np.where(places < 0, 0.0, chosen)
-    return float(-np.log(np.clip(chosen, np.finfo(float).eps, 1.0)).mean())
+    return -float(np.log(np.clip(chosen, np.finfo(float).eps, 1.0)).mean()) + 0.0
 
 
 def mean_squared_error(targets: Array, predictions: Array) -> float:

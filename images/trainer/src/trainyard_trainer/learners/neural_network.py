@@ -7,7 +7,7 @@ exactly. The shuffle of an epoch is drawn from (seed, epoch) alone, so no genera
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,19 @@ from trainyard_trainer.problems import Refused
 
 
 class NeuralNetwork:
-    """MLPClassifier or MLPRegressor under an epoch loop of our own. A regression's target is standardised."""
+    """MLPClassifier or MLPRegressor under an epoch loop of our own. A regression's target is standardised.
 
-    def __init__(self, prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool) -> None:
+    With a parent it goes on from that network's weights; those that are zero, because they were pruned, stay so.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        parameters: Mapping[str, Any],
+        *,
+        classify: bool,
+        parent: Any = None,
+    ) -> None:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
 
         self._data = prepared
@@ -40,6 +50,9 @@ class NeuralNetwork:
             random_state=self._seed,
             shuffle=False,
         )
+        self._kept: list[Array] = []
+        if parent is not None:
+            self._go_on_from(parent.coefs_, parent.intercepts_)
         self._best: tuple[list[Array], list[Array]] | None = None
         self._loss_sum = 0.0
         self._rows_seen = 0
@@ -59,16 +72,35 @@ class NeuralNetwork:
         if index == 0:
             self._loss_sum, self._rows_seen = 0.0, 0
         rows = self._shuffled[1][index * self._batch_size : (index + 1) * self._batch_size]
-        self._model.batch_size = len(rows)
-        more = {"classes": np.arange(len(self._data.classes))} if self._classify else {}
         try:
-            self._model.partial_fit(self._data.x_train[rows], self._targets[rows], **more)
+            self._learn(rows)
         except ValueError as error:
             if "non-finite" not in str(error):
                 raise
             raise self._diverged(f"in epoch {epoch}") from error
         self._loss_sum += float(self._model.loss_) * len(rows)
         self._rows_seen += len(rows)
+
+    def _learn(self, rows: Array) -> None:
+        self._model.batch_size = len(rows)
+        more = {"classes": np.arange(len(self._data.classes))} if self._classify else {}
+        self._model.partial_fit(self._data.x_train[rows], self._targets[rows], **more)
+        # NB: in place, because the optimizer holds the same arrays.
+        for weights, kept in zip(self._model.coefs_, self._kept, strict=False):
+            weights *= kept
+
+    def _go_on_from(self, coefs: Sequence[Array], intercepts: Sequence[Array]) -> None:
+        """Take these weights, which predict in the target's own terms, for the ones to start with."""
+        # One step for what partial_fit sets up; its weights are thrown away, and the optimizer with them.
+        self._learn(np.arange(min(self._batch_size, len(self._targets))))
+        del self._model._optimizer
+        self._model.coefs_ = [np.array(weights, dtype=float) for weights in coefs]
+        self._model.intercepts_ = [np.array(biases, dtype=float) for biases in intercepts]
+        if not self._classify:
+            self._model.coefs_[-1] /= self._scale
+            self._model.intercepts_[-1] = (self._model.intercepts_[-1] - self._center) / self._scale
+        if any((weights == 0).any() for weights in self._model.coefs_):
+            self._kept = [weights != 0 for weights in self._model.coefs_]
 
     def measure(self) -> Measures:
         x, y = self._data.x_validation, self._data.y_validation

@@ -13,14 +13,25 @@ from typing import Any
 import numpy as np
 
 from trainyard_trainer.learners import Measures
-from trainyard_trainer.learners.losses import log_loss, mean_squared_error
+from trainyard_trainer.learners.losses import of_votes
 from trainyard_trainer.preparing import Array, Prepared
+from trainyard_trainer.problems import Refused
 
 
 class RandomForest:
-    """RandomForestClassifier or RandomForestRegressor. A mini step is one tree."""
+    """RandomForestClassifier or RandomForestRegressor. A mini step is one tree.
 
-    def __init__(self, prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool) -> None:
+    With a parent, `n_estimators` trees are added to those that it has.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        parameters: Mapping[str, Any],
+        *,
+        classify: bool,
+        parent: Any = None,
+    ) -> None:
         from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
         self._data = prepared
@@ -38,6 +49,19 @@ class RandomForest:
             warm_start=True,
             n_jobs=1,
         )
+        self._inherited = 0
+        if parent is not None:
+            if classify and len(np.unique(prepared.y_train)) < len(prepared.classes):
+                raise Refused(
+                    "The rows to learn from lack a class that the parent's forest knows, so trees grown on them"
+                    " could not vote with its own. Add rows of every class."
+                )
+            self._model.estimators_ = list(parent.estimators_)
+            self._model.n_outputs_ = parent.n_outputs_
+            self._inherited = len(parent.estimators_)
+            # NB: the parent's own seed would draw again the trees that pruning has removed, or some that are there.
+            draw = np.random.default_rng([parameters["random_seed"], self._inherited])
+            self._model.random_state = int(draw.integers(2**32))
         self._best_trees = 0
         self._counted = 0
         self._votes_train: Array = np.zeros(())
@@ -49,7 +73,7 @@ class RandomForest:
         return min(self._batch, self._trees - (epoch - 1) * self._batch)
 
     def step(self, *, epoch: int, index: int) -> None:
-        self._model.n_estimators = (epoch - 1) * self._batch + index + 1
+        self._model.n_estimators = self._inherited + (epoch - 1) * self._batch + index + 1
         self._model.fit(self._x_train, self._data.y_train)
 
     def measure(self) -> Measures:
@@ -61,18 +85,12 @@ class RandomForest:
             self._votes_validation = self._votes_validation + vote(self._x_validation)
         self._counted = len(trees)
         fitted, seen = self._votes_train / self._counted, self._votes_validation / self._counted
-        y = self._data.y_validation
-        if self._classify:
-            return Measures(
-                training_loss=log_loss(self._data.y_train, fitted),
-                validation_loss=log_loss(y, seen),
-                score=float(np.mean(seen.argmax(axis=1) == y)),
-            )
-        error = mean_squared_error(y, seen)
-        return Measures(
-            training_loss=mean_squared_error(self._data.y_train, fitted),
-            validation_loss=error,
-            score=float(np.sqrt(error)),
+        return of_votes(
+            fitted,
+            seen,
+            y_train=self._data.y_train,
+            y_validation=self._data.y_validation,
+            classify=self._classify,
         )
 
     def keep_as_best(self) -> None:
