@@ -28,5 +28,11 @@ QUEUE_SECONDS = Histogram(
 )
 DOORBELLS = Counter("trainyard_watch_events_total", "Watch events received.", ["kind"])
 PODS_CREATED = Counter("trainyard_pods_created_total", "Training pods created.")
+CALLBACKS = Counter(
+    "trainyard_callbacks_total",
+    "Tries to deliver a callback, by outcome: delivered, failed, gone (410), or refused before anything was sent.",
+    ["event", "outcome"],
+)
+CALLBACKS_WAITING = Gauge("trainyard_callbacks_waiting", "Deliveries that are due and wait for their turn.")
 LOG_STREAMS = Gauge("trainyard_log_streams", "Logs that are being followed now.")
 LOG_BYTES = Counter("trainyard_log_bytes_total", "Bytes of logs read.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from tests.harness import chart, images, kindcluster, usercontext
+from tests.harness import chart, chosen, demo_callbacks, kindcluster
 from tests.harness.client import Client
 from tests.harness.cluster import ClusterHandle
 from tests.harness.kubectl import Kubectl
@@ -24,12 +25,9 @@ def kind_cluster() -> Iterator[ClusterHandle]:
     Ours is taken down at the end unless KEEP_CLUSTER is set: then the next session begins with it. A test
     keeps to namespaces of its own.
     """
-    wanted = os.environ.get("CLUSTER") or "kind"
-    if wanted.startswith("context:"):
-        yield usercontext.find(wanted.removeprefix("context:"))
-        return
-    yield kindcluster.up(CLUSTER_NAME, nodes=int(os.environ.get("NODES") or 1))
-    if not os.environ.get("KEEP_CLUSTER"):
+    handle = chosen.cluster(CLUSTER_NAME)
+    yield handle
+    if handle.made_by_us and not os.environ.get("KEEP_CLUSTER"):
         kindcluster.down(CLUSTER_NAME)
 
 
@@ -43,33 +41,29 @@ def cluster_admin(kind_cluster: ClusterHandle) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def python_image(kind_cluster: ClusterHandle) -> str:
     """An image with `python3` that the cluster's nodes have, or can pull."""
-    if not kind_cluster.made_by_us:
-        return images.PUBLIC_BASE
-    image = images.base()
-    kindcluster.load(kind_cluster, image)
-    return image
+    return chosen.python_image(kind_cluster)
 
 
 @pytest.fixture(scope="session")
 def trainer_image(kind_cluster: ClusterHandle) -> str:
     """The reference trainer's image, on the cluster's nodes."""
-    return _image(kind_cluster, "trainer")
+    return chosen.image(kind_cluster, "trainer")
 
 
 @pytest.fixture(scope="session")
-def operator_installed(kind_cluster: ClusterHandle, trainer_image: str) -> ClusterHandle:
-    """The cluster with the operator in it, installed from the chart with its own permissions."""
-    more = {"settings": {"progress": {"intervalSeconds": 1}}}
-    chart.install(kind_cluster, operator=_image(kind_cluster, "operator"), trainer=trainer_image, more=more)
+def install_operator(kind_cluster: ClusterHandle, trainer_image: str) -> Callable[[], None]:
+    """Installs the operator from the chart with its own permissions, or brings back what a test has changed."""
+    operator_image = chosen.image(kind_cluster, "operator")
+    inside = demo_callbacks.values(Kubectl(kind_cluster))
+    more = chart.merged(inside, {"settings": {"progress": {"intervalSeconds": 1}}})
+    return partial(chart.install, kind_cluster, operator=operator_image, trainer=trainer_image, more=more)
+
+
+@pytest.fixture(scope="session")
+def operator_installed(kind_cluster: ClusterHandle, install_operator: Callable[[], None]) -> ClusterHandle:
+    """The cluster with the operator in it."""
+    install_operator()
     return kind_cluster
-
-
-def _image(handle: ClusterHandle, name: images.Name) -> str:
-    if not handle.made_by_us:
-        return os.environ[f"{name.upper()}_IMAGE"]
-    image = images.ensure(name)[name]
-    kindcluster.load(handle, image)
-    return image
 
 
 @pytest.fixture
@@ -90,4 +84,5 @@ def namespace(cluster_admin: Client) -> Iterator[str]:
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     cluster_admin.post("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
-    cluster_admin.delete(f"/api/v1/namespaces/{name}")
+    if cluster_admin.find(f"/api/v1/namespaces/{name}"):
+        cluster_admin.delete(f"/api/v1/namespaces/{name}")

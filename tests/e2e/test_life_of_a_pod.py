@@ -24,6 +24,7 @@ def own(jobs: Jobs, name: str, image: str, code: str, **spec: Any) -> Json:
         "tolerations": [GPU_TOLERATION],
         "template": {"spec": {"securityContext": {"runAsUser": 65532}}},
         "gracePeriodSeconds": 5,
+        "backoffLimit": 0,
         **spec,
     }
     return jobs.client.post(jobs.path("trainingjobs"), manifest("TrainingJob", name, body))

@@ -7,7 +7,6 @@ cluster and the images there and begins with a fresh namespace.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -16,9 +15,17 @@ from pathlib import Path
 
 import yaml
 
-from tests.harness import cache, chart, console, demo_report, demo_watch, images, kindcluster, usercontext
-from tests.harness.cluster import ClusterHandle
+from tests.harness import (
+    cache,
+    chart,
+    chosen,
+    console,
+    demo_callbacks,
+    demo_report,
+    demo_watch,
+)
 from tests.harness.errors import HarnessError
+from tests.harness.kindnodes import GPU_RESOURCE
 from tests.harness.kubectl import Json, Kubectl
 
 CLUSTER_NAME = "dev"
@@ -31,6 +38,7 @@ OUT = chart.REPOSITORY / "out" / "demo"
 TRAINER_IMAGE = "trainyard/trainer"
 DATA_SECONDS = 180
 JOBS_SECONDS = 420
+CALLBACK_SECONDS = 60
 
 
 class Stopwatch:
@@ -60,49 +68,30 @@ def run() -> bool:
     cache.remove_tree(OUT)
     OUT.mkdir(parents=True)
     with watch.part("cluster"):
-        handle = _cluster()
+        handle = chosen.cluster(CLUSTER_NAME)
     kubectl = Kubectl(handle)
     _delete_earlier(kubectl)
     with watch.part("images"):
-        operator, trainer = _images(handle)
+        operator, trainer = chosen.image(handle, "operator"), chosen.image(handle, "trainer")
     with watch.part("operator"):
-        chart.install(handle, operator=operator, trainer=trainer)
+        chart.install(handle, operator=operator, trainer=trainer, more=demo_callbacks.values(kubectl))
     with watch.part("data"):
         _make_namespace(kubectl)
         _fill(kubectl, trainer)
     with watch.part("training"):
+        gpus = offers_gpus(kubectl)
+        if not gpus:
+            console.say("No node offers nvidia.com/gpu: the examples run without their `accelerator`.")
         for file in sorted(EXAMPLES.glob("[1-9]*.yaml")):
-            kubectl.apply(manifests(file, trainer=trainer), namespace=NAMESPACE)
+            kubectl.apply(manifests(file, trainer=trainer, gpus=gpus), namespace=NAMESPACE)
         outcome = demo_watch.until_finished(kubectl, NAMESPACE, timeout=JOBS_SECONDS)
+    with watch.part("callbacks"):
+        told = demo_callbacks.until_told(kubectl, NAMESPACE, timeout=CALLBACK_SECONDS)
     with watch.part("report"):
         report = demo_report.gather(kubectl, NAMESPACE, out=OUT)
-        demo_report.show(report, kubectl=kubectl, namespace=NAMESPACE, out=OUT)
+        demo_report.show(report, told, kubectl=kubectl, namespace=NAMESPACE, out=OUT)
     console.say(watch.line())
-    return outcome
-
-
-def _cluster() -> ClusterHandle:
-    wanted = os.environ.get("CLUSTER") or "kind"
-    if wanted.startswith("context:"):
-        return usercontext.find(wanted.removeprefix("context:"))
-    if wanted != "kind":
-        raise HarnessError(f"The demo runs pods: CLUSTER can be kind or context:NAME, not {wanted!r}.")
-    return kindcluster.up(CLUSTER_NAME, nodes=int(os.environ.get("NODES") or 1))
-
-
-def _images(handle: ClusterHandle) -> tuple[str, str]:
-    """The operator's and the trainer's image, known to the nodes.
-
-    Built from this checkout, or what OPERATOR_IMAGE and TRAINER_IMAGE name in a registry: a cluster
-    elsewhere pulls.
-    """
-    given = os.environ.get("OPERATOR_IMAGE"), os.environ.get("TRAINER_IMAGE")
-    if given[0] and given[1]:
-        return given[0], given[1]
-    built = images.ensure("operator", "trainer")
-    for reference in built.values():
-        kindcluster.load(handle, reference)
-    return built["operator"], built["trainer"]
+    return outcome and all(one.good for one in told)
 
 
 def _delete_earlier(kubectl: Kubectl) -> None:
@@ -155,11 +144,23 @@ def _fill_says(kubectl: Kubectl) -> str:
     return "\n".join([pods, *events.splitlines()[-10:]])
 
 
-def manifests(file: Path, *, trainer: str) -> list[Json]:
-    """The objects of an example, with the trainer's image that this checkout was built into."""
+def offers_gpus(kubectl: Kubectl) -> bool:
+    """Whether any node does: those of ours pretend to, a cluster of the user's may have none."""
+    return any(GPU_RESOURCE in node["status"].get("allocatable", {}) for node in kubectl.items("nodes"))
+
+
+def manifests(file: Path, *, trainer: str, namespace: str = NAMESPACE, gpus: bool = True) -> list[Json]:
+    """The objects of an example for `namespace`, with the trainer's image that this checkout was built into.
+
+    Without `gpus` no job asks for any.
+    """
     objects = [one for one in yaml.safe_load_all(file.read_text()) if one]
     for one in objects:
-        if one["kind"] == "Job":
+        if one["kind"] == "TrainingJob":
+            demo_callbacks.in_namespace(one, namespace)
+            if not gpus:
+                one["spec"].pop("accelerator", None)
+        if one["kind"] in ("Job", "Deployment"):
             for container in one["spec"]["template"]["spec"]["containers"]:
                 if container["image"].partition(":")[0] == TRAINER_IMAGE:
                     container["image"] = trainer

@@ -19,7 +19,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from tests.harness import cache, console, demo_plot
+from tests.harness import cache, console, demo_callbacks, demo_plot
+from tests.harness.demo_callbacks import Told
 from tests.harness.errors import HarnessError
 from tests.harness.kubectl import Json, Kubectl
 
@@ -132,7 +133,9 @@ def _time(one: Json, part: str, name: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def show(reports: Sequence[JobReport], *, kubectl: Kubectl, namespace: str, out: Path) -> None:
+def show(
+    reports: Sequence[JobReport], told: Sequence[Told], *, kubectl: Kubectl, namespace: str, out: Path
+) -> None:
     """Prints the summary to stdout, with the plot drawn beside it."""
     screen = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     screen.print()
@@ -142,6 +145,8 @@ def show(reports: Sequence[JobReport], *, kubectl: Kubectl, namespace: str, out:
         " (planning, scheduling, volumes, start, verdict); whole seconds, so 1 s more or less.[/]\n"
     )
     screen.print(all_metrics(reports))
+    screen.print()
+    screen.print(demo_callbacks.table(told))
     screen.print()
     screen.print("Where it lies", style="bold italic")
     screen.print(places(reports, out=out))

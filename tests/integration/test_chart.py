@@ -40,9 +40,10 @@ def objects(kind: str, *values: str) -> list[dict[str, Any]]:
 def test_the_operator_may_do_with_pods_what_it_does_and_no_more(kind: str, values: tuple[str, ...]) -> None:
     (role,) = [one for one in objects(kind, *values) if one["metadata"]["name"] == "trainyard"]
     verbs = {resource: rule["verbs"] for rule in role["rules"] for resource in rule["resources"]}
-    assert sorted(verbs["pods"]) == ["create", "delete", "get", "list", "watch"]
+    assert sorted(verbs["pods"]) == ["create", "delete", "get", "list", "patch", "watch"]
     assert verbs["trainingjobs"] == ["get", "list", "watch"]
     assert verbs["trainingjobs/status"] == ["patch"]
+    assert verbs["secrets"] == ["get"]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,8 @@ def test_the_operator_may_do_with_pods_what_it_does_and_no_more(kind: str, value
         pytest.param('settings.logs.store="s3://logs/trainyard"', "store", id="logs in an object store"),
         pytest.param('settings.logs.store="file://relative"', "store", id="logs in a relative folder"),
         pytest.param("settings.logs.keep=3", "keep", id="a setting of logs that there is none of"),
+        pytest.param('settings.callbacks.allowedCIDRs=["lan"]', "allowedCIDRs", id="a network by its name"),
+        pytest.param("settings.callbacks.allowed=[]", "allowed", id="a setting of callbacks of none"),
         pytest.param('settings.logLevel="LOUD"', "logLevel", id="a log level of none"),
         pytest.param('settings.imagePullPolicy="Sometimes"', "imagePullPolicy", id="a pull policy of none"),
         pytest.param('settings.namespaces=["a.b"]', "namespaces", id="a namespace that cannot be"),
@@ -68,3 +71,65 @@ def test_right_values_of_logs_are_rendered() -> None:
     settings = yaml.safe_load(config["data"]["settings.yaml"])
     assert settings["logs"] == {"store": "file:///var/lib/trainyard/logs"}
     assert settings["logLevel"] == "CRITICAL"
+
+
+def named(found: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [one for one in found if one["metadata"]["name"] == name]
+
+
+def is_hook(one: dict[str, Any]) -> bool:
+    return (one["metadata"].get("annotations") or {}).get("helm.sh/hook") == "pre-delete"
+
+
+def test_the_hook_may_take_finalizers_off_and_stop_the_operator_and_no_more() -> None:
+    (everywhere,) = named(objects("ClusterRole"), "trainyard-release")
+    (here,) = objects("Role")
+    assert [(rule["resources"], rule["verbs"]) for rule in everywhere["rules"]] == [
+        (["pods"], ["list", "patch"]),
+        (["trainingjobs", "datasets", "experiments", "mlmodels"], ["list", "patch"]),
+    ]
+    assert [(rule["resources"], rule.get("resourceNames"), rule["verbs"]) for rule in here["rules"]] == [
+        (["deployments"], ["trainyard"], ["get"]),
+        (["deployments/scale"], ["trainyard"], ["patch"]),
+        (["pods"], None, ["list"]),
+    ]
+    assert is_hook(everywhere)
+    assert is_hook(here)
+
+
+def test_in_some_namespaces_the_hook_keeps_to_them_and_needs_none_that_has_gone() -> None:
+    some = 'settings.namespaces=["a","b"]'
+    assert not named(objects("ClusterRole", some), "trainyard-release")
+    roles = named(objects("Role", some), "trainyard-release")
+    assert [role["metadata"]["namespace"] for role in roles] == ["a", "b"]
+    assert not any(is_hook(role) for role in roles), "Helm cannot create a hook in a namespace that has gone"
+    (job,) = objects("Job", some)
+    arguments = job["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments[-3:] == ["--namespace=a", "--namespace=b", "--skip-forbidden"]
+
+
+def test_the_hooks_pod_is_not_taken_for_the_operators_and_is_restricted_as_that_is() -> None:
+    (job,), (deployment,), (service,) = objects("Job"), objects("Deployment"), objects("Service")
+    hook, operator = job["spec"]["template"], deployment["spec"]["template"]
+    for selector in (deployment["spec"]["selector"]["matchLabels"], service["spec"]["selector"]):
+        assert not selector.items() <= hook["metadata"]["labels"].items()
+    assert hook["spec"]["securityContext"] == operator["spec"]["securityContext"]
+    (hooks,), (operators,) = hook["spec"]["containers"], operator["spec"]["containers"]
+    assert hooks["securityContext"] == operators["securityContext"]
+    assert hooks["image"] == operators["image"]
+
+
+def test_the_hook_can_be_left_out_and_its_time_be_set() -> None:
+    assert not objects("Job", "release.enabled=false")
+    assert not named(objects("ClusterRole", "release.enabled=false"), "trainyard-release")
+    (job,) = objects("Job", "release.timeoutSeconds=60")
+    assert job["spec"]["activeDeadlineSeconds"] == 60
+    assert "--timeout=30" in job["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def test_without_roles_of_the_charts_the_hook_runs_as_the_operator() -> None:
+    (job,) = objects("Job", "rbac.create=false")
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "trainyard"
+    assert [one["metadata"]["name"] for one in objects("ServiceAccount", "rbac.create=false")] == [
+        "trainyard"
+    ]

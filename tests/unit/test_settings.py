@@ -30,6 +30,16 @@ def load(tmp_path: Path, text: str) -> settings.Settings:
         pytest.param("namespaces: [a, b.c]", "namespaces.1: String should match", id="a dot"),
         pytest.param("namespaces: ['']", "namespaces.0: String should match", id="no name at all"),
         pytest.param(f"namespaces: [{'n' * 64}]", "namespaces.0: String should match", id="64 characters"),
+        pytest.param(
+            "callbacks: {allowedCIDRs: [lan]}",
+            "callbacks.allowedCIDRs.0: Value error, 'lan' does not appear to be an IPv4 or IPv6 network",
+            id="a network by its name",
+        ),
+        pytest.param(
+            "callbacks: {allowedCIDRs: [10.1.2.3/8]}",
+            "callbacks.allowedCIDRs.0: Value error, 10.1.2.3/8 has host bits set",
+            id="a network with a host's bits",
+        ),
         pytest.param('namespaces: ["a\\n"]', "namespaces.0: String should match", id="a line's end"),
     ],
 )
@@ -45,6 +55,11 @@ def test_right_settings_are_taken(tmp_path: Path) -> None:
     )
     assert (found.log_level, found.image_pull_policy) == ("CRITICAL", "Never")
     assert found.namespaces == ("a", "b-1", "n" * 63)
+
+
+def test_networks_of_both_kinds_are_taken(tmp_path: Path) -> None:
+    found = load(tmp_path, "callbacks: {allowedCIDRs: [10.0.0.0/8, 'fd00::/8']}").callbacks
+    assert [str(network) for network in found.allowed_cidrs] == ["10.0.0.0/8", "fd00::/8"]
 
 
 def test_no_pull_policy_is_kubernetes_own(tmp_path: Path) -> None:

@@ -64,10 +64,15 @@ class Connection:
 
 def options(command: _Command) -> _Command:
     """-n, --context and --kubeconfig."""
+    namespace = click.option("-n", "--namespace", help="Namespace; default: that of the context.")
+    return namespace(cluster_options(command))
+
+
+def cluster_options(command: _Command) -> _Command:
+    """--context and --kubeconfig, for commands with a word of their own on namespaces."""
     for option in (
         click.option("--kubeconfig", type=click.Path(), help="Kubeconfig; default: that of kubectl."),
         click.option("--context", help="Context of the kubeconfig; default: the current one."),
-        click.option("-n", "--namespace", help="Namespace; default: that of the context."),
     ):
         command = option(command)
     return command

@@ -89,13 +89,7 @@ class Deliveries:
     async def _deliver(self, key: Key, uid: str, delivery: str) -> None:
         answer = None
         try:
-            answer = await self._try(key, uid, delivery)
-        except Exception:
-            logger.exception("Callback %s of %s/%s", delivery, key.namespace, key.name)
-            now = time.time()
-            answer = Answer(
-                sent_at=now, at=now, message="Not sent, by an error of the operator's: see its log."
-            )
+            answer = await self._answer(key, uid, delivery)
         finally:
             self._settle(key, uid, delivery, answer)
 

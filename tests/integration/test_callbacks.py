@@ -1,0 +1,355 @@
+"""Callbacks from a real operator to a real receiver."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from tests.harness import controlplane, demo_callbacks, kwok, processes
+from tests.harness import operator as operators
+from tests.harness.client import Client, Json
+from tests.harness.controlplane import ControlPlane
+from tests.harness.controlplane_commands import SERVICE_CIDR, ControlPlaneConfig
+from tests.harness.kubectl import Kubectl
+from tests.harness.operator import Operator
+from tests.objects import Jobs, found
+from tests.receiver import Received, Receiver, Say, listening
+
+pytestmark = pytest.mark.timeout(180)
+
+KEY = b"an example key of 32 bytes, 1234"
+SETTINGS = {"allowedCIDRs": ["127.0.0.0/8"], "firstRetrySeconds": 0.5, "longestRetrySeconds": 2}
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[ControlPlane]:
+    """A control plane of this module's own, for its operators serve the same namespaces one after the other."""
+    config = ControlPlaneConfig(controller_manager=True, scheduler=True)
+    with controlplane.running("test-callbacks", config) as plane:
+        operators.install(plane)
+        kwok.start(plane)
+        kwok.add_nodes(plane, 2)
+        yield plane
+
+
+@pytest.fixture
+def admin(plane: ControlPlane) -> Iterator[Client]:
+    with plane.client() as client:
+        yield client
+
+
+def starting(plane: ControlPlane, namespace: str, **callbacks: Any) -> AbstractContextManager[Operator]:
+    settings = {"namespaces": [namespace], "callbacks": {**SETTINGS, **callbacks}}
+    return operators.running(plane, name=f"operator-{namespace}", settings=settings)
+
+
+@pytest.fixture
+def operator(plane: ControlPlane, namespace: str) -> Iterator[Operator]:
+    """An operator for this test's namespace that may reach loopback addresses and tries again soon."""
+    with starting(plane, namespace) as process:
+        yield process
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with listening() as one:
+        yield one
+
+
+@pytest.fixture
+def secret(jobs: Jobs) -> str:
+    return make_secret(jobs, "hook", secret=KEY)
+
+
+def make_secret(jobs: Jobs, name: str, *, label: str | None = "true", **data: bytes) -> str:
+    labels = {"trainyard.dev/callback": label} if label is not None else {}
+    jobs.client.post(
+        f"/api/v1/namespaces/{jobs.namespace}/secrets",
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "labels": labels},
+            "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+        },
+    )
+    return name
+
+
+def a_callback(url: str, *, name: str = "hook", **fields: Any) -> Json:
+    return {"name": name, "url": url, **fields}
+
+
+def told(jobs: Jobs, job: str, *, state: str = "Delivered", timeout: float = 30) -> Json:
+    """The first entry of `status.callbacks` once it has this state."""
+
+    def there() -> Json | None:
+        entries = jobs.status(job).get("callbacks") or [{}]
+        return entries[0] if entries[0].get("state") == state else None
+
+    return dict(found(there, what=f"the callback of {job} to be {state}", timeout=timeout))
+
+
+def tried(jobs: Jobs, job: str) -> Json:
+    """The first entry of `status.callbacks` once a try has failed."""
+
+    def there() -> Json | None:
+        entries = jobs.status(job).get("callbacks") or [{}]
+        return entries[0] if entries[0].get("attempts") else None
+
+    entry = dict(found(there, what=f"a try of the callback of {job}"))
+    assert entry["state"] == "Pending"
+    return entry
+
+
+def first(receiver: Receiver, path: str) -> Received:
+    found(lambda: receiver.at(path), what=f"a request for {path}")
+    return receiver.at(path)[0]
+
+
+def test_completed_and_failed_are_told_once_signed_and_under_the_id_in_status(
+    operator: Operator, jobs: Jobs, receiver: Receiver, secret: str
+) -> None:
+    for name, more in (("good", {}), ("bad", {"exit_code": 2, "message": "no such column"})):
+        jobs.create(
+            name, callbacks=[a_callback(receiver.url(f"/{name}"), secretRef={"name": secret})], **more
+        )
+    jobs.reaches("good", "Done")
+    jobs.reaches("bad", "Error")
+    entries = {name: told(jobs, name) for name in ("good", "bad")}
+    time.sleep(2)
+    for name, event, phase in (("good", "completed", "Done"), ("bad", "failed", "Error")):
+        (request,) = receiver.at(f"/{name}")
+        assert request.signed_by(KEY)
+        assert not request.signed_by(b"another key")
+        assert abs(int(request.headers["webhook-timestamp"]) - request.at) < 5
+        assert request.headers["content-type"] == "application/cloudevents+json"
+        assert request.event["type"] == f"dev.trainyard.trainingjob.{event}"
+        assert request.event["id"] == request.id == entries[name]["id"]
+        assert request.event["data"]["phase"] == phase
+        assert request.event["data"]["uid"] == jobs.get(name)["metadata"]["uid"]
+        assert entries[name] | {"time": "", "lastAttemptTime": ""} == {
+            "id": request.id,
+            "name": "hook",
+            "event": event.capitalize(),
+            "sequence": 1,
+            "time": "",
+            "state": "Delivered",
+            "attempts": 1,
+            "lastAttemptTime": "",
+            "message": "Answered 204 No Content.",
+        }
+    samples = operator.metrics()
+    assert samples['trainyard_callbacks_total{event="Completed",outcome="delivered"}'] == 1
+    assert samples['trainyard_callbacks_total{event="Failed",outcome="delivered"}'] == 1
+
+
+def test_an_event_that_is_not_asked_for_is_not_told(
+    operator: Operator, jobs: Jobs, receiver: Receiver
+) -> None:
+    jobs.create("good", callbacks=[a_callback(receiver.url(), events=["Failed"])])
+    jobs.reaches("good", "Done")
+    time.sleep(1)
+    assert receiver.requests == []
+    assert "callbacks" not in jobs.status("good")
+
+
+def test_a_receiver_that_is_down_is_told_when_it_is_up(operator: Operator, jobs: Jobs) -> None:
+    (port,) = processes.free_ports(1)
+    jobs.create("early", callbacks=[a_callback(f"http://127.0.0.1:{port}/early")])
+    jobs.reaches("early", "Done")
+    entry = tried(jobs, "early")
+    assert "could not be reached" in entry["message"]
+    assert entry["nextAttemptTime"] >= entry["lastAttemptTime"]
+    with listening(port) as receiver:
+        assert told(jobs, "early")["id"] == entry["id"] == first(receiver, "/early").id
+
+
+def test_a_failure_is_tried_again_under_the_same_id_and_a_signature_of_its_own(
+    operator: Operator, jobs: Jobs, receiver: Receiver, secret: str
+) -> None:
+    receiver.script["/"] = [Say(status=500), Say(status=429, headers={"retry-after": "3"}), Say(status=200)]
+    jobs.create("again", callbacks=[a_callback(receiver.url(), secretRef={"name": secret})])
+    entry = told(jobs, "again")
+    assert entry["attempts"] == 3
+    assert {request.id for request in receiver.requests} == {entry["id"]}
+    assert all(request.signed_by(KEY) for request in receiver.requests)
+    assert len({request.body for request in receiver.requests}) == 1
+    assert receiver.requests[2].at - receiver.requests[1].at >= 3, "Retry-After is honoured"
+
+
+def test_410_ends_it_with_an_event(operator: Operator, jobs: Jobs, receiver: Receiver) -> None:
+    receiver.script["/"] = [Say(status=410)]
+    jobs.create("gone", callbacks=[a_callback(receiver.url())])
+    assert "Answered 410 Gone" in told(jobs, "gone", state="Failed")["message"]
+    found(lambda: "CallbackFailed" in jobs.events("gone"), what="the Event")
+    time.sleep(2)
+    assert len(receiver.requests) == 1
+
+
+def test_a_redirect_is_not_followed(operator: Operator, jobs: Jobs, receiver: Receiver) -> None:
+    receiver.script["/"] = [Say(status=307, headers={"location": receiver.url("/elsewhere")})]
+    jobs.create("redirected", callbacks=[a_callback(receiver.url())])
+    assert "redirects are not followed" in tried(jobs, "redirected")["message"]
+    assert receiver.at("/elsewhere") == []
+
+
+def test_a_receiver_that_hangs_delays_neither_jobs_nor_other_receivers(
+    operator: Operator, jobs: Jobs, receiver: Receiver
+) -> None:
+    receiver.script["/slow"] = [Say(delay=30)]
+    for number in range(10):
+        jobs.create(f"slow-{number}", run_for="100ms", callbacks=[a_callback(receiver.url("/slow"))])
+    first(receiver, "/slow")
+    with listening(address="127.0.0.2") as quick:
+        begin = time.monotonic()
+        for number in range(20):
+            url = quick.url(f"/{number}", host="127.0.0.2")
+            jobs.create(f"quick-{number}", run_for="100ms", callbacks=[a_callback(url)])
+        for number in range(20):
+            jobs.reaches(f"quick-{number}", "Done")
+            told(jobs, f"quick-{number}")
+        assert time.monotonic() - begin < 15
+        assert len(quick.requests) == 20
+    for number in range(10):
+        jobs.reaches(f"slow-{number}", "Done")
+    assert "did not answer within 10 s" in tried(jobs, "slow-0")["message"]
+
+
+def test_what_a_killed_operator_was_sending_is_sent_by_the_next_under_the_same_id(
+    plane: ControlPlane, namespace: str, jobs: Jobs, receiver: Receiver
+) -> None:
+    receiver.script["/"] = [Say(delay=30), Say()]
+    with starting(plane, namespace) as operator:
+        jobs.create("killed", callbacks=[a_callback(receiver.url())])
+        first(receiver, "/")
+        assert jobs.status("killed")["callbacks"][0]["state"] == "Pending", (
+            "the intent came before the request"
+        )
+        operator.stop(grace=0)
+    with starting(plane, namespace):
+        entry = told(jobs, "killed")
+        assert [request.id for request in receiver.requests] == [entry["id"]] * 2
+        time.sleep(2)
+        assert len(receiver.requests) == 2
+
+
+def test_a_restarted_operator_waits_for_the_time_in_status(
+    plane: ControlPlane, namespace: str, jobs: Jobs, receiver: Receiver
+) -> None:
+    receiver.script["/"] = [Say(status=503, headers={"retry-after": "8"}), Say()]
+    with starting(plane, namespace) as operator:
+        jobs.create("patient", callbacks=[a_callback(receiver.url())])
+        tried(jobs, "patient")
+        operator.stop(grace=0)
+    with starting(plane, namespace):
+        told(jobs, "patient")
+    assert receiver.requests[1].at - receiver.requests[0].at >= 8
+
+
+def test_a_secret_without_the_label_is_refused_until_it_has_it(
+    operator: Operator, jobs: Jobs, receiver: Receiver
+) -> None:
+    name = make_secret(jobs, "database", label=None, secret=KEY)
+    jobs.create("curious", callbacks=[a_callback(receiver.url(), secretRef={"name": name})])
+    assert tried(jobs, "curious")["message"] == (
+        'Secret database may not be used by callbacks. Label it trainyard.dev/callback: "true" if it is meant for '
+        "them."
+    )
+    assert receiver.requests == []
+    path = f"/api/v1/namespaces/{jobs.namespace}/secrets/{name}"
+    jobs.client.patch(path, {"metadata": {"labels": {"trainyard.dev/callback": "true"}}})
+    told(jobs, "curious")
+    assert receiver.requests[0].signed_by(KEY)
+
+
+def test_a_missing_secret_is_told_and_waited_for(operator: Operator, jobs: Jobs, receiver: Receiver) -> None:
+    jobs.create("early", callbacks=[a_callback(receiver.url(), secretRef={"name": "later"})])
+    assert tried(jobs, "early")["message"] == "There is no Secret later in this namespace yet."
+    make_secret(jobs, "later", secret=KEY)
+    told(jobs, "early")
+    assert receiver.requests[0].signed_by(KEY)
+
+
+def test_a_rotating_secret_signs_twice_and_headers_come_along_and_neither_is_shown(
+    operator: Operator, jobs: Jobs, receiver: Receiver
+) -> None:
+    new = b"whsec_" + base64.b64encode(b"the new key of the receiver")
+    make_secret(jobs, "hook", secret=new, previousSecret=KEY)
+    make_secret(jobs, "headers", Authorization=b"Bearer very-secret\n")
+    callback = a_callback(receiver.url(), secretRef={"name": "hook"}, headersSecretRef={"name": "headers"})
+    jobs.create("rotating", callbacks=[callback])
+    told(jobs, "rotating")
+    (request,) = receiver.requests
+    assert request.signed_by(KEY)
+    assert request.signed_by(b"the new key of the receiver")
+    assert request.headers["authorization"] == "Bearer very-secret"
+    shown = str(jobs.get("rotating")) + operator.log.read_text() + request.body.decode()
+    for word in ("very-secret", KEY.decode(), new.decode()):
+        assert word not in shown
+
+
+def test_loopback_is_refused_unless_the_settings_allow_it(
+    plane: ControlPlane, namespace: str, jobs: Jobs, receiver: Receiver
+) -> None:
+    with starting(plane, namespace, allowedCIDRs=[]):
+        for host in ("127.0.0.1", "localhost"):
+            jobs.create(host.replace(".", "-"), callbacks=[a_callback(receiver.url(host=host))])
+        for host in ("127.0.0.1", "localhost"):
+            message = tried(jobs, host.replace(".", "-"))["message"]
+            assert "is a loopback address" in message
+            assert "callbacks.allowedCIDRs" in message
+    assert receiver.requests == []
+
+
+def test_a_deleted_job_drops_what_is_pending(operator: Operator, jobs: Jobs, receiver: Receiver) -> None:
+    receiver.script["/"] = [Say(status=500)]
+    jobs.create("short-lived", callbacks=[a_callback(receiver.url())])
+    tried(jobs, "short-lived")
+    jobs.delete("trainingjobs", "short-lived")
+    time.sleep(1)
+    before = len(receiver.requests)
+    time.sleep(4)
+    assert len(receiver.requests) == before
+
+
+def test_two_deliveries_cost_one_more_write(operator: Operator, jobs: Jobs, receiver: Receiver) -> None:
+    def patches() -> float:
+        return sum(
+            value
+            for name, value in operator.metrics().items()
+            if name.startswith("trainyard_api_requests_total") and 'verb="PATCH"' in name
+        )
+
+    spent = []
+    both = [a_callback(receiver.url(f"/{name}"), name=name) for name in ("one", "two")]
+    for name, callbacks in (("silent", []), ("telling", both)):
+        before = patches()
+        jobs.create(name, run_for="1s", callbacks=callbacks)
+        jobs.reaches(name, "Done")
+        time.sleep(2)
+        spent.append(patches() - before)
+    assert len(receiver.requests) == 2
+    assert spent[1] == spent[0] + 1
+
+
+def test_the_demo_finds_the_services_ranges_and_says_what_was_not_received(
+    plane: ControlPlane, operator: Operator, jobs: Jobs, receiver: Receiver
+) -> None:
+    kubectl = Kubectl(plane.handle)
+    ranges = demo_callbacks.values(kubectl)["settings"]["callbacks"]["allowedCIDRs"]
+    assert ranges == [SERVICE_CIDR]
+    jobs.create("told", callbacks=[a_callback(receiver.url())])
+    told(jobs, "told")
+    (one,) = demo_callbacks.until_told(kubectl, jobs.namespace, timeout=1)
+    assert (one.job, one.event, one.state, one.id) == (
+        "told",
+        "Completed",
+        "Delivered",
+        receiver.requests[0].id,
+    )
+    assert not one.good, "no receiver in the cluster has printed it"

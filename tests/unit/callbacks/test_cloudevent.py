@@ -1,0 +1,149 @@
+"""The body of a callback."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainyard.callbacks import cloudevent
+
+ENTRY = {
+    "id": "0123456789abcdef0123456789abcdef",
+    "name": "hook",
+    "event": "Completed",
+    "sequence": 1,
+    "time": "2026-01-02T03:04:05Z",
+    "state": "Pending",
+    "attempts": 0,
+}
+
+
+def a_job(status: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "digits", "namespace": "team-a", "uid": "u-1", **metadata},
+        "spec": {
+            "action": "train",
+            "type": "neural_network",
+            "env": [{"name": "TOKEN", "value": "do-not-tell"}],
+            "parameters": {"password": "do-not-tell"},
+        },
+        "status": {"phase": "Done", "reason": "Completed", "message": "All is well.", **(status or {})},
+    }
+
+
+def body(job: dict[str, Any], **entry: Any) -> dict[str, Any]:
+    raw = cloudevent.body(job, {**ENTRY, **entry})
+    assert len(raw) <= cloudevent.LIMIT
+    return dict(json.loads(raw))
+
+
+def test_it_is_a_cloudevent_that_says_who_what_and_when() -> None:
+    event = body(
+        a_job(
+            {
+                "startTime": "2026-01-02T03:00:00Z",
+                "completionTime": "2026-01-02T03:04:00Z",
+                "metrics": [{"name": "accuracy", "value": "0.97", "epoch": 40}],
+                "keyMetric": {"name": "accuracy", "value": "0.97", "display": "accuracy 0.97"},
+                "artifacts": [{"uri": "pvc://out/u-1/attempt-0"}],
+                "logs": "file:///logs/team-a/u-1/",
+                "attempts": [{"number": 0}],
+            },
+            labels={"team": "a"},
+        )
+    )
+    data = event.pop("data")
+    assert event == {
+        "specversion": "1.0",
+        "id": ENTRY["id"],
+        "source": "/apis/trainyard.dev/v1alpha1/namespaces/team-a/trainingjobs/digits",
+        "type": "dev.trainyard.trainingjob.completed",
+        "subject": "digits",
+        "time": "2026-01-02T03:04:05Z",
+        "datacontenttype": "application/json",
+    }
+    assert data == {
+        "name": "digits",
+        "namespace": "team-a",
+        "uid": "u-1",
+        "event": "Completed",
+        "sequence": 1,
+        "phase": "Done",
+        "reason": "Completed",
+        "message": "All is well.",
+        "action": "train",
+        "architecture": "neural_network",
+        "startTime": "2026-01-02T03:00:00Z",
+        "completionTime": "2026-01-02T03:04:00Z",
+        "attempts": 1,
+        "keyMetric": {"name": "accuracy", "value": "0.97", "display": "accuracy 0.97"},
+        "logs": "file:///logs/team-a/u-1/",
+        "metrics": [{"name": "accuracy", "value": "0.97", "epoch": 40}],
+        "artifacts": [{"uri": "pvc://out/u-1/attempt-0"}],
+        "labels": {"team": "a"},
+    }
+
+
+def test_neither_the_environment_nor_the_parameters_are_told() -> None:
+    assert "do-not-tell" not in cloudevent.body(a_job(), ENTRY).decode()
+
+
+def test_a_job_that_has_gone_on_since_is_told_by_its_event() -> None:
+    later = a_job({"phase": "Running", "reason": "Training", "message": "Action train is running."})
+    event = body(later, event="Failed")
+    assert event["type"] == "dev.trainyard.trainingjob.failed"
+    assert event["data"]["phase"] == "Error"
+    assert "reason" not in event["data"]
+    assert "message" not in event["data"]
+
+
+def test_what_is_too_large_is_cut_and_named() -> None:
+    artifacts = [{"uri": f"pvc://out/{number}/" + "x" * 1500} for number in range(64)]
+    event = body(a_job({"artifacts": artifacts, "message": "\x01" * 4096}, labels={"a": "b" * 9000}))
+    assert event["data"]["truncated"] == ["artifacts", "labels"]
+    assert event["data"]["artifacts"] == artifacts[: len(event["data"]["artifacts"])]
+    assert len(event["data"]["artifacts"]) >= 8
+    assert event["data"]["message"].endswith("…")
+
+
+texts = st.text(max_size=4096)
+
+
+@given(
+    message=texts,
+    display=st.text(max_size=500),
+    metrics=st.lists(
+        st.fixed_dictionaries({"name": st.text(max_size=100), "value": st.text(max_size=64)}), max_size=64
+    ),
+    artifacts=st.lists(st.fixed_dictionaries({"uri": st.text(max_size=2048)}), max_size=64),
+    labels=st.dictionaries(st.text(max_size=300), st.text(max_size=63), max_size=30),
+)
+def test_it_is_valid_json_under_20_kb_whatever_a_status_holds(
+    message: str,
+    display: str,
+    metrics: list[dict[str, str]],
+    artifacts: list[dict[str, str]],
+    labels: dict[str, str],
+) -> None:
+    job = a_job({"message": message, "metrics": metrics, "artifacts": artifacts}, labels=labels)
+    job["spec"]["displayName"] = display
+    assert body(job)["data"]["name"] == "digits"
+
+
+def test_the_largest_status_that_the_schema_admits_stays_under_the_limit() -> None:
+    wide = "\x01" * 2048  # six bytes each in JSON
+    job = a_job(
+        {
+            "message": "\x01" * 4096,
+            "logs": wide,
+            "keyMetric": {"name": wide[:100], "value": wide[:64], "display": wide[:170]},
+            "metrics": [{"name": wide[:100], "value": wide[:64]} for _ in range(64)],
+            "artifacts": [{"uri": wide} for _ in range(64)],
+        },
+        labels={f"{number:0317}": "v" * 63 for number in range(64)},
+    )
+    job["spec"]["displayName"] = "\x01" * 500
+    assert body(job)["data"]["truncated"] == ["metrics", "artifacts", "logs", "labels"]
