@@ -112,7 +112,8 @@ def test_pods_that_go_while_the_operator_is_away_keep_their_verdict(plane: Contr
         lambda: jobs.client.get(f"{pods}/finished-0-0")["status"]["phase"] == "Succeeded",
         what="the end of finished-0-0",
     )
-    time.sleep(1.5)  # NB: stamps have whole seconds; an end in the second of the deletion is taken for its work
+    # NB: stamps have whole seconds; an end in the second of the deletion is taken for the deletion's work.
+    time.sleep(1.5)
     jobs.client.delete(f"{pods}/finished-0-0")
     jobs.delete("trainingjobs", "deleted")
     found(

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.timeout(240)
 HEALTHY = 20
 #: Control characters, right-to-left and zero-width ones, astral planes, combining marks, a byte order mark.
 ODD = "\u202etxet\u202c \u200b\u200d\ufeff \U0001f9ea\U000e0041 e\u0301\u0301\u0301 \u0001\u0007\u001b[31m"
-TEMPLATES = "$(HOME) $$(HOME) ${HOME} `id` $(id) {{ .Values }} {% raw %} %s %(name)s {0} <%= 1 %> '; DROP TABLE"
+TEMPLATES = (
+    "$(HOME) $$(HOME) ${HOME} `id` $(id) {{ .Values }} {% raw %} %s %(name)s {0} <%= 1 %> '; DROP TABLE"
+)
 KOPF = {
     "kopf.zalando.org/last-handled-configuration": "{not json",
     "kopf.zalando.org/touch-dummy": "yesterday",

@@ -34,9 +34,9 @@ class Plan:
     """What to do now, in this order: pods are created, status is written, finalizers are taken off, pods are
     deleted, Events are posted.
 
-    `release` are pods whose verdict `status` holds, or whose job is gone; `status` is the whole status as it shall read, or None for no write; `requeue_after` is in seconds;
-    `follow` are pods whose log is to be followed; `ended` are pods whose trainer has ended;
-    `deliver` are callbacks to send, which nothing waits for.
+    `status` is the whole status as it shall read, or None for no write; `release` are pods whose verdict it holds or
+    whose job is gone; `requeue_after` is in seconds; `follow` are pods whose log is to be followed; `ended` are pods
+    whose trainer has ended; `deliver` are callbacks to send, which nothing waits for.
     """
 
     create: tuple[Mapping[str, Any], ...] = ()

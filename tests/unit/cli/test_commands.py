@@ -23,12 +23,12 @@ def call(*arguments: str) -> Result:
 def test_help_names_the_commands_for_people_and_hides_the_others() -> None:
     result = call("--help")
     assert result.exit_code == 0
-    for name in ("logs", "run", "version", "watch"):
+    for name in ("logs", "release", "run", "version", "watch"):
         assert f"  {name} " in result.stdout
     assert "stored-log" not in result.stdout
 
 
-@pytest.mark.parametrize("command", ["logs", "run", "version", "watch", "stored-log"])
+@pytest.mark.parametrize("command", ["logs", "release", "run", "version", "watch", "stored-log"])
 def test_every_command_explains_itself(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.harness.errors import HarnessError
-from tests.harness.kindconfig import configuration, free_networks, routed_networks
-from tests.harness.node_image import NodeImage
+from tests.harness.kindconfig import configuration, creation, free_networks, routed_networks
+from tests.harness.node_image import PUBLIC, NodeImage
 
 PODS, SERVICES = ipaddress.IPv4Network("10.244.0.0/16"), ipaddress.IPv4Network("10.96.0.0/16")
 
@@ -93,3 +93,34 @@ def test_routes_are_read_without_the_default_one() -> None:
         "br-1\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
     )
     assert routed_networks(table) == [ipaddress.IPv4Network("172.17.0.0/16")]
+
+
+@pytest.mark.parametrize(
+    "reference", [PUBLIC, "trainyard.dev/node:v1.34.4-0123"], ids=["public", "home-made"]
+)
+def test_kind_is_called_alike_for_both_images_and_writes_a_kubeconfig_of_its_own(reference: str) -> None:
+    words = creation(
+        name="dev",
+        image=NodeImage(reference, home_made=reference != PUBLIC),
+        config=Path("/cluster/kind.yaml"),
+        kubeconfig=Path("/cluster/kubeconfig.yaml"),
+    )
+    assert [str(word) for word in words] == [
+        *("create", "cluster", "--name", "dev", "--image", reference),
+        *("--config", "/cluster/kind.yaml", "--kubeconfig", "/cluster/kubeconfig.yaml"),
+    ]
+
+
+def test_both_images_differ_in_network_and_volumes_only() -> None:
+    ours, public = a_configuration(nodes=2), a_configuration(nodes=2, home_made=False)
+    assert {key for key in ours if ours[key] != public[key]} == {
+        "networking",
+        "nodes",
+        "kubeadmConfigPatches",
+    }
+    assert ours["networking"] | {"disableDefaultCNI": False} == public["networking"]
+    ours_patch, public_patch = patch_of(ours), patch_of(public)
+    ours_patch["controllerManager"]["extraVolumes"] = []
+    assert ours_patch == public_patch
+    assert [len(node["extraMounts"]) for node in ours["nodes"]] == [2, 1]
+    assert [len(node["extraMounts"]) for node in public["nodes"]] == [1, 0]

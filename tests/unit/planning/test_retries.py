@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def test_delays_are_doubled_up_to_five_minutes_and_end_with_the_limit() -> None:
         while not (p := plan(a_job(status=status, pods=tuple(pods), backoffLimit=8), now=now)).create:
             now += 1
         starts.append(now)
-    assert [round(b - a) for a, b in zip(starts, starts[1:], strict=False)] == [
+    assert [round(b - a) for a, b in itertools.pairwise(starts)] == [
         10,
         20,
         40,
@@ -131,7 +132,7 @@ def test_the_failure_of_an_attempt_is_written_once() -> None:
     observed = a_job(pods=(failing(0),), backoffLimit=3)
     first = plan(observed)
     waits = dataclasses.replace(observed, status=status_after(first), memory=first.memory)
-    for passed in range(0, 10):
+    for passed in range(10):
         p = plan(waits, now=NOW + passed)
         assert p.status is None
         waits = dataclasses.replace(waits, memory=p.memory)

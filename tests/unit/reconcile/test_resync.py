@@ -145,6 +145,4 @@ async def test_no_failure_ends_it_and_the_known_is_looked_at_nevertheless(
     assert key(TRAINING_JOB, "known") in await resync(client, cache)
     assert {record.levelno for record in caplog.records} == {level}
     said = "" if level == logging.ERROR else f": {str(failure) or 'TimeoutError'}"
-    assert {record.getMessage() for record in caplog.records} == {
-        f"Resync of {kind}{said}" for kind in KINDS
-    }
+    assert {record.getMessage() for record in caplog.records} == {f"Resync of {kind}{said}" for kind in KINDS}
