@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tests.harness import cache, console, controlplane, kwok, usercontext
+from tests.harness import cache, console, controlplane, kwok
 from tests.harness.client import ApiError
 from tests.harness.cluster import ClusterHandle
 from tests.harness.controlplane_commands import ControlPlaneConfig
@@ -38,18 +38,14 @@ def up(kind: str | None, name: str, nodes: int, fake_nodes: int, fake_gpus: int)
     CLUSTER=context:NAME takes a cluster of yours instead; the current context is never taken by itself.
     """
     wanted = kind or os.environ.get("CLUSTER") or "kind"
-    if wanted.startswith("context:"):
-        handle = usercontext.find(wanted.removeprefix("context:"))
-    elif wanted == "controlplane":
+    if wanted == "controlplane":
         handle = _up_controlplane(name, fake_nodes, fake_gpus)
-    elif wanted == "kind":
-        from tests.harness import kindcluster
-
-        if controlplane.exists(name):
-            raise HarnessError(f"{name} is the name of a control plane; choose another, or end it first.")
-        handle = kindcluster.up(name, nodes)
     else:
-        raise HarnessError(f"CLUSTER is {wanted!r}; it can be kind, controlplane or context:NAME.")
+        from tests.harness import chosen
+
+        if wanted == "kind" and controlplane.exists(name):
+            raise HarnessError(f"{name} is the name of a control plane; choose another, or end it first.")
+        handle = chosen.cluster(name, wanted=wanted, nodes=nodes)
     console.say(f"kubectl --kubeconfig {handle.kubeconfig} --context {handle.context} get nodes")
     click.echo(handle.kubeconfig)
 

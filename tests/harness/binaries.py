@@ -71,7 +71,7 @@ PROGRAMS = {
 ON_PATH = {
     "kubectl": OnPath(("version", "--client"), minimum=(1, 33)),
     "helm": OnPath(("version", "--short"), minimum=(3, 0), below=(4, 0)),
-    "kind": OnPath(("version",), minimum=(0, 30)),
+    "kind": OnPath(("version",), minimum=(0, 33)),
 }
 
 

@@ -24,6 +24,8 @@ RELEASE = "trainyard"
 NAMESPACE = "trainyard-system"
 SELECTOR = f"app.kubernetes.io/name=trainyard,app.kubernetes.io/instance={RELEASE}"
 READY_SECONDS = 120
+# Above the limit of the chart's own hook.
+UNINSTALL_SECONDS = 300
 # A lone node of our clusters carries it, and so do many GPU nodes.
 GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
@@ -54,29 +56,30 @@ def install(
         )
 
 
-def uninstall(handle: ClusterHandle) -> None:
-    """Removes the release and its namespace; CRDs, and with them the users' objects, stay."""
-    kubectl = Kubectl(handle)
+def uninstall(handle: ClusterHandle, *, hooks: bool = True) -> None:
+    """Removes the release; its namespace, the CRDs, and with these the users' objects, stay."""
+    words = ["uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait"]
     with console.step("Removing the operator"):
-        _uninstall_release(handle)
-        kubectl.run("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout=180)
-
-
-def _uninstall_release(handle: ClusterHandle) -> None:
-    words = ("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--ignore-not-found", "--wait")
-    console.run([*helm(handle), *words], log=log_file(), timeout=180)
+        console.run(
+            [*helm(handle), *words, *([] if hooks else ["--no-hooks"])],
+            log=log_file(),
+            timeout=UNINSTALL_SECONDS,
+        )
 
 
 def _clear_interrupted(handle: ClusterHandle) -> None:
-    """Removes a release that a killed run left half-installed, which Helm would refuse to upgrade."""
-    words = ("list", f"--namespace={NAMESPACE}", "--pending", "--short")
-    pending = console.capture([*helm(handle), *words], log=log_file(), timeout=60).split()
-    if RELEASE in pending and handle.made_by_us:
-        _uninstall_release(handle)
+    """Removes a release that a killed run left half-installed or half-removed, which Helm refuses to upgrade."""
+    words = ("list", f"--namespace={NAMESPACE}", "--pending", "--uninstalling", "--short")
+    stuck = console.capture([*helm(handle), *words], log=log_file(), timeout=60).split()
+    if RELEASE in stuck and handle.made_by_us:
+        # NB: the hook's image may be what the killed run lacked; finalizers are the next operator's to take off.
+        uninstall(handle, hooks=False)
 
 
 def values(*, operator: str, trainer: str) -> Json:
     """The chart's values for a cluster whose nodes were handed their images."""
+    if ":" not in operator.rpartition("/")[2]:
+        operator += ":latest"
     repository, _, tag = operator.rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},

@@ -26,6 +26,7 @@ BASE_PYTHON = "3.11"
 BASE_PACKAGES = ("python3", "python3-pip", "python3-venv", "ca-certificates")
 BUILD_TOOLS = ("pip", "setuptools>=77")
 BUILD_SECONDS = 1800.0
+PUSH_SECONDS = 1800.0
 # Of each image; older ones are removed from Docker.
 KEPT_VERSIONS = 3
 
@@ -78,6 +79,18 @@ def reference(name: Name) -> str:
             raise HarnessError(f"The image {name} cannot be built: {path} is not there.")
         parts += [place, path]
     return f"trainyard/{name}:{cache.digest_of(*parts)}"
+
+
+def push(engine: Engine, built: str, prefix: str) -> str:
+    """Pushes an image under `prefix`, a registry and perhaps a path in it; gives its name there.
+
+    As who is Docker's own business (`docker login`). Raises HarnessError if the registry does not take it.
+    """
+    target = f"{prefix.rstrip('/')}/{built.replace('/', '-')}"
+    with console.step(f"Pushing {target}"):
+        engine.run("tag", built, target)
+        engine.run("push", target, timeout=PUSH_SECONDS)
+    return target
 
 
 def _ensure(engine: Engine, name: Name) -> str:

@@ -32,7 +32,7 @@ from tests.harness.client import ApiError, Client
 from tests.harness.cluster import ClusterHandle
 from tests.harness.docker import Engine
 from tests.harness.errors import HarnessError
-from tests.harness.kindconfig import AUDIT_FOLDER, configuration, free_networks, routed_networks
+from tests.harness.kindconfig import AUDIT_FOLDER, configuration, creation, free_networks, routed_networks
 from tests.harness.kindcontainers import nodes_of
 from tests.harness.node_image import NodeImage
 
@@ -89,12 +89,17 @@ def down(name: str = DEFAULT_NAME) -> None:
         scratch.clear_left_behind()
 
 
+def takes_images(handle: ClusterHandle) -> bool:
+    """Whether images can be loaded: into ours, and a user's that is a kind cluster of this machine's Docker."""
+    return _engine_of(_name_in_kind(handle)) is not None
+
+
 def load(handle: ClusterHandle, image: str) -> None:
     """Makes an image of the Docker daemon's known to the nodes; quick if they have it.
 
-    A user's cluster takes it only if it is a kind cluster of the user's Docker.
+    Raises HarnessError if the cluster takes none.
     """
-    name = handle.name if handle.made_by_us else handle.context.removeprefix("kind-")
+    name = _name_in_kind(handle)
     engine = _engine_of(name)
     if engine is None:
         raise HarnessError(
@@ -131,6 +136,27 @@ def audit_events(handle: ClusterHandle) -> Iterator[dict[str, Any]]:
     text = engine.output("exec", f"{handle.name}-control-plane", "sh", "-c", command)
     for line in text.split("\n")[:-1]:
         yield json.loads(line)
+
+
+def kill(handle: ClusterHandle, pattern: str) -> None:
+    """SIGKILL to the processes on the nodes whose command line matches a regular expression.
+
+    Raises HarnessError when there are none.
+    """
+    engine = _engine_of(handle.name)
+    if not handle.made_by_us or engine is None:
+        raise HarnessError(f"The processes on the nodes of {handle.context} are not ours to kill.")
+    # NB: with a bracket, so that a shell around it does not match itself.
+    argv = ("pkill", "-KILL", "-f", f"[{pattern[0]}]{pattern[1:]}")
+    nodes = nodes_of(engine, handle.name)
+    killed = [engine.succeeds("exec", node, *argv) for node in nodes]
+    if not any(killed):
+        raise HarnessError(f"No process on {', '.join(nodes)} matches {pattern}.")
+
+
+def _name_in_kind(handle: ClusterHandle) -> str:
+    """NB: kind calls its contexts kind-NAME; a cluster elsewhere may be called so too, but has no nodes here."""
+    return handle.name if handle.made_by_us else handle.context.removeprefix("kind-")
 
 
 def _engine_of(name: str) -> Engine | None:
@@ -196,13 +222,8 @@ def _create(name: str, engine: Engine, image: NodeImage, plan: dict[str, Any]) -
         name_of_bridge = f"com.docker.network.bridge.name={dockerd.bridge()}"
         engine.run("network", "create", "--opt", name_of_bridge, NETWORK)
     with console.step(f"Creating the kind cluster {name}, {plan['nodes']} node(s)"):
-        _kind(
-            engine,
-            *("create", "cluster", "--name", name, "--image", image.reference),
-            *("--config", config, "--kubeconfig", _kubeconfig(name)),
-            log=_log(name),
-            timeout=CREATE_SECONDS,
-        )
+        words = creation(name=name, image=image, config=config, kubeconfig=_kubeconfig(name))
+        _kind(engine, *words, log=_log(name), timeout=CREATE_SECONDS)
     with console.step("Waiting for its nodes and system pods"):
         _settle(name, engine, image, timeout=READY_SECONDS)
     cache.write_atomically(folder / "kind.json", json.dumps({**state, "plan": plan}))

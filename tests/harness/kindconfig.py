@@ -48,6 +48,12 @@ def configuration(
     }
 
 
+def creation(*, name: str, image: NodeImage, config: Path, kubeconfig: Path) -> tuple[str | Path, ...]:
+    """The words of `kind create cluster`. NB: into a kubeconfig of its own, so that the user's stays as it is."""
+    where = ("--config", config, "--kubeconfig", kubeconfig)
+    return ("create", "cluster", "--name", name, "--image", image.reference, *where)
+
+
 def _cluster_patch(*, nodes: int, image: NodeImage) -> str:
     """A merge patch in YAML (as JSON is) of kubeadm's ClusterConfiguration, v1beta3, where arguments are a map."""
     api_server: dict[str, str] = {

@@ -21,6 +21,9 @@ from tests.harness.docker import Engine
 from tests.harness.errors import HarnessError
 
 ASSETS = Path(__file__).parent / "node"
+# Of the Kubernetes that we build, as kind's release notes list it. NB: there is not one for every patch release, and
+# kind vouches only for the images of its own release: change it together with modules/kind.
+PUBLIC = "kindest/node:v1.34.11@sha256:44e222ee2132dab25ff87301682f89eb82c7880ea3a1bf543bfe9708fd08d67d"
 REPOSITORY = "trainyard.dev/node"
 # What the image is made of, besides the assets and the programs.
 PACKAGES = (
@@ -51,15 +54,14 @@ def choose(engine: Engine) -> NodeImage:
 
     Raises HarnessError if neither can be had.
     """
-    public = f"kindest/node:{binaries.version('kubelet')}"
     ours = home_made_reference()
     if engine.has_image(ours):
         return NodeImage(ours, home_made=True)
-    if engine.can_have(public):
-        return NodeImage(public, home_made=False)
+    if engine.can_have(PUBLIC):
+        return NodeImage(PUBLIC, home_made=False)
     if not debian.usable():
         raise HarnessError(
-            f"The image {public} cannot be pulled, and making one needs root on Debian 12:"
+            f"The image {PUBLIC} cannot be pulled, and making one needs root on Debian 12:"
             " pull or load it into Docker by hand."
         )
     _make(engine, ours)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -52,6 +55,19 @@ def programs_of(name: str) -> set[str]:
             if needle in line:
                 found.add(os.path.basename(line.split(b"\0")[0].decode()))
     return found
+
+
+def deletions(plane: ControlPlane, namespace: str, *, user: str) -> Counter[str]:
+    """How often the user asked for the end of each pod of the namespace, by the audit log."""
+    events = [json.loads(line) for line in plane.audit_log.read_text().split("\n")[:-1]]
+    return Counter(
+        event["objectRef"].get("name", "")
+        for event in events
+        if event["verb"] == "delete"
+        and event["stage"] == "ResponseComplete"
+        and event["user"]["username"] == user
+        and event["objectRef"].get("namespace") == namespace
+    )
 
 
 def test_an_applied_object_is_read_back(admin: Client, namespace: str) -> None:
@@ -180,6 +196,48 @@ def test_the_api_server_restarts_with_its_data(name: str) -> None:
 
     with plane.client() as client:
         assert client.get("/api/v1/namespaces/kept")["status"]["phase"] == "Active"
+
+
+def test_a_deleted_fake_pod_ends_and_stays_until_its_finalizer_is_gone(
+    control_plane: ControlPlane, admin: Client, namespace: str
+) -> None:
+    kwok.start(control_plane)
+    kwok.add_nodes(control_plane, 1, prefix="plain")
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    wait_for(lambda: admin.find(f"/api/v1/namespaces/{namespace}/serviceaccounts/default"), what="an account")
+    spec = {"restartPolicy": "Never", "containers": [{"name": "trainer", "image": "none"}]}
+    admin.post(pods, {"metadata": {"name": "held", "finalizers": ["example.com/held"]}, "spec": spec})
+    annotations = {
+        "fake.trainyard.dev/run-for": "1h",
+        "fake.trainyard.dev/exit-code-on-delete": "0",
+        "fake.trainyard.dev/message-on-delete": "saved",
+    }
+    metadata = {"name": "saver", "finalizers": ["example.com/held"], "annotations": annotations}
+    admin.post(pods, {"metadata": metadata, "spec": spec})
+    for name in ("held", "saver"):
+        wait_for(
+            lambda name=name: admin.get(f"{pods}/{name}")["status"]["phase"] == "Running", what="it to run"
+        )
+
+        admin.delete(f"{pods}/{name}")
+
+    def ended(name: str) -> Json:
+        pod = admin.get(f"{pods}/{name}")
+        over: bool = pod["status"]["phase"] in ("Failed", "Succeeded")
+        return pod if over and pod["metadata"]["deletionGracePeriodSeconds"] == 0 else {}
+
+    held, saver = (wait_for(lambda name=name: ended(name), what="it to end") for name in ("held", "saver"))
+    assert held["status"]["phase"] == "Failed"
+    assert held["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 143
+    assert saver["status"]["phase"] == "Succeeded"
+    assert saver["status"]["containerStatuses"][0]["state"]["terminated"]["message"] == "saved"
+    time.sleep(1)
+    assert admin.get(f"{pods}/held")["metadata"]["resourceVersion"] == held["metadata"]["resourceVersion"]
+    assert deletions(control_plane, namespace, user="kwok")["held"] <= 2, "KWOK must not insist"
+
+    for name in ("held", "saver"):
+        admin.patch(f"{pods}/{name}", {"metadata": {"finalizers": None}})
+        wait_for(lambda name=name: admin.find(f"{pods}/{name}") is None, what="it to go")
 
 
 def test_fake_pods_run_finish_and_leave_their_message(
