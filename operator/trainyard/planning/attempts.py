@@ -16,6 +16,8 @@ Json = Mapping[str, Any]
 
 #: An attempt that was lost sooner than this is not replaced at once: whatever took it may take the next as well.
 SHORT_SECONDS = 60.0
+#: A node that lives ends a pod that is deleted by force well within this time.
+FORCED_SECONDS = 60.0
 _FIRST_DELAY = 10.0
 _LONGEST_DELAY = 300.0
 #: Pods of attempts that failed or were lost are kept for their logs, so many of them.
@@ -53,14 +55,24 @@ def backoff(count: int) -> float:
 
 
 def resume_from(status: Json, attempt: int) -> int | None:
-    """The attempt whose checkpoints to continue from: that of the last one told, else the one before."""
+    """The attempt whose checkpoints to continue from: that of the last one told, else the last one that ran."""
     if attempt == 0:
         return None
     for part in str((status.get("lastCheckpoint") or {}).get("uri") or "").split("/"):
         number = part.removeprefix("attempt-")
         if part.startswith("attempt-") and number.isdigit() and int(number) < attempt:
             return int(number)
-    return attempt - 1
+    ran = [int(e["number"]) for e in status.get("attempts") or [] if e.get("startTime")]
+    return max((number for number in ran if number < attempt), default=attempt - 1)
+
+
+def given_up(pod: PodView, *, now: float) -> bool:
+    """Whether somebody has deleted the pod by force and its node has not told an end since: the node is gone."""
+    return (
+        pod.forced
+        and pod.deletion_requested_at is not None
+        and now >= pod.deletion_requested_at + FORCED_SECONDS
+    )
 
 
 def surplus(pods: Sequence[PodView], attempt: int) -> tuple[PodView, ...]:

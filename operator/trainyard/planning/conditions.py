@@ -27,12 +27,13 @@ def _conditions(
     ready: bool,
     available: bool | None = None,
     spec_changed: str | None = None,
+    unsupported: str | None = None,
 ) -> list[dict[str, Any]]:
     """All conditions of an object in `phase`; `old` is its previous status. `available` for kinds that are used."""
     # NB: what is not supported yet is not going anywhere either, though a newer operator will take it up.
     stalled = phase == Phase.ERROR or reason == Reason.NOT_YET_SUPPORTED
     wanted: dict[str, bool] = {
-        ConditionType.READY: ready and not stalled,
+        ConditionType.READY: ready and not stalled and unsupported is None,
         ConditionType.RECONCILING: False,
         ConditionType.STALLED: stalled,
     }
@@ -53,8 +54,7 @@ def _conditions(
             {
                 "type": str(kind),
                 "status": text,
-                "reason": reason,
-                "message": _message(kind, value, message, spec_changed),
+                **_why(kind, value, reason, message, spec_changed=spec_changed, unsupported=unsupported),
                 "observedGeneration": generation,
                 "lastTransitionTime": earlier["lastTransitionTime"]
                 if earlier.get("status") == text and earlier.get("lastTransitionTime")
@@ -64,10 +64,15 @@ def _conditions(
     return result
 
 
-def _message(kind: str, value: bool, message: str, spec_changed: str | None) -> str:
+def _why(
+    kind: str, value: bool, reason: str, message: str, *, spec_changed: str | None, unsupported: str | None
+) -> dict[str, str]:
     if kind == ConditionType.SPEC_CHANGED:
-        return spec_changed or ""
-    return message if value or kind in (ConditionType.READY, ConditionType.SUCCEEDED) else ""
+        return {"reason": str(Reason.SPEC_CHANGED), "message": spec_changed or ""}
+    if kind == ConditionType.READY and unsupported is not None:
+        return {"reason": str(Reason.NOT_YET_SUPPORTED), "message": unsupported}
+    told = value or kind in (ConditionType.READY, ConditionType.SUCCEEDED)
+    return {"reason": reason, "message": message if told else ""}
 
 
 def stated(
@@ -81,6 +86,7 @@ def stated(
     ready: bool,
     available: bool | None = None,
     spec_changed: str | None = None,
+    unsupported: str | None = None,
 ) -> dict[str, Any]:
     """What the status of every kind says: generation, phase, reason, message (cut to its limit) and conditions."""
     message = message[:MESSAGE_LIMIT]
@@ -99,6 +105,7 @@ def stated(
             ready=ready,
             available=available,
             spec_changed=spec_changed,
+            unsupported=unsupported,
         ),
     }
 

@@ -32,7 +32,17 @@ def end(
     delete: tuple[PodView, ...] = (),
     requeue_after: float | None = None,
 ) -> Plan:
-    """The plan that ends the job."""
+    """The plan that ends the job, and with it the attempt that was under way."""
+    over = dict(over or {})
+    recorded = over.get("attempts") or observed.status.get("attempts") or []
+    if recorded and not recorded[-1].get("completionTime"):
+        over["attempts"] = jobstatus.with_attempt(
+            {"attempts": recorded},
+            int(recorded[-1]["number"]),
+            completionTime=stamp(now),
+            reason=str(reason),
+            message=message[:ATTEMPT_MESSAGE_LIMIT],
+        )
     status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
     return Plan(
         status=status,

@@ -58,6 +58,7 @@ def in_phase(
         now=now,
         ready=reason != Reason.INVALID_SPEC,
         spec_changed=spechash.changed(observed),
+        unsupported=observed.unsupported if phase not in FINAL else None,
     )
     if phase in FINAL:
         status.setdefault("completionTime", stamp(now))

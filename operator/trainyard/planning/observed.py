@@ -63,7 +63,9 @@ class ContainerView:
 
 @dataclass(frozen=True, kw_only=True)
 class PodView:
-    """One of our pods. `finalized` while our finalizer keeps it; the digests are those it was made with."""
+    """One of our pods. `finalized` while our finalizer keeps it; the digests are those it was made with; `forced` when
+    it is being deleted without any grace.
+    """
 
     name: str
     uid: str
@@ -77,6 +79,8 @@ class PodView:
     node: str | None = None
     created_at: float | None = None
     deletion_requested_at: float | None = None
+    forced: bool = False
+    disrupted_at: float | None = None
     scheduled: bool = False
     scheduled_at: float | None = None
     scheduling_reason: str = ""
@@ -99,6 +103,12 @@ class PodView:
         deleted_at = seconds(metadata.get("deletionTimestamp"))
         if deleted_at is not None:
             deleted_at -= float(metadata.get("deletionGracePeriodSeconds") or 0)
+        disrupted = [
+            at
+            for name in _LOST_CONDITIONS
+            if (conditions.get(name) or {}).get("status") == "True"
+            and (at := seconds(conditions[name].get("lastTransitionTime"))) is not None
+        ]
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
@@ -112,6 +122,8 @@ class PodView:
             node=spec.get("nodeName"),
             created_at=seconds(metadata.get("creationTimestamp")),
             deletion_requested_at=deleted_at,
+            forced=deleted_at is not None and metadata.get("deletionGracePeriodSeconds") == 0,
+            disrupted_at=min(disrupted, default=None),
             scheduled=scheduled.get("status") == "True" or bool(spec.get("nodeName")),
             scheduled_at=seconds(scheduled.get("lastTransitionTime"))
             if scheduled.get("status") == "True"

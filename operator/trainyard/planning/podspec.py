@@ -15,7 +15,6 @@ import orjson
 from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning import parameters, placement, spechash, uris
-from trainyard.planning.merge import merged
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.runtime import Runtime, RuntimeAction
@@ -71,14 +70,13 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
     for key, value in (
         ("tolerations", placement.tolerations(spec, inputs.rules)),
         ("nodeSelector", dict(spec.node_selector)),
-        ("affinity", placement.affinity(spec, inputs.rules)),
+        ("affinity", opaque.affinity(spec, inputs.rules)),
         ("priorityClassName", spec.priority_class_name),
         ("schedulerName", spec.scheduler_name),
     ):
         if value:
             pod_spec[key] = value
-    template = spec.template.model_dump(by_alias=True, exclude_none=True) if spec.template is not None else {}
-    pod = merged({"metadata": {"annotations": _POD_ANNOTATIONS}, "spec": pod_spec}, template)
+    pod = opaque.with_template({"metadata": {"annotations": _POD_ANNOTATIONS}, "spec": pod_spec}, spec)
     # NB: after the merge: who owns a pod and what it is called is not the template's to say.
     user_metadata = pod["metadata"]
     pod["metadata"] = {

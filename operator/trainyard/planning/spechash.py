@@ -7,6 +7,7 @@ check before another attempt. The API server refuses edits of typed fields; this
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -18,11 +19,17 @@ from trainyard.planning.observed import ObservedJob
 _EDITABLE = RUN_POLICY | {"parameters", "parentJob"}
 _FIELDS = {name for name, field in TrainingJobSpec.model_fields.items() if field.alias not in _EDITABLE}
 _DIGITS = 16
+#: What is nested too deeply to be written as JSON; no pod is ever made with it.
+_UNREADABLE = "unreadable"
 
 
 def spec_hash(spec: TrainingJobSpec) -> str:
     """Digest of what, where and with what. A field with its default counts as absent: a new field changes nothing."""
-    return _digest(spec.model_dump(by_alias=True, mode="json", include=_FIELDS, exclude_defaults=True))
+    try:
+        said = spec.model_dump(by_alias=True, mode="json", include=_FIELDS, exclude_defaults=True)
+    except (ValueError, RecursionError):
+        return _UNREADABLE
+    return _digest(said)
 
 
 def parameters_digest(spec: TrainingJobSpec) -> str:
@@ -35,12 +42,14 @@ def changed(observed: ObservedJob) -> str | None:
     spec, status = observed.spec, observed.status
     if spec is None:
         return None
-    began_with = status.get("specHash") or next((p.spec_hash for p in observed.pods if p.spec_hash), None)
+    began_with = next((p.spec_hash for p in observed.pods if p.spec_hash), None)
+    if begun(status):
+        began_with = status.get("specHash") or began_with
     if began_with and began_with != spec_hash(spec):
         return (
-            "What the job runs, where or with what was changed after its first attempt (spec.template and "
-            "spec.affinity belong to it). A running attempt goes on as it was; no other is started. Change it back, "
-            "or delete the job and create it anew."
+            "What the job runs, where or with what was changed after its pod was made (spec.template and spec.affinity "
+            "belong to it). An attempt that runs goes on as it was; no other is started. Change it back, or delete the "
+            "job and create it anew; for an attempt that has not started yet it is enough to delete its pod."
         )
     recorded = [e["parametersDigest"] for e in status.get("attempts") or [] if e.get("parametersDigest")]
     given = [p.parameters_digest for p in observed.pods if p.parameters_digest]
@@ -53,9 +62,14 @@ def changed(observed: ObservedJob) -> str | None:
     return None
 
 
+def begun(status: Mapping[str, Any]) -> bool:
+    """Whether any attempt has ever started, so that another one must be an attempt at the same."""
+    return any(entry.get("startTime") for entry in status.get("attempts") or [])
+
+
 def _digest(value: Any) -> str:
     try:
         text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        return "unreadable"  # nested deeper than 254 levels: no pod was ever made with it
+        return _UNREADABLE
     return hashlib.sha256(text).hexdigest()[:_DIGITS]

@@ -169,7 +169,8 @@ def _first(record: Mapping[str, Any], *names: str) -> Any:
 def _number(value: Any) -> Number | None:
     """A finite number, also one written as a string; booleans are none."""
     if isinstance(value, str):
-        if len(value) > 90 or not _DECIMAL.fullmatch(value.strip()):
+        value = value.strip()  # NB: of more than float() takes off
+        if len(value) > 90 or not _DECIMAL.fullmatch(value):
             return None
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import attempts, callbacks, jobstatus, parameters, placement, podspec, waiting
+from trainyard.planning import (
+    attempts,
+    callbacks,
+    jobstatus,
+    opaque,
+    parameters,
+    placement,
+    podspec,
+    spechash,
+    waiting,
+)
 from trainyard.planning.ends import (
     ATTEMPT_MESSAGE_LIMIT,
     LINGER_SECONDS,
@@ -33,6 +43,8 @@ from trainyard.planning.waiting import Finding
 
 #: How long the end of a pod waits for the end of its log, so that the last metrics are in the same write.
 LOG_END_SECONDS = 10.0
+#: Nobody rings when time has passed over a pod that does not end.
+_LOOK_AGAIN_SECONDS = 15.0
 _REFUSAL_BACKOFF = 5.0
 _REFUSAL_BACKOFF_LIMIT = 60.0
 
@@ -70,11 +82,23 @@ def _plan(observed: ObservedJob, *, now: float, context: Context) -> Plan:
     old = attempts.surplus(observed.pods, attempt)
     if old:
         plan = dataclasses.replace(plan, delete=(*plan.delete, *old))
-    if plan.status is not None and "specHash" not in plan.status:
-        begun = next((pod.spec_hash for pod in observed.pods if pod.spec_hash), None)
-        if begun:
-            plan = dataclasses.replace(plan, status={**plan.status, "specHash": begun})
-    return plan
+    return _with_spec_hash(observed, plan)
+
+
+def _with_spec_hash(observed: ObservedJob, plan: Plan) -> Plan:
+    """Keep what the job began with. Until an attempt has started it is that of the pod there is.
+
+    NB: a hash that the spec has left already is not kept: the API server would refuse to let anybody change it back.
+    """
+    if plan.status is None or observed.spec is None or spechash.begun(observed.status):
+        return plan
+    made_with = next((pod.spec_hash for pod in observed.pods if pod.spec_hash), None)
+    if made_with != spechash.spec_hash(observed.spec):
+        made_with = None
+    status = {key: value for key, value in plan.status.items() if key != "specHash"}
+    return dataclasses.replace(
+        plan, status=status if made_with is None else {**status, "specHash": made_with}
+    )
 
 
 def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
@@ -84,7 +108,7 @@ def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: C
     if pod.judgeable:
         return _terminal(observed, pod, now=now, context=context)
     if pod.deletion_requested_at is not None:
-        return _leaving(observed, pod, now=now)
+        return _leaving(observed, pod, now=now, context=context)
     if pod.trainer is not None and pod.trainer.state == "running":
         return _running(observed, pod, now=now, context=context)
     return pending(observed, waiting.stuck_pod(pod), now=now, pod=pod)
@@ -98,8 +122,10 @@ def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
     resolved = resolve(spec, context.catalog)
     if isinstance(resolved, Unresolved):
         return resolved.message
-    return placement.unknown_accelerator_type(spec.accelerator, context.accelerators) or parameters.unusable(
-        spec.parameters, schema=resolved[1].schema, defaults=resolved[1].defaults
+    return (
+        placement.unknown_accelerator_type(spec.accelerator, context.accelerators)
+        or opaque.nested_too_deeply(spec)
+        or parameters.unusable(spec.parameters, schema=resolved[1].schema, defaults=resolved[1].defaults)
     )
 
 
@@ -129,18 +155,20 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
     )
     if finding is not None:
         return pending(observed, finding, now=now)
-    earlier = tuple(pod for pod in observed.pods if pod.attempt < attempt and not pod.over)
+    earlier = tuple(
+        pod
+        for pod in observed.pods
+        if pod.attempt < attempt and not pod.over and not attempts.given_up(pod, now=now)
+    )
     if earlier:
         # NB: a container of it may still write; two attempts never run beside each other.
         plan = pending(observed, waiting.earlier_attempt_is_ending(earlier[0]), now=now)
         ask = tuple(pod for pod in earlier if pod.deletion_requested_at is None)
-        return dataclasses.replace(plan, delete=(*plan.delete, *ask))
+        return dataclasses.replace(plan, delete=(*plan.delete, *ask), requeue_after=_LOOK_AGAIN_SECONDS)
     try:
         create = (podspec.build(observed, observed.spec, _pod_inputs(observed, attempt, context=context)),)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # NB: what is opaque to our schema can have any shape; it must end this job and not its worker.
-        message = f"No pod can be made of spec.template and spec.affinity: {type(error).__name__}: {error}"
-        return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=message, now=now)
+    except opaque.TemplateError as error:
+        return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=str(error), now=now)
     refused = waiting.refused_by_the_api_server(observed.refusal)
     if refused is None or observed.refusal is None:
         return Plan(create=create, memory=observed.memory)
@@ -212,6 +240,8 @@ def _terminal(observed: ObservedJob, pod: PodView, *, now: float, context: Conte
             return Plan(follow=(pod,), ended=(pod,), requeue_after=wait, memory=memory)
     verdict = judge(pod, log)
     finished_at = pod.trainer.finished_at if pod.trainer is not None else None
+    if finished_at is not None:
+        finished_at = min(finished_at, now)  # NB: by the clock of the node, which may be ahead of ours
     over = _what_it_left(observed, pod, verdict, now=now, context=context, finished_at=finished_at)
     if verdict.lost:
         return next_attempt(observed, pod.attempt, message=verdict.message, now=now, over=over)
@@ -267,24 +297,36 @@ def _what_it_left(
     return over
 
 
-def _leaving(observed: ObservedJob, pod: PodView, *, now: float) -> Plan:
+def _leaving(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
     """Somebody deletes the pod: what comes next depends on how its trainer ends, so wait for that."""
     if not pod.scheduled:
         # NB: no kubelet will ever end it, so nothing is to be learnt from it.
         return Plan(release=(pod,) if pod.finalized else (), memory=observed.memory)
-    if not jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime"):
-        return Plan(memory=observed.memory)
-    status = jobstatus.in_phase(
-        observed,
-        phase=Phase.RUNNING,
-        reason=Reason.RESTARTING,
-        message=f"Pod {pod.name} is being deleted; the next attempt starts when it has ended.",
-        now=now,
+    if attempts.given_up(pod, now=now):
+        return next_attempt(
+            observed,
+            pod.attempt,
+            message=f"Pod {pod.name} was deleted by force and its node {pod.node} has told no end of it; the next "
+            "attempt continues from the last checkpoint, if there is one.",
+            now=now,
+        )
+    follow = (
+        (pod,) if context.follow_logs and pod.trainer is not None and pod.trainer.state == "running" else ()
     )
-    if status == observed.status:
-        return Plan(memory=observed.memory)
+    finding = waiting.pod_is_being_deleted(pod, now=now)
+    if not jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime"):
+        plan = pending(observed, finding, now=now, pod=pod)
+        return dataclasses.replace(plan, follow=follow, requeue_after=_LOOK_AGAIN_SECONDS)
+    status = jobstatus.in_phase(
+        observed, phase=Phase.RUNNING, reason=Reason.RESTARTING, message=finding.message, now=now
+    )
+    written = None if status == observed.status else status
     return Plan(
-        status=status, announce=jobstatus.announcement(observed.status, status), memory=observed.memory
+        status=written,
+        announce=jobstatus.announcement(observed.status, status) if written is not None else (),
+        follow=follow,
+        memory=observed.memory,
+        requeue_after=_LOOK_AGAIN_SECONDS,
     )
 
 

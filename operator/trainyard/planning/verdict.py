@@ -103,12 +103,13 @@ def taken_away(pod: PodView, trainer: ContainerView, termination: Termination) -
     """
     if termination.complete is True:
         return False
+    asked = [at for at in (pod.disrupted_at, pod.deletion_requested_at) if at is not None]
+    # NB: a node that falls silent marks also the pods on it that had ended long before.
+    if asked and trainer.finished_at is not None and trainer.finished_at < min(asked):
+        return False
     if pod.disrupted:
         return trainer.exit_code != 0 or pod.deletion_requested_at is not None or pod.phase == "Failed"
-    if pod.deletion_requested_at is None:
-        return False
-    ended = trainer.finished_at if trainer.finished_at is not None else pod.deletion_requested_at
-    return ended >= pod.deletion_requested_at
+    return pod.deletion_requested_at is not None
 
 
 def _without_exit(pod: PodView) -> Verdict:

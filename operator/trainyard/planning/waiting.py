@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import spechash
+from trainyard.planning import spechash, uris
 from trainyard.planning.observed import ObservedJob, PodView, Refusal
 
 _PULL_FAILED = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 )
+#: Longer than nearly every grace period.
+_LONG_SECONDS = 180.0
 _CONFIG_WRONG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
@@ -82,6 +84,14 @@ def parent_is_unfinished_or_failed(observed: ObservedJob) -> Finding | None:
             reason=Reason.PARENT_FAILED,
             message=f"TrainingJob {name} has no spec.output, so it left no artifacts to hand on.",
         )
+    try:
+        uris.split_pvc(parent.artifact_uri)
+    except ValueError as error:
+        return Finding(
+            phase=Phase.ERROR,
+            reason=Reason.PARENT_FAILED,
+            message=f"The artifacts of TrainingJob {name} cannot be mounted: {error}",
+        )
     return None
 
 
@@ -98,6 +108,18 @@ def field_is_not_supported(observed: ObservedJob) -> Finding | None:
     if observed.unsupported is None:
         return None
     return Finding(phase=Phase.PENDING, reason=Reason.NOT_YET_SUPPORTED, message=observed.unsupported)
+
+
+def pod_is_being_deleted(pod: PodView, *, now: float) -> Finding:
+    """A pod that somebody deletes and whose containers have not all ended."""
+    asked = pod.deletion_requested_at if pod.deletion_requested_at is not None else now
+    message = f"Pod {pod.name} is being deleted; the next attempt starts when it has ended."
+    if now >= asked + _LONG_SECONDS:
+        message += (
+            f" Its node {pod.node} has told no end of it for long: if that node is gone for good, "
+            f"kubectl delete pod {pod.name} --force lets the job go on."
+        )
+    return Finding(phase=Phase.PENDING, reason=Reason.WAITING_FOR_CLEANUP, message=message)
 
 
 def earlier_attempt_is_ending(pod: PodView) -> Finding:

@@ -97,6 +97,57 @@ def test_attempts_that_are_lost_at_once_are_paced_and_their_pods_do_not_pile_up(
     assert "completionTime" not in status
 
 
+def test_an_attempt_that_never_started_is_not_resumed_from() -> None:
+    entry = {
+        "startTime": "2027-01-15T07:00:00Z",
+        "completionTime": "2027-01-15T07:50:00Z",
+        "reason": "Restarting",
+    }
+    never = {"number": 1, "completionTime": "2027-01-15T07:51:00Z", "reason": "Restarting"}
+    status = {"attempts": [{"number": 0, **entry}, never, {"number": 2}]}
+    (created,) = plan(a_job(status=status, output=OUTPUT)).create
+    env = {e["name"]: e.get("value") for e in created["spec"]["containers"][0]["env"]}
+    assert env["TRAINYARD_RESUME"].endswith("/attempt-0/checkpoints")
+
+
+def test_a_pod_deleted_by_force_of_which_no_end_is_told_is_given_up() -> None:
+    ran = a_job(pods=(a_pod(running=True),))
+    status = status_after(plan(ran))
+    pod = a_pod(running=True, deletion_requested_at=NOW, forced=True, finalized=True)
+    forced = dataclasses.replace(ran, status=status, pods=(pod,))
+    early = plan(forced, now=NOW + 30)
+    assert said(early) == ("Running", "Restarting")
+    assert not early.release
+    late = plan(forced, now=NOW + 61)
+    assert [entry["number"] for entry in status_after(late)["attempts"]] == [0, 1]
+    assert late.release == (pod,)
+    after = dataclasses.replace(forced, status=status_after(late))
+    assert plan(after, now=NOW + 200).create, "it is not waited for any longer"
+
+
+def test_a_pod_whose_node_says_nothing_is_told_with_what_to_do() -> None:
+    ran = a_job(pods=(a_pod(running=True),))
+    pod = a_pod(running=True, deletion_requested_at=NOW)
+    waits = dataclasses.replace(ran, status=status_after(plan(ran)), pods=(pod,))
+    first = plan(waits, now=NOW + 1)
+    assert "--force" not in status_after(first)["message"]
+    assert first.requeue_after
+    late = plan(dataclasses.replace(waits, status=status_after(first)), now=NOW + 200)
+    assert "kubectl delete pod digits-0-0 --force" in status_after(late)["message"]
+
+
+@pytest.mark.parametrize("code", [0, 1], ids=["a success", "a failure"])
+def test_an_end_before_the_disruption_is_an_end_of_its_own(code: int) -> None:
+    pod = a_pod(
+        exit_code=code,
+        finished_at=NOW - 1000,
+        disrupted=True,
+        disrupted_at=NOW - 50,
+        deletion_requested_at=NOW - 50,
+    )
+    assert status_after(plan(a_job(pods=(pod,))))["phase"] == ("Error" if code else "Done")
+
+
 def test_an_attempt_that_ran_long_is_replaced_at_once() -> None:
     status = {
         "attempts": [

@@ -141,3 +141,19 @@ def test_the_failure_of_an_attempt_is_written_once() -> None:
 def test_the_stamp_of_the_next_attempt_is_in_the_message() -> None:
     status = status_after(plan(a_job(pods=(failing(0),), backoffLimit=3)))
     assert stamp(NOW + 10) in status["message"]
+
+
+def test_the_backoff_does_not_follow_a_node_whose_clock_is_ahead() -> None:
+    observed = a_job(pods=(failing(0, at=NOW + 600),), backoffLimit=3)
+    waits = after(observed, status=status_after(plan(observed)))
+    assert plan(waits, now=NOW + 10).create
+
+
+def test_the_end_of_a_job_is_the_end_of_its_attempt() -> None:
+    ran = a_job(pods=(a_pod(running=True),))
+    gone = dataclasses.replace(ran, status=status_after(plan(ran)), pods=())
+    second = dataclasses.replace(gone, status=status_after(plan(gone)))
+    bad = dataclasses.replace(second, spec=None, spec_error="spec.action: not one of ...")
+    (first, last) = status_after(plan(bad, now=NOW + 60))["attempts"]
+    assert (last["reason"], bool(last["completionTime"])) == ("InvalidSpec", True)
+    assert first["reason"] == "Restarting"

@@ -68,6 +68,44 @@ def test_no_other_attempt_is_started_until_it_is_changed_back(edit: dict[str, An
     assert p.create
 
 
+@pytest.mark.parametrize("depth", [200, 254, 300, 1500])
+def test_a_template_nested_without_end_stops_only_its_job(depth: int) -> None:
+    deep: Any = {}
+    for _ in range(depth):
+        deep = {"a": deep}
+    edit = {"template": {"spec": deep}}
+    assert said(plan(a_job(**edit))) == ("Error", "InvalidSpec")
+    edited = dataclasses.replace(running(), spec=a_spec(**edit), generation=2)
+    assert conditions(plan(edited))["SpecChanged"] == "True"
+    done = dataclasses.replace(edited, pods=(a_pod(exit_code=0),))
+    assert said(plan(done)) == ("Done", "Completed")
+
+
+def test_a_job_that_never_ran_is_held_to_nothing_once_its_pod_is_gone() -> None:
+    spec = a_spec(affinity={"nodeAffinity": {"a": 1}})
+    stuck = a_job(spec=spec, pods=(made_with(spec, a_pod(scheduled=False)),))
+    waits = dataclasses.replace(stuck, status=status_after(settled(stuck)))
+    assert waits.status["specHash"] == spechash.spec_hash(spec)
+    mended = dataclasses.replace(waits, spec=a_spec(), generation=2)
+    assert conditions(settled(mended))["SpecChanged"] == "True"
+    assert plan(dataclasses.replace(mended, pods=())).create
+
+
+def test_an_edit_before_the_first_write_can_be_taken_back() -> None:
+    pod = made_with(a_spec(image="one"), a_pod(running=True))
+    p = plan(a_job(spec=a_spec(image="two"), pods=(pod,), generation=2))
+    assert conditions(p)["SpecChanged"] == "True"
+    assert "specHash" not in status_after(p), "with it, the API server would refuse to change the image back"
+
+
+def test_a_field_that_nothing_acts_on_is_told_while_the_job_runs() -> None:
+    p = plan(dataclasses.replace(running(), unsupported="spec.suspend is not supported yet.", generation=2))
+    assert said(p) == ("Running", "Training")
+    ready = next(c for c in status_after(p)["conditions"] if c["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "NotYetSupported")
+    assert "spec.suspend" in ready["message"]
+
+
 def test_what_may_be_edited_changes_nothing() -> None:
     edited = dataclasses.replace(
         running(), spec=a_spec(backoffLimit=7, displayName="other", gracePeriodSeconds=5), generation=2
