@@ -23,8 +23,8 @@ from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB, Ca
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
 from trainyard.planning.callbacks import RetryRules
+from trainyard.planning.context import Context
 from trainyard.planning.placement import AcceleratorRules
-from trainyard.planning.trainingjob import Context
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.dataset import DatasetReconciler
 from trainyard.reconcile.logs import FollowedLogs, NoLogs

@@ -10,7 +10,7 @@ from kubernetes.aio import config
 from trainyard import app
 from trainyard.cluster.client import ApiError, Client, CredentialsError, NotJsonError
 from trainyard.kinds import KINDS
-from trainyard.planning.trainingjob import Context
+from trainyard.planning.context import Context
 from trainyard.settings import Logs, Settings
 
 

@@ -14,7 +14,7 @@ import orjson
 
 from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.planning import parameters, placement, spechash, uris
+from trainyard.planning import opaque, parameters, placement, spechash, uris
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.runtime import Runtime, RuntimeAction

@@ -7,8 +7,6 @@ decides from `status.phase`: an end is remembered by `status.completionTime`, an
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import (
@@ -18,49 +16,25 @@ from trainyard.planning import (
     opaque,
     parameters,
     placement,
+    podends,
     podspec,
     spechash,
     waiting,
 )
-from trainyard.planning.ends import (
-    ATTEMPT_MESSAGE_LIMIT,
-    LINGER_SECONDS,
-    after_the_end,
-    backing_off,
-    end,
-    failed,
-    next_attempt,
-)
+from trainyard.planning.context import Context
+from trainyard.planning.ends import after_the_end, backing_off, end, next_attempt
 from trainyard.planning.observed import ObservedJob, PodView
 from trainyard.planning.pending import pending, sooner
-from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.plan import Plan
 from trainyard.planning.podspec import PodInputs
-from trainyard.planning.runtime import Runtime, Unresolved, resolve
+from trainyard.planning.runtime import Unresolved, resolve
 from trainyard.planning.times import stamp
-from trainyard.planning.verdict import Verdict, judge
 from trainyard.planning.waiting import Finding
 
-#: How long the end of a pod waits for the end of its log, so that the last metrics are in the same write.
-LOG_END_SECONDS = 10.0
 #: Nobody rings when time has passed over a pod that does not end.
 _LOOK_AGAIN_SECONDS = 15.0
 _REFUSAL_BACKOFF = 5.0
 _REFUSAL_BACKOFF_LIMIT = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """What the settings and the catalogue say; the same for every job."""
-
-    catalog: tuple[Runtime, ...] = ()
-    accelerators: AcceleratorRules = field(default_factory=AcceleratorRules)
-    image_pull_policy: str | None = None
-    follow_logs: bool = True
-    report_progress: bool = True
-    progress_interval: float = 5.0
-    log_store: str = ""
-    callbacks: callbacks.RetryRules = field(default_factory=callbacks.RetryRules)
 
 
 def plan_training_job(observed: ObservedJob, *, now: float, context: Context) -> Plan:
@@ -106,9 +80,9 @@ def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: C
     if pod is None:
         return _without_pod(observed, attempt, now=now, context=context)
     if pod.judgeable:
-        return _terminal(observed, pod, now=now, context=context)
+        return podends.ended(observed, pod, now=now, context=context)
     if pod.deletion_requested_at is not None:
-        return _leaving(observed, pod, now=now, context=context)
+        return podends.leaving(observed, pod, now=now, context=context)
     if pod.trainer is not None and pod.trainer.state == "running":
         return _running(observed, pod, now=now, context=context)
     return pending(observed, waiting.stuck_pod(pod), now=now, pod=pod)
@@ -204,7 +178,7 @@ def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Contex
                 parametersDigest=pod.parameters_digest or None,
             ),
             "pods": jobstatus.summary(observed.pods, pod.attempt),
-            "logs": _logs_uri(observed, context),
+            "logs": podends.logs_uri(observed, context),
         },
     )
     follow = (pod,) if context.follow_logs else ()
@@ -226,110 +200,6 @@ def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Contex
     )
 
 
-def _terminal(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
-    log = observed.logs.get(pod.uid)
-    started = pod.trainer is not None and pod.trainer.started_at is not None
-    if context.follow_logs and started and (log is None or not log.ended):
-        seen = observed.memory.terminal_seen
-        memory = observed.memory
-        if seen is None or seen[0] != pod.uid:
-            memory = dataclasses.replace(memory, terminal_seen=(pod.uid, now))
-            seen = (pod.uid, now)
-        wait = seen[1] + LOG_END_SECONDS - now
-        if wait > 0:
-            return Plan(follow=(pod,), ended=(pod,), requeue_after=wait, memory=memory)
-    verdict = judge(pod, log)
-    finished_at = pod.trainer.finished_at if pod.trainer is not None else None
-    if finished_at is not None:
-        finished_at = min(finished_at, now)  # NB: by the clock of the node, which may be ahead of ours
-    over = _what_it_left(observed, pod, verdict, now=now, context=context, finished_at=finished_at)
-    if verdict.lost:
-        return next_attempt(observed, pod.attempt, message=verdict.message, now=now, over=over)
-    ended = stamp(finished_at if finished_at is not None else now)
-    linger = None if pod.over else LINGER_SECONDS
-    if verdict.phase is Phase.ERROR:
-        return failed(observed, pod.attempt, verdict, now=now, over=over, ended=ended, requeue_after=linger)
-    return end(
-        observed,
-        phase=verdict.phase,
-        reason=verdict.reason,
-        message=verdict.message,
-        now=now,
-        over={**over, "completionTime": ended},
-        requeue_after=linger,
-    )
-
-
-def _what_it_left(
-    observed: ObservedJob,
-    pod: PodView,
-    verdict: Verdict,
-    *,
-    now: float,
-    context: Context,
-    finished_at: float | None,
-) -> dict[str, Any]:
-    log = observed.logs.get(pod.uid)
-    started_at = pod.trainer.started_at if pod.trainer is not None else None
-    entry = jobstatus.attempt_entry(observed.status, pod.attempt)
-    started = entry.get("startTime") or (stamp(started_at) if started_at is not None else None)
-    report = jobstatus.final_report(log.report if log is not None else None, verdict.termination, now=now)
-    over: dict[str, Any] = {
-        "startTime": observed.status.get("startTime") or started,
-        "attempts": jobstatus.with_attempt(
-            observed.status,
-            pod.attempt,
-            startTime=started,
-            completionTime=stamp(finished_at if finished_at is not None else now),
-            node=pod.node,
-            reason=str(verdict.reason),
-            message=verdict.message[:ATTEMPT_MESSAGE_LIMIT],
-            exitCode=verdict.exit_code,
-            parametersDigest=pod.parameters_digest or None,
-        ),
-        "pods": jobstatus.summary(observed.pods, pod.attempt),
-        "logs": _logs_uri(observed, context),
-        **jobstatus.reported(observed, report),
-    }
-    if verdict.phase is Phase.DONE and observed.spec is not None:
-        uri = podspec.output_uri(observed, observed.spec, attempt=pod.attempt)
-        over["artifacts"] = [{"uri": uri}] if uri is not None else None
-    return over
-
-
-def _leaving(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
-    """Somebody deletes the pod: what comes next depends on how its trainer ends, so wait for that."""
-    if not pod.scheduled:
-        # NB: no kubelet will ever end it, so nothing is to be learnt from it.
-        return Plan(release=(pod,) if pod.finalized else (), memory=observed.memory)
-    if attempts.given_up(pod, now=now):
-        return next_attempt(
-            observed,
-            pod.attempt,
-            message=f"Pod {pod.name} was deleted by force and its node {pod.node} has told no end of it; the next "
-            "attempt continues from the last checkpoint, if there is one.",
-            now=now,
-        )
-    follow = (
-        (pod,) if context.follow_logs and pod.trainer is not None and pod.trainer.state == "running" else ()
-    )
-    finding = waiting.pod_is_being_deleted(pod, now=now)
-    if not jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime"):
-        plan = pending(observed, finding, now=now, pod=pod)
-        return dataclasses.replace(plan, follow=follow, requeue_after=_LOOK_AGAIN_SECONDS)
-    status = jobstatus.in_phase(
-        observed, phase=Phase.RUNNING, reason=Reason.RESTARTING, message=finding.message, now=now
-    )
-    written = None if status == observed.status else status
-    return Plan(
-        status=written,
-        announce=jobstatus.announcement(observed.status, status) if written is not None else (),
-        follow=follow,
-        memory=observed.memory,
-        requeue_after=_LOOK_AGAIN_SECONDS,
-    )
-
-
 def _pod_inputs(observed: ObservedJob, attempt: int, *, context: Context) -> PodInputs:
     assert observed.spec is not None
     resolved = resolve(observed.spec, context.catalog)
@@ -345,12 +215,6 @@ def _pod_inputs(observed: ObservedJob, attempt: int, *, context: Context) -> Pod
         rules=context.accelerators,
         image_pull_policy=context.image_pull_policy,
     )
-
-
-def _logs_uri(observed: ObservedJob, context: Context) -> str | None:
-    if not (context.follow_logs and context.log_store):
-        return None
-    return f"{context.log_store.rstrip('/')}/{observed.namespace}/{observed.uid}/"
 
 
 def _backing_off(observed: ObservedJob, attempt: int) -> Finding:

@@ -17,6 +17,7 @@ from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
 from trainyard.cluster.execute import Executor, StaleError
 from trainyard.planning import attempts, conditions, jobstatus, podspec, trainingjob
+from trainyard.planning.context import Context
 from trainyard.planning.observed import (
     DatasetView,
     Memory,
@@ -26,7 +27,6 @@ from trainyard.planning.observed import (
 )
 from trainyard.planning.pending import SETTLE_SECONDS
 from trainyard.planning.support import not_yet_supported
-from trainyard.planning.trainingjob import Context
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.references import References

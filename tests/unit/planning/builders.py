@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.planning.context import Context
 from trainyard.planning.observed import (
     ContainerView,
     DatasetView,
@@ -21,7 +22,7 @@ from trainyard.planning.pending import SETTLE_SECONDS
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.plan import Plan
 from trainyard.planning.runtime import Runtime, RuntimeAction
-from trainyard.planning.trainingjob import Context, plan_training_job
+from trainyard.planning.trainingjob import plan_training_job
 
 NOW = 1_800_000_000.0
 UID = "11111111-2222-3333-4444-555555555555"

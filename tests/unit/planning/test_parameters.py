@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tests.unit.planning.builders import NOW, a_job, plan
 from trainyard.planning import parameters
+from trainyard.planning.context import Context
 from trainyard.planning.parameters import Schema
 from trainyard.planning.runtime import Runtime, RuntimeAction
-from trainyard.planning.trainingjob import Context, plan_training_job
+from trainyard.planning.trainingjob import plan_training_job
 
 SCHEMA = {
     "type": "object",

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.unit.planning.builders import CONTEXT, NOW, a_job, a_spec, plan
+from trainyard.planning.context import Context
 from trainyard.planning.parameters import Schema
 from trainyard.planning.runtime import Runtime, RuntimeAction, Unresolved, resolve
-from trainyard.planning.trainingjob import Context, plan_training_job
+from trainyard.planning.trainingjob import plan_training_job
 
 CATALOG = (
     Runtime(

@@ -22,8 +22,8 @@ from tests.unit.planning.builders import (
 )
 from trainyard.planning.observed import LogView, ObservedJob
 from trainyard.planning.plan import Plan
+from trainyard.planning.podends import LOG_END_SECONDS
 from trainyard.planning.progress import Metric, Report
-from trainyard.planning.trainingjob import LOG_END_SECONDS
 
 OUTPUT = {"claimName": "out"}
 
