@@ -5,16 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.e2e.claims import files_at
 from tests.harness import chart, demo, demo_callbacks, kindcluster
 from tests.harness.client import Json
 from tests.harness.cluster import ClusterHandle
 from tests.harness.kindnodes import GPU_TOLERATION
 from tests.harness.kubectl import Kubectl
-from tests.objects import Jobs, found
+from tests.objects import Jobs
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -69,7 +69,7 @@ def test_the_quickstart_trains_and_evaluates(jobs: Jobs, kubectl: Kubectl, train
         assert any(t.get("key") == GPU_TOLERATION["key"] for t in pod["spec"]["tolerations"])
 
     (artifact,) = statuses["digits-mlp"]["artifacts"]
-    files = list_claim(jobs, trainer_image, artifact["uri"])
+    files = files_at(jobs, trainer_image, artifact["uri"])
     assert {"model.joblib", "metrics.json", "learning_curve.csv", "checkpoints"} <= set(files)
 
     printed = cli(jobs, kubectl, "logs", "digits-mlp")
@@ -84,36 +84,6 @@ def test_the_quickstart_trains_and_evaluates(jobs: Jobs, kubectl: Kubectl, train
         "the stored log is the pod's log, line by line"
     )
     assert jobs.status("digits-mlp")["phase"] == "Done", "a finished job stays finished without its pod"
-
-
-def list_claim(jobs: Jobs, image: str, uri: str) -> list[str]:
-    """Names in a folder of a claim, seen by a pod."""
-    claim, _, folder = uri.removeprefix("pvc://").partition("/")
-    pod: dict[str, Any] = {
-        "metadata": {"name": "look"},
-        "spec": {
-            "restartPolicy": "Never",
-            "tolerations": [GPU_TOLERATION],
-            "securityContext": {"runAsUser": 65532, "runAsGroup": 65532},
-            "containers": [
-                {
-                    "name": "look",
-                    "image": image,
-                    "command": ["ls", f"/claim/{folder}"],
-                    "volumeMounts": [{"name": "claim", "mountPath": "/claim"}],
-                }
-            ],
-            "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}],
-        },
-    }
-    path = f"/api/v1/namespaces/{jobs.namespace}/pods"
-    jobs.client.post(path, pod)
-    found(
-        lambda: jobs.client.get(f"{path}/look")["status"].get("phase") in ("Succeeded", "Failed"),
-        what="ls",
-        timeout=60,
-    )
-    return jobs.client.text(f"{path}/look/log").split()
 
 
 def test_the_operator_asks_for_nothing_that_the_chart_does_not_grant(

@@ -29,10 +29,25 @@ def control_plane() -> Iterator[ControlPlane]:
         yield plane
 
 
+@pytest.fixture(scope="module")
+def plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
+    """A control plane of the module's own, with our CRDs and permissions and two fake nodes: for tests that restart
+    programs, count requests, or run operators one after the other over the same namespaces.
+    """
+    name = request.module.__name__.rpartition(".")[2].replace("_", "-")
+    config = ControlPlaneConfig(controller_manager=True, scheduler=True, audit=True)
+    with controlplane.running(name, config) as plane:
+        operators.install(plane)
+        kwok.start(plane)
+        kwok.add_nodes(plane, 2)
+        yield plane
+
+
 @pytest.fixture
-def admin(control_plane: ControlPlane) -> Iterator[Client]:
+def admin(request: pytest.FixtureRequest) -> Iterator[Client]:
     """The harness's own client, which may do everything: to prepare and to look, not to be tested."""
-    with control_plane.client() as client:
+    whose = "plane" if "plane" in request.fixturenames else "control_plane"
+    with request.getfixturevalue(whose).client() as client:
         yield client
 
 

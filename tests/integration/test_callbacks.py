@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.harness import controlplane, demo_callbacks, kwok, processes
+from tests.harness import demo_callbacks, processes
 from tests.harness import operator as operators
-from tests.harness.client import Client, Json
+from tests.harness.client import Json
 from tests.harness.controlplane import ControlPlane
-from tests.harness.controlplane_commands import SERVICE_CIDR, ControlPlaneConfig
+from tests.harness.controlplane_commands import SERVICE_CIDR
 from tests.harness.kubectl import Kubectl
 from tests.harness.operator import Operator
 from tests.objects import Jobs, found
@@ -24,23 +24,6 @@ pytestmark = pytest.mark.timeout(180)
 
 KEY = b"an example key of 32 bytes, 1234"
 SETTINGS = {"allowedCIDRs": ["127.0.0.0/8"], "firstRetrySeconds": 0.5, "longestRetrySeconds": 2}
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """A control plane of this module's own, for its operators serve the same namespaces one after the other."""
-    config = ControlPlaneConfig(controller_manager=True, scheduler=True)
-    with controlplane.running("test-callbacks", config) as plane:
-        operators.install(plane)
-        kwok.start(plane)
-        kwok.add_nodes(plane, 2)
-        yield plane
-
-
-@pytest.fixture
-def admin(plane: ControlPlane) -> Iterator[Client]:
-    with plane.client() as client:
-        yield client
 
 
 def starting(plane: ControlPlane, namespace: str, **callbacks: Any) -> AbstractContextManager[Operator]:

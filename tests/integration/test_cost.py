@@ -10,42 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import controlplane, kwok
 from tests.harness import operator as operators
-from tests.harness.client import Client
 from tests.harness.controlplane import ControlPlane
-from tests.harness.controlplane_commands import ControlPlaneConfig
 from tests.harness.operator import Operator
 from tests.objects import Jobs
 
 pytestmark = pytest.mark.timeout(180)
 
-USER = "trainyard-counted"
 JOBS = 10
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """A control plane of this module's own: another operator's work would be counted with this one's."""
-    config = ControlPlaneConfig(controller_manager=True, scheduler=True, audit=True)
-    with controlplane.running("test-cost", config) as plane:
-        operators.install(plane, user=USER)
-        kwok.start(plane)
-        kwok.add_nodes(plane, 2)
-        yield plane
-
-
-@pytest.fixture
-def admin(plane: ControlPlane) -> Iterator[Client]:
-    with plane.client() as client:
-        yield client
 
 
 @pytest.fixture
 def counted(plane: ControlPlane, namespace: str) -> Iterator[Operator]:
     """An operator that serves this test's namespace only."""
     settings = {"namespaces": [namespace], "progress": {"enabled": False}}
-    with operators.running(plane, name="counted", settings=settings, user=USER) as operator:
+    with operators.running(plane, name="counted", settings=settings) as operator:
         yield operator
 
 
@@ -69,13 +48,13 @@ def test_a_one_pod_job_costs_one_post_and_three_patches_and_no_read_besides_two_
     plane: ControlPlane, counted: Operator, jobs: Jobs
 ) -> None:
     time.sleep(2)  # kopf's own lists at the start
-    before = requests(plane.audit_log, user=USER)
+    before = requests(plane.audit_log, user=operators.USER)
     for number in range(JOBS):
         jobs.create(f"job-{number}", run_for="2s")
     for number in range(JOBS):
         jobs.reaches(f"job-{number}", "Done")
     time.sleep(4)  # whatever might come late
-    spent = requests(plane.audit_log, user=USER) - before
+    spent = requests(plane.audit_log, user=operators.USER) - before
     events = spent.pop(("create", "events"), 0)
     assert spent == {
         ("create", "pods"): JOBS,

@@ -6,15 +6,12 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import controlplane, kwok, processes
 from tests.harness import operator as operators
-from tests.harness.client import Client
+from tests.harness import processes
 from tests.harness.controlplane import ControlPlane
-from tests.harness.controlplane_commands import ControlPlaneConfig
 from tests.objects import Jobs, found
 from trainyard.cluster.failpoints import PLACES, VARIABLE
 
@@ -23,23 +20,6 @@ pytestmark = pytest.mark.timeout(420)
 JOBS = 20
 SEED = 20
 MESSAGE = '{"metrics": {"accuracy": 0.97}, "keyMetric": {"name": "accuracy", "value": 0.97}}'
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[ControlPlane]:
-    """A control plane of this module's own: no other operator may finish what a killed one has left."""
-    config = ControlPlaneConfig(controller_manager=True, scheduler=True, audit=True)
-    with controlplane.running("test-nothing-lost", config) as plane:
-        operators.install(plane)
-        kwok.start(plane)
-        kwok.add_nodes(plane, 2)
-        yield plane
-
-
-@pytest.fixture
-def admin(plane: ControlPlane) -> Iterator[Client]:
-    with plane.client() as client:
-        yield client
 
 
 def pods_created(plane: ControlPlane, namespace: str) -> Counter[str]:

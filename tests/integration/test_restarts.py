@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.harness import controlplane, kwok
 from tests.harness import operator as operators
-from tests.harness.client import Client, wait_for
+from tests.harness.client import wait_for
 from tests.harness.controlplane import ControlPlane
-from tests.harness.controlplane_commands import ControlPlaneConfig
 from tests.objects import Jobs
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module")
-def plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
-    """A control plane of this module's own, whose programs may be restarted."""
-    config = ControlPlaneConfig(controller_manager=True, scheduler=True)
-    with controlplane.running("test-restarts", config) as plane:
-        operators.install(plane)
-        kwok.start(plane)
-        kwok.add_nodes(plane, 2)
-        yield plane
-
-
-@pytest.fixture
-def admin(plane: ControlPlane) -> Iterator[Client]:
-    with plane.client() as client:
-        yield client
 
 
 def test_what_happened_while_the_operator_was_away_is_seen_when_it_is_back(
