@@ -1,13 +1,14 @@
 """CRDs from the pydantic models.
 
 Separate because `make crds` writes with it and `make verify` compares: the models are the one source. Pydantic's
-JSON schema becomes a structural schema: references inlined, `anyOf null` dropped, titles gone.
+JSON schema becomes a structural schema: references inlined, `anyOf null` dropped, titles gone. Defaults inside the
+entries of lists stay in the models alone: GitOps tools compare lists as a whole, and would call every object that
+leaves such a field out OutOfSync for ever.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,28 +28,30 @@ _SIZE_LIMIT = 256 * 1024
 
 
 def structural(model: type[BaseModel]) -> Json:
-    """The model's structural schema: no `$ref`, no `anyOf` with null, no titles."""
+    """The model's structural schema: no `$ref`, no `anyOf` with null, no titles, no default in an entry of a list."""
     schema = model.model_json_schema(by_alias=True, mode="validation")
     result: Json = _inline(schema, schema.get("$defs", {}))
     return result
 
 
-def _inline(node: Any, definitions: Json) -> Any:
+def _inline(node: Any, definitions: Json, *, in_list: bool = False) -> Any:
     if isinstance(node, list):
-        return [_inline(item, definitions) for item in node]
+        return [_inline(item, definitions, in_list=in_list) for item in node]
     if not isinstance(node, dict):
         return node
     node = _without_reference(node, definitions)
     result: Json = {}
     for key, value in node.items():
-        if key in _DROPPED:
+        if key in _DROPPED or (key == "default" and in_list):
             continue
         if key == "properties":
-            result[key] = {name: _inline(child, definitions) for name, child in value.items()}
+            result[key] = {
+                name: _inline(child, definitions, in_list=in_list) for name, child in value.items()
+            }
         elif key in ("default", "enum", _RULES):
             result[key] = value
         else:
-            result[key] = _inline(value, definitions)
+            result[key] = _inline(value, definitions, in_list=in_list or key == "items")
     return _tidied(result)
 
 
@@ -96,14 +99,16 @@ def crd(kind: Kind) -> Json:
     status = structural(kind.status)
     status["default"] = {"observedGeneration": -1}
     spec = structural(kind.spec)
+    first = "[a-z]" if kind.letter_first else "[a-z0-9]"
     rules = [
         {
             "rule": f"self.metadata.name.size() <= {kind.name_limit}",
             "message": f"metadata.name: at most {kind.name_limit} characters, names of children are made from it",
         },
         {
-            "rule": "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "message": "metadata.name: lower-case letters, digits and '-' only (a DNS label, no dots)",
+            "rule": f"self.metadata.name.matches('^{first}([-a-z0-9]*[a-z0-9])?$')",
+            "message": "metadata.name: lower-case letters, digits and '-' only (a DNS label, no dots)"
+            + (", beginning with a letter" if kind.letter_first else ""),
         },
         *({"rule": rule, "message": message} for rule, message in kind.rules),
     ]
@@ -159,7 +164,6 @@ def _column(column: Column) -> Json:
     return rendered | ({"priority": column.priority} if column.priority else {})
 
 
-@functools.cache
 class _WithoutAnchors(yaml.SafeDumper):
     """YAML's anchors and aliases are not read by every tool that takes a CRD."""
 

@@ -13,8 +13,9 @@ from trainyard.api import names
 from trainyard.api.dataset import DatasetSpec
 from trainyard.api.datasetstatus import DatasetStatus
 from trainyard.api.experiment import ExperimentSpec, ExperimentStatus
+from trainyard.api.jobedits import IMMUTABLE_ONCE_BEGUN
 from trainyard.api.mlmodel import MLModelSpec, MLModelStatus
-from trainyard.api.trainingjob import IMMUTABLE_ONCE_BEGUN, TrainingJobSpec
+from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.api.trainingjobstatus import TrainingJobStatus
 
 
@@ -30,7 +31,12 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One custom resource: names, models, columns, and the longest name its children's names leave room for."""
+    """One custom resource: names, models, columns, and the longest name that leaves room for its children's.
+
+    A pod `<job>-<attempt>-<rank>` has 63 characters; a job `<experiment>-<step>` of 50 has an Experiment's 35 and a
+    step's 14; an Experiment `<model>-<training>` of 35 has a model's 28 and a number of six digits. What a Service's
+    name is made from must begin with a letter (RFC 1035).
+    """
 
     kind: str
     plural: str
@@ -40,6 +46,7 @@ class Kind:
     status: type[BaseModel]
     columns: tuple[Column, ...]
     name_limit: int
+    letter_first: bool = True
     rules: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -101,6 +108,7 @@ KINDS = (
             Column(name="Message", path=".status.message", priority=1),
         ),
         name_limit=35,
+        letter_first=False,
     ),
     Kind(
         kind="Experiment",
@@ -146,7 +154,7 @@ KINDS = (
             Column(name="Stage", path=".spec.stage", priority=1),
             Column(name="Message", path=".status.message", priority=1),
         ),
-        name_limit=35,
+        name_limit=28,
         rules=(
             (
                 "!has(self.spec.baseModels) || self.spec.baseModels.all(b, !has(b.model) || "

@@ -90,6 +90,12 @@ def test_the_jobs_in_the_examples_show_every_field_that_acts() -> None:
     assert shown >= acting, f"not shown: {sorted(acting - shown)}"
 
 
+@pytest.mark.parametrize("file", FILES, ids=[str(file.relative_to(EXAMPLES)) for file in FILES])
+def test_an_example_of_what_nothing_acts_on_says_where_that_is_told(file: Path) -> None:
+    waits = any(not_yet_supported(document["kind"], document["spec"]) for document in ours(file))
+    assert ("docs/support.md" in file.read_text(encoding="utf-8")) == waits
+
+
 def test_names_in_the_examples_are_their_own() -> None:
     names: list[Any] = [
         (document["kind"], document["metadata"]["name"]) for file in FILES for document in documents(file)

@@ -20,6 +20,25 @@ _TERMINAL_WIDTH = 100
 _FORBIDDEN = {"$ref", "anyOf", "oneOf", "allOf", "title", "const", "propertyNames", "definitions", "$defs"}
 _TYPES = {"string": str, "integer": int, "boolean": bool, "array": list, "object": dict, "number": float}
 
+
+def defaults_in_lists(node: Any, definitions: Json, *, in_list: bool = False) -> Iterator[tuple[str, Json]]:
+    """Fields of entries of lists that have a default other than nothing, in pydantic's own schema."""
+    if isinstance(node, list):
+        for child in node:
+            yield from defaults_in_lists(child, definitions, in_list=in_list)
+    elif isinstance(node, dict):
+        if "$ref" in node:
+            yield from defaults_in_lists(
+                definitions[node["$ref"].removeprefix("#/$defs/")], definitions, in_list=in_list
+            )
+        for name, field in node.get("properties", {}).items():
+            if in_list and field.get("default") not in (None, [], {}):
+                yield name, field
+            yield from defaults_in_lists(field, definitions, in_list=in_list)
+        for key in ("anyOf", "items", "additionalProperties"):
+            yield from defaults_in_lists(node.get(key), definitions, in_list=in_list or key == "items")
+
+
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 
 
@@ -109,6 +128,20 @@ def test_a_default_is_one_that_its_own_schema_takes(kind: Kind) -> None:
             assert node.get("minimum", default) <= default <= node.get("maximum", default), path
         if "pattern" in node:
             assert re.match(node["pattern"], default), path
+
+
+@each_kind
+def test_no_entry_of_a_list_gets_a_default_for_which_a_gitops_tool_would_call_it_out_of_sync(
+    kind: Kind,
+) -> None:
+    assert not [path for path, node in fields(kind) if "default" in node and "[]" in path]
+
+
+@each_kind
+def test_a_default_that_the_schema_of_spec_does_not_have_stands_in_the_description(kind: Kind) -> None:
+    schema = kind.spec.model_json_schema()
+    left_out = defaults_in_lists(schema, schema["$defs"])
+    assert not [name for name, field in left_out if "default" not in field["description"]]
 
 
 @each_kind

@@ -33,7 +33,9 @@ ParameterName = Annotated[
     spelt(r"^\S+$", "the name of a parameter, without spaces, such as learning_rate", max_length=128),
 ]
 #: 64 bits, as in the TAO API; what makes no sense to run (a nu of 0) is refused when it shall run.
-Count = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
+TaoInteger = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
+#: In `space`, and besides in `addHyperparameters`; a trial's record has room for both.
+_MOST_PARAMETERS = 64
 Algorithm = Literal["bayesian", "hyperband", "asha", "random", "grid"]
 TrialState = Literal["pending", "started", "running", "success", "failure", "canceled", "stopped"]
 
@@ -57,7 +59,7 @@ class SearchParameter(ApiModel):
                 "space: a categorical needs values, at least one",
             ),
             (
-                f"{_NUMERIC} || !(has(self.min) || has(self.max) || has(self.step) || has(self.log))",
+                f"{_NUMERIC} || !(has(self.min) || has(self.max) || has(self.step) || (has(self.log) && self.log))",
                 "space: min, max, step and log are for float and int; a categorical has values, a bool needs nothing",
             ),
             (
@@ -175,7 +177,7 @@ class AutoML(ApiModel):
     space: Annotated[
         list[SearchParameter],
         Field(
-            max_length=64,
+            max_length=_MOST_PARAMETERS,
             json_schema_extra=keyed_by("name"),
         ),
     ] = Field(
@@ -183,29 +185,31 @@ class AutoML(ApiModel):
         description="What to search. Without it: the parameters that the runtime says can be tuned.",
     )
     add_hyperparameters: Annotated[
-        list[ParameterName], Field(max_length=100, json_schema_extra=WITHOUT_DOUBLES)
+        list[ParameterName], Field(max_length=_MOST_PARAMETERS, json_schema_extra=WITHOUT_DOUBLES)
     ] = Field(default_factory=list, description="Parameters of the runtime to search besides its own choice.")
     remove_hyperparameters: Annotated[
-        list[ParameterName], Field(max_length=100, json_schema_extra=WITHOUT_DOUBLES)
+        list[ParameterName], Field(max_length=_MOST_PARAMETERS, json_schema_extra=WITHOUT_DOUBLES)
     ] = Field(default_factory=list, description="Parameters of the runtime's choice to leave alone.")
     override_disabled_params: bool = Field(
         default=False,
         description="Whether to search also those that the runtime has switched off for tuning.",
     )
-    max_recommendations: Count = Field(
+    max_recommendations: TaoInteger = Field(
         default=20, description="Trials to run; default 20. Hyperband counts its own by maxResource and nu."
     )
     parallelism: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=1, description="Trials that may run at the same time; default 1."
     )
-    max_resource: Count = Field(
+    max_resource: TaoInteger = Field(
         default=27, description="R of hyperband and asha: the most units that one trial is given; default 27."
     )
-    nu: Count = Field(
+    nu: TaoInteger = Field(
         default=3,
         description="Of each rung of hyperband and asha, one in nu goes on to the next; 2 or more, default 3.",
     )
-    epoch_multiplier: Count = Field(default=1, description="Epochs of one unit of maxResource; default 1.")
+    epoch_multiplier: TaoInteger = Field(
+        default=1, description="Epochs of one unit of maxResource; default 1."
+    )
     epochs_parameter: ParameterName | None = Field(
         default=None,
         description="The parameter that sets the number of epochs; needed for an image that the catalogue does not "
@@ -261,7 +265,7 @@ class Trial(ApiModel):
     parameters: Annotated[
         list[ParameterValue],
         Field(
-            max_length=64,
+            max_length=2 * _MOST_PARAMETERS,
             json_schema_extra=keyed_by("name"),
         ),
     ] = Field(default_factory=list, description="The parameters that were searched.")
@@ -299,6 +303,10 @@ class AutoMLStatus(ApiModel):
 
     digest: Digest | None = Field(
         default=None, description="Digest of what is searched and how; the trials below are of this search."
+    )
+    seed: int | None = Field(
+        default=None,
+        description="What its random draws are made from: spec.automl.seed, or one that was drawn.",
     )
     trials: TrialCounts | None = Field(default=None, description="Trials by what became of them.")
     best_trial: Trial | None = Field(default=None, description="The best so far.")

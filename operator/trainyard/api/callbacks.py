@@ -25,7 +25,10 @@ class Callback(ApiModel):
     )
     events: Annotated[
         list[CallbackEvent], Field(min_length=1, max_length=7, json_schema_extra=WITHOUT_DOUBLES)
-    ] = Field(default=["Completed", "Failed", "Canceled"], description="Which events to tell.")
+    ] = Field(
+        default=["Completed", "Failed", "Canceled"],
+        description="Which events to tell; default: Completed, Failed and Canceled.",
+    )
     secret_ref: SecretReference | None = Field(
         default=None,
         description='A Secret with the label trainyard.dev/callback: "true" whose keys `secret` and, while it rotates, '

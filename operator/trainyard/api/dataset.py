@@ -9,15 +9,26 @@ from pydantic import ConfigDict, Field
 from trainyard.api.actions import ActionParameters
 from trainyard.api.dataformats import DatasetFormat, DatasetType, format_rules
 from trainyard.api.immutability import fixed_after_creation
-from trainyard.api.schema import WITHOUT_DOUBLES, ApiModel, Quantity, ResourceName, Text, Title, rules, spelt
-from trainyard.api.shared import STORE_IS_SAID, EnvVars, Sha256, Store
+from trainyard.api.schema import (
+    WITHOUT_DOUBLES,
+    ApiModel,
+    CronSchedule,
+    Quantity,
+    ResourceName,
+    Text,
+    TimeZone,
+    Title,
+    rules,
+    spelt,
+)
+from trainyard.api.shared import AUTHORITY, STORE_IS_SAID, EnvVars, Sha256, Store
 
 SourceUri = Annotated[
     str,
     spelt(
-        r"^((pvc|s3|gs|abfs|hf)://[^\s]+|https://[^\s/?#@]+(/[^\s]*)?|ngc:[^\s]+)$",
+        rf"^((pvc|s3|gs|abfs|hf)://{AUTHORITY}(/[^\s]*)?|https://[^\s/?#@]+([/?][^\s]*)?|ngc:[^\s@]+)$",
         "a pvc://, s3://, gs://, abfs://, hf:// or https:// address (user and password belong into a Secret), or "
-        "ngc:<name>:<version>",
+        "ngc:<name>:<version>; a DICOMweb server is not read: copy its studies to one of these",
         max_length=2048,
     ),
 ]
@@ -158,15 +169,12 @@ class Cache(ApiModel):
 class Refresh(ApiModel):
     """When the source is looked at again."""
 
-    schedule: Annotated[
-        str,
-        spelt(
-            r"^(@(hourly|daily|weekly|monthly|yearly)|\S+ \S+ \S+ \S+ \S+)$",
-            "a cron schedule of five fields, such as '0 3 * * *', or @daily",
-            max_length=100,
-        ),
-    ] = Field(
-        description="Cron schedule in UTC. What has changed becomes a new revision; running jobs keep the old one."
+    schedule: CronSchedule = Field(
+        description="When to look, in cron syntax. What has changed becomes a new revision; running jobs keep the old "
+        "one."
+    )
+    time_zone: TimeZone | None = Field(
+        default=None, description="Time zone of the schedule, such as Europe/Berlin; default: UTC."
     )
 
 
@@ -190,8 +198,8 @@ class DatasetSpec(ApiModel):
 
     display_name: Title | None = Field(default=None, description="Free-text name.")
     description: Text | None = Field(default=None, description="Free text for people.")
-    version: Annotated[str, Field(max_length=10)] | None = Field(
-        default=None, description="Version that people give it, such as 1.0.0."
+    version: Annotated[str, Field(min_length=1, max_length=10)] = Field(
+        default="1.0.0", description="Version of the data, in your own counting; default 1.0.0."
     )
     logo: Annotated[str, Field(max_length=2048)] | None = Field(
         default=None, description="Address of a picture."

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainyard.api.schema import ApiModel, CommonStatus, Digest, Timestamp, keyed_by
-from trainyard.api.shared import PathName, PullState
+from trainyard.api.shared import Location, PullState
 
 Word = Annotated[str, Field(max_length=253)]
 Figure = Annotated[str, Field(max_length=64)]
@@ -96,7 +96,7 @@ class Profile(ApiModel):
 class Finding(ApiModel):
     """Something wrong that the check has found."""
 
-    path: PathName = Field(description="File, inside the dataset's folder.")
+    path: Location = Field(description="File, inside the dataset's folder.")
     line: int | None = Field(default=None, description="Line in the file, from 1.")
     message: Note = Field(description="What is wrong with it.")
 
@@ -120,7 +120,7 @@ class LineageInput(ApiModel):
     sha256: Figure | None = Field(default=None, description="Its digest then.")
 
 
-class Lineage(ApiModel):
+class DatasetLineage(ApiModel):
     """How this dataset came to be, where a job made it."""
 
     job: Annotated[str, Field(max_length=50)] = Field(description="Name of the TrainingJob.")
@@ -141,10 +141,12 @@ class DatasetStatus(CommonStatus):
         default=None,
         description="Digest of the data: of the one file, or of the sorted list of paths and digests.",
     )
-    uri: PathName | None = Field(default=None, description="Where jobs find it inside the cluster.")
+    uri: Location | None = Field(default=None, description="Where jobs find it inside the cluster.")
     profile: Profile | None = Field(default=None, description="What is in the data.")
     validation: ValidationStatus | None = Field(default=None, description="How the check went.")
-    lineage: Lineage | None = Field(default=None, description="How it came to be, where a job made it.")
+    lineage: DatasetLineage | None = Field(
+        default=None, description="How it came to be, where a job made it."
+    )
     used_by: int | None = Field(default=None, description="Jobs that use it now.")
     refresh_requested_at: Figure | None = Field(
         default=None,

@@ -8,7 +8,9 @@ from pydantic import ConfigDict, Field
 
 from trainyard.api.actions import Action, ActionParameters
 from trainyard.api.automl import AutoML, AutoMLStatus, StepName
+from trainyard.api.basemodels import BaseModels, BaseModelStates
 from trainyard.api.callbacks import Callbacks, CallbackStates
+from trainyard.api.immutability import fixed_once_set
 from trainyard.api.pods import TemplateMetadata
 from trainyard.api.schema import (
     WITHOUT_DOUBLES,
@@ -17,6 +19,7 @@ from trainyard.api.schema import (
     Digest,
     JobName,
     KindName,
+    ModelName,
     Opaque,
     ReasonWord,
     ResourceName,
@@ -29,8 +32,6 @@ from trainyard.api.schema import (
 from trainyard.api.shared import (
     Archive,
     Artifact,
-    BaseModels,
-    BaseModelStates,
     CheckpointChoice,
     CheckpointMethod,
     EnvVars,
@@ -77,16 +78,7 @@ class Step(ApiModel):
 
 
 class ExperimentCheckpoint(ApiModel):
-    """Which checkpoint of one step is handed to the next."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "self.method != 'from_epoch_number' || (has(self.epochs) && self.epochs.size() > 0)",
-                "checkpoint: from_epoch_number needs epochs, such as {train: 12}",
-            ),
-        )
-    )
+    """Which checkpoint of one step is handed to the next. It is checked when a step shall run."""
 
     method: CheckpointMethod = Field(
         default="best_model",
@@ -94,7 +86,8 @@ class ExperimentCheckpoint(ApiModel):
     )
     epochs: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(max_length=32)] = Field(
         default_factory=dict,
-        description="The epoch for from_epoch_number, by the name of the step, or of its job, whose checkpoint it is.",
+        description="The epoch for from_epoch_number, such as {train: 12}, by the step whose checkpoint it is: "
+        "its name, its action or its job.",
     )
 
 
@@ -138,14 +131,7 @@ class ExperimentSpec(ApiModel):
                 "[has(self.runtime), has(self.architecture), has(self.type)].filter(x, x).size() <= 1",
                 "spec: at most one of runtime, architecture and type",
             ),
-            (
-                "!has(oldSelf.architecture) || (has(self.architecture) && self.architecture == oldSelf.architecture)",
-                "spec.architecture cannot change; make another Experiment",
-            ),
-            (
-                "!has(oldSelf.type) || (has(self.type) && self.type == oldSelf.type)",
-                "spec.type cannot change; make another Experiment",
-            ),
+            *fixed_once_set("architecture", "type", kind="Experiment"),
             (
                 "!has(self.actions) || self.actions.all(a, !has(a.dependsOn) || "
                 "a.dependsOn.all(d, self.actions.exists(b, b.name == d)))",
@@ -161,8 +147,8 @@ class ExperimentSpec(ApiModel):
                 "spec.actions: two steps cannot depend on each other; take one of the two out of dependsOn",
             ),
             (
-                "!has(self.automl) || !has(self.automl.action) || !has(self.actions) || "
-                "self.actions.exists(a, a.name == self.automl.action)",
+                "!has(self.automl) || !has(self.automl.action) || !self.automl.enabled || !has(self.actions) || "
+                "self.actions.size() == 0 || self.actions.exists(a, a.name == self.automl.action)",
                 "spec.automl.action: must be the name of one of spec.actions",
             ),
         )
@@ -220,7 +206,7 @@ class ExperimentSpec(ApiModel):
     automl: AutoML | None = Field(
         default=None, description="Tune the parameters of one step; without it every step runs once."
     )
-    model: KindName | None = Field(
+    model: ModelName | None = Field(
         default=None, description="An MLModel under which the result becomes a version."
     )
     output: Output | None = Field(
@@ -307,6 +293,10 @@ class ExperimentStatus(CommonStatus):
 
     spec_hash: Digest | None = Field(
         default=None, description="Digest of the spec that the steps below have been planned by."
+    )
+    retry_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None,
+        description="The annotation trainyard.dev/retry-requested-at that was last acted upon.",
     )
     start_time: Timestamp | None = Field(default=None, description="When the first job started.")
     completion_time: Timestamp | None = Field(default=None, description="When all had ended.")

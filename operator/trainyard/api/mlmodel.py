@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from trainyard.api.basemodels import BaseModels, BaseModelStates
 from trainyard.api.experiment import JobTemplate
+from trainyard.api.immutability import fixed_once_set
 from trainyard.api.modelstatus import (
     AliasState,
     Lifecycle,
@@ -22,26 +24,28 @@ from trainyard.api.schema import (
     WITHOUT_DOUBLES,
     ApiModel,
     CommonStatus,
+    CronSchedule,
     DecimalString,
     KindName,
     LabelName,
     Opaque,
     Text,
     Timestamp,
+    TimeZone,
     Title,
     keyed_by,
     rules,
     spelt,
 )
 from trainyard.api.shared import (
-    BaseModels,
-    BaseModelStates,
+    AUTHORITY,
     HttpUrl,
     KeyMetric,
     MetricName,
     Metrics,
     Objective,
-    SecretReference,
+    Output,
+    Store,
 )
 from trainyard.api.trainingjob import ArchitectureName, JobDatasets
 
@@ -65,11 +69,6 @@ AliasName = Annotated[
     ),
 ]
 VersionNumber = Annotated[int, Field(ge=1)]
-
-_CRON = (
-    r"^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
-    r"|[0-9*,/-]+ +[0-9*,/-]+ +[0-9*,/?-]+ +[0-9A-Za-z*,/-]+ +[0-9A-Za-z*,/?-]+)$"
-)
 
 
 class Alias(ApiModel):
@@ -148,26 +147,12 @@ class Drift(ApiModel):
 class Monitor(ApiModel):
     """A scheduled evaluation of the model."""
 
-    schedule: Annotated[
-        str,
-        spelt(
-            _CRON,
-            "a cron schedule of five fields such as '0 3 * * 1', or @hourly, @daily, @weekly, @monthly; the time zone "
-            "goes to timeZone",
-            max_length=128,
-        ),
-    ] = Field(description="When to evaluate, in cron syntax: minute, hour, day of month, month, day of week.")
-    time_zone: (
-        Annotated[
-            str,
-            spelt(
-                r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$",
-                "a time zone by its name, such as Etc/UTC or Europe/Berlin",
-                max_length=63,
-            ),
-        ]
-        | None
-    ) = Field(default=None, description="Time zone of the schedule, such as Europe/Berlin; default: UTC.")
+    schedule: CronSchedule = Field(
+        description="When to evaluate, in cron syntax: minute, hour, day of month, month, day of week."
+    )
+    time_zone: TimeZone | None = Field(
+        default=None, description="Time zone of the schedule, such as Europe/Berlin; default: UTC."
+    )
     dataset: KindName = Field(description="The Dataset to evaluate on.")
     metric: MetricName | None = Field(
         default=None, description="The metric to measure; default: that of spec.objective."
@@ -196,7 +181,7 @@ class Monitor(ApiModel):
     )
 
 
-class PublishTarget(ApiModel):
+class PublishTarget(Store):
     """A place outside where versions are put."""
 
     model_config = ConfigDict(
@@ -209,6 +194,10 @@ class PublishTarget(ApiModel):
                 "['s3://', 'gs://', 'abfs://', 'hf://', 'oci://', 'mlflow://', 'pvc://']"
                 ".exists(s, self.uri.startsWith(s))",
                 "publish: uri must begin with s3://, gs://, abfs://, hf://, oci://, mlflow:// or pvc://",
+            ),
+            (
+                rf"self.uri.matches(r'^[a-z0-9]+://{AUTHORITY}(/[^\s]*)?$')",
+                "publish: uri is <scheme>://<where>/<path>, without user and password (those belong into a Secret)",
             ),
             (
                 "!self.uri.startsWith('mlflow://') || has(self.endpoint)",
@@ -226,10 +215,6 @@ class PublishTarget(ApiModel):
         default=None,
         description="Address of the service: an S3-compatible store, a hub of your own, the MLflow tracking server.",
     )
-    region: Annotated[str, Field(max_length=63)] | None = Field(
-        default=None, description="Region of the store."
-    )
-    secret_ref: SecretReference | None = Field(default=None, description="Credentials for the target.")
     alias: AliasName | None = Field(
         default=None, description="Publish the version with this alias, again each time it moves."
     )
@@ -240,7 +225,8 @@ class PublishTarget(ApiModel):
         )
     )
     private: bool = Field(
-        default=True, description="Whether a repository that has to be made there is private."
+        default=True,
+        description="Whether a repository that has to be made there is private; default true.",
     )
 
 
@@ -253,14 +239,8 @@ class MLModelSpec(ApiModel):
                 "!(has(self.type) && has(self.architecture))",
                 "spec: at most one of type and architecture",
             ),
-            (
-                "!has(oldSelf.type) || oldSelf.type == 'auto' || (has(self.type) && self.type == oldSelf.type)",
-                "spec.type cannot change (unless it was auto); make another MLModel",
-            ),
-            (
-                "!has(oldSelf.architecture) || (has(self.architecture) && self.architecture == oldSelf.architecture)",
-                "spec.architecture cannot change; make another MLModel",
-            ),
+            *fixed_once_set("type", kind="MLModel", unless="oldSelf.type == 'auto'"),
+            *fixed_once_set("architecture", kind="MLModel"),
         )
     )
 
@@ -277,7 +257,8 @@ class MLModelSpec(ApiModel):
     )
     type: ModelType | None = Field(
         default=None,
-        description="Type of the model; auto measures on the data which type suits it best. It cannot change.",
+        description="Type of the model; auto measures on the data which type suits it best. It cannot change, but from "
+        "auto to another.",
     )
     architecture: ArchitectureName | None = Field(
         default=None, description="Network architecture instead of a type. It cannot change."
@@ -293,6 +274,10 @@ class MLModelSpec(ApiModel):
     base_models: BaseModels = Field(default_factory=list, description="Models to start from, at most two.")
     objective: Objective = Field(
         default_factory=Objective, description="The headline metric of every version."
+    )
+    output: Output | None = Field(
+        default=None,
+        description="Where the artifacts and checkpoints of its trainings are kept, unless a template says otherwise.",
     )
     training: Training | None = Field(
         default=None,

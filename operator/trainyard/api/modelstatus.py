@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainyard.api.schema import ApiModel, JobName, KindName, Opaque, Timestamp, keyed_by
-from trainyard.api.shared import BaseModels, MetricName, Metrics, PathName
+from trainyard.api.shared import Location, MetricName, Metrics, ResultFile
 from trainyard.api.trainingjobstatus import UsedDataset
 
 Lifecycle = Literal["draft", "training", "trained", "failed", "degraded", "deprecated", "archived"]
@@ -20,7 +20,21 @@ _Digest = Annotated[str, Field(max_length=128)]
 _Decimal = Annotated[str, Field(max_length=64)]
 
 
-class Lineage(ApiModel):
+class UsedBaseModel(ApiModel):
+    """A model that a version started from."""
+
+    name: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None, description="Name of the MLModel."
+    )
+    version: int | None = Field(default=None, description="Number of its version.")
+    alias: Annotated[str, Field(max_length=63)] | None = Field(
+        default=None, description="The alias by which that version was named."
+    )
+    uri: Location | None = Field(default=None, description="Where it lay.")
+    sha256: _Digest | None = Field(default=None, description="Its digest.")
+
+
+class VersionLineage(ApiModel):
     """Where a version comes from."""
 
     job: JobName | None = Field(default=None, description="The TrainingJob that made it.")
@@ -46,7 +60,9 @@ class Lineage(ApiModel):
     datasets: Annotated[list[UsedDataset], Field(max_length=72, json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list, description="The data."
     )
-    base_models: BaseModels = Field(default_factory=list, description="The models that it started from.")
+    base_models: Annotated[list[UsedBaseModel], Field(max_length=2)] = Field(
+        default_factory=list, description="The models that it started from."
+    )
     parent_version: int | None = Field(
         default=None, description="The version of this model that it was trained from."
     )
@@ -60,7 +76,7 @@ class ModelVersion(ApiModel):
     origin: Literal["job", "reported"] = Field(
         description="job: made by a job of this cluster. reported: told from outside."
     )
-    uri: PathName | None = Field(default=None, description="Where the artifact lies.")
+    uri: Location | None = Field(default=None, description="Where the artifact lies.")
     size: int | None = Field(default=None, description="Its bytes.")
     sha256: _Digest | None = Field(default=None, description="Its digest.")
     performance_metrics: Metrics = Field(
@@ -69,11 +85,20 @@ class ModelVersion(ApiModel):
     training_metrics: Metrics = Field(
         default_factory=list, description="How the training ended: training_loss, validation_loss ..."
     )
+    result: ResultFile | None = Field(
+        default=None,
+        description="Its performance in detail, as a file: confusion matrix, feature importance, learning curve and "
+        "whatever else the trainer measured.",
+    )
+    profile: ResultFile | None = Field(
+        default=None,
+        description="Profile of the data that it was trained on, as a file; drift is measured from it.",
+    )
     synthetic_data: bool = Field(
         default=False, description="true: trained on generated demo data; it knows nothing of the world."
     )
-    lineage: Lineage | None = Field(default=None, description="Where it comes from.")
-    card: PathName | None = Field(default=None, description="Where its model card lies.")
+    lineage: VersionLineage | None = Field(default=None, description="Where it comes from.")
+    card: Location | None = Field(default=None, description="Where its model card lies.")
 
 
 class AliasState(ApiModel):
@@ -88,7 +113,7 @@ class Reported(ApiModel):
     """What was told from outside; in force until there is newer evidence."""
 
     lifecycle: Lifecycle | None = Field(default=None, description="The lifecycle that was told.")
-    artifact_uri: PathName | None = Field(default=None, description="Where the artifact is said to lie.")
+    artifact_uri: Location | None = Field(default=None, description="Where the artifact is said to lie.")
     performance_metrics: Opaque | None = Field(default=None, description="Performance, as it was told.")
     training_metrics: Opaque | None = Field(default=None, description="Training metrics, as they were told.")
     reason: Annotated[str, Field(max_length=1024)] | None = Field(
@@ -181,7 +206,7 @@ class Published(ApiModel):
     """What lies at one target of spec.publish."""
 
     name: Annotated[str, Field(max_length=63)] = Field(description="The target in spec.publish.")
-    uri: PathName | None = Field(default=None, description="Where it lies.")
+    uri: Location | None = Field(default=None, description="Where it lies.")
     version: int | None = Field(default=None, description="The version that lies there.")
     digest: _Digest | None = Field(default=None, description="Its digest, as the target tells it.")
     state: Literal["Pending", "Published", "Failed", "Unpublished"] = Field(description="How far it is.")

@@ -26,10 +26,6 @@ SPEC_HASH = f"{GROUP}/spec-hash"
 PARAMETERS_DIGEST = f"{GROUP}/parameters-digest"
 #: A Secret that a callback may use carries this label with the value "true".
 LABEL_CALLBACK = f"{GROUP}/callback"
-#: A ConfigMap with entries of the runtime catalogue.
-LABEL_CATALOG = f"{GROUP}/catalog"
-LABEL_EXPERIMENT = f"{GROUP}/experiment"
-LABEL_TRIAL = f"{GROUP}/trial"
 
 #: The main container of a training pod.
 TRAINER_CONTAINER = "trainer"

@@ -125,13 +125,13 @@ class Affinity(ApiModel):
 
 
 class TemplateMetadata(ApiModel):
-    """Labels and annotations for the pods."""
+    """Labels and annotations for what is made from the template."""
 
     labels: Annotated[dict[str, LabelValue], Field(max_length=64)] | None = Field(
-        default=None, description="Labels for the pods, besides the operator's own."
+        default=None, description="Labels, besides the operator's own."
     )
     annotations: Annotated[dict[str, AnnotationValue], Field(max_length=64)] | None = Field(
-        default=None, description="Annotations for the pods."
+        default=None, description="Annotations, besides the operator's own."
     )
 
 

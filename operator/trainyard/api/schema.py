@@ -44,7 +44,8 @@ def spelt(pattern: str, what: str, *, max_length: int, min_length: int = 1) -> A
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-DECIMAL = r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$"
+# Two digits of exponent: whatever is written fits into a double.
+DECIMAL = r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$"
 
 OPAQUE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
@@ -81,6 +82,7 @@ _LABEL = "a name of lower-case letters, digits and '-' that begins and ends with
 LabelName = Annotated[str, spelt(DNS_LABEL, _LABEL, max_length=63)]
 JobName = Annotated[str, spelt(DNS_LABEL, _LABEL, max_length=50)]
 KindName = Annotated[str, spelt(DNS_LABEL, _LABEL, max_length=35)]
+ModelName = Annotated[str, spelt(DNS_LABEL, _LABEL, max_length=28)]
 Title = Annotated[str, Field(max_length=500)]
 Text = Annotated[str, Field(max_length=1000)]
 #: A number that need not be whole; a string, as the API conventions ask.
@@ -90,6 +92,24 @@ DecimalString = Annotated[
         DECIMAL,
         "a decimal number as a string, such as '0.05' or '1e-4'",
         max_length=32,
+    ),
+]
+CronSchedule = Annotated[
+    str,
+    spelt(
+        r"^(@(hourly|daily|midnight|weekly|monthly|yearly|annually)"
+        r"|[0-9*,/-]+ +[0-9*,/-]+ +[0-9*,/?-]+ +[0-9A-Za-z*,/-]+ +[0-9A-Za-z*,/?-]+)$",
+        "a cron schedule of five fields such as '0 3 * * 1', or @hourly, @daily, @weekly, @monthly; the time zone goes "
+        "to timeZone",
+        max_length=128,
+    ),
+]
+TimeZone = Annotated[
+    str,
+    spelt(
+        r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$",
+        "a time zone by its name, such as Etc/UTC or Europe/Berlin",
+        max_length=63,
     ),
 ]
 Seconds = Annotated[int, Field(ge=1, le=31_536_000)]

@@ -12,7 +12,6 @@ from pydantic import ConfigDict, Field
 from trainyard.api.schema import (
     ApiModel,
     DecimalString,
-    KindName,
     Opaque,
     ResourceName,
     Timestamp,
@@ -32,23 +31,22 @@ Sha256 = Annotated[
         r"^[0-9a-f]{64}$", "a SHA-256 digest: 64 lower-case hexadecimal digits", min_length=64, max_length=64
     ),
 ]
-Uri = Annotated[
-    str,
-    spelt(
-        r"^[a-z][a-z0-9+.-]*:[^\s]*$",
-        "an address with its scheme, such as s3://bucket/folder",
-        max_length=2048,
-    ),
-]
+#: What follows `://`, up to the path: `bucket`, `container@account`, `host:5000`, but no `user:password@host`.
+AUTHORITY = r"[^\s/?#@:]+@?[^\s/?#@]*"
 StoreUri = Annotated[
     str,
-    spelt(r"^(s3|gs|abfs)://[^\s]+$", "an s3://, gs:// or abfs:// address of a folder", max_length=2048),
+    spelt(
+        rf"^(s3|gs|abfs)://{AUTHORITY}(/[^\s]*)?$",
+        "an s3://, gs:// or abfs:// address of a folder, without user and password (those belong into a Secret)",
+        max_length=2048,
+    ),
 ]
 ModelUri = Annotated[
     str,
     spelt(
-        r"^((pvc|s3|gs|abfs|hf|https)://|ngc:)[^\s]+$",
-        "a pvc://, s3://, gs://, abfs://, hf:// or https:// address or ngc:<name>",
+        rf"^((pvc|s3|gs|abfs|hf)://{AUTHORITY}(/[^\s]*)?|https://[^\s/?#@]+([/?][^\s]*)?|ngc:[^\s@]+)$",
+        "a pvc://, s3://, gs://, abfs://, hf:// or https:// address without user and password (those belong into a "
+        "Secret), or ngc:<name>",
         max_length=2048,
     ),
 ]
@@ -61,11 +59,10 @@ HttpUrl = Annotated[
         max_length=2048,
     ),
 ]
-#: An address in status, cut to its limit.
-PathName = Annotated[str, Field(max_length=2048)]
+#: Where something lies, in status: an address or a path, cut to its limit.
+Location = Annotated[str, Field(max_length=2048)]
 MetricName = Annotated[str, Field(min_length=1, max_length=100)]
 
-CHECKPOINT_METHODS = ("best_model", "latest_model", "from_epoch_number")
 CheckpointMethod = Literal["best_model", "latest_model", "from_epoch_number"]
 
 
@@ -115,9 +112,9 @@ class Store(ApiModel):
 
     secret_ref: SecretReference | None = Field(
         default=None,
-        description="Credentials, under the conventional keys of the store (AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY, a Google service account's JSON, AZURE_STORAGE_KEY, HF_TOKEN, NGC_API_KEY). Absent: "
-        "the identity of the pod, or public data.",
+        description="Credentials, under the conventional keys of the store: AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY, a Google service account's JSON, AZURE_STORAGE_KEY, HF_TOKEN, NGC_API_KEY, or "
+        "client_id and client_secret. Absent: the identity of the pod, or public data.",
     )
     endpoint: HttpUrl | None = Field(
         default=None,
@@ -135,48 +132,6 @@ class Store(ApiModel):
 STORE_IS_SAID = "(has(self.secretRef) || has(self.endpoint) || has(self.region) || has(self.account))"
 
 
-class BaseModelReference(Store):
-    """A model to start from: a version of an MLModel, or a URI."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "[has(self.model), has(self.uri)].exists_one(x, x)",
-                "baseModels: give exactly one of model (an MLModel) and uri",
-            ),
-            (
-                "has(self.model) || !(has(self.alias) || has(self.version))",
-                "baseModels: alias and version go with model",
-            ),
-            (
-                "!(has(self.alias) && has(self.version))",
-                "baseModels: give alias or version, not both",
-            ),
-            (
-                f"has(self.uri) || !{STORE_IS_SAID}",
-                "baseModels: secretRef, endpoint, region and account go with uri",
-            ),
-        )
-    )
-
-    model: KindName | None = Field(default=None, description="Name of an MLModel of this namespace.")
-    alias: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
-        default=None, description="Alias of the version, such as champion; default: the newest version."
-    )
-    version: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Number of the version.")
-    uri: ModelUri | None = Field(
-        default=None,
-        description="Address of the model: pvc://, s3://, gs://, abfs://, hf://, https:// or ngc:<name>.",
-    )
-    is_ptm_backbone: bool = Field(
-        default=True, description="Whether it is a pretrained backbone rather than a whole model."
-    )
-    sha256: Sha256 | None = Field(default=None, description="Digest that the fetched file must have.")
-
-
-BaseModels = Annotated[list[BaseModelReference], Field(max_length=2)]
-
-
 class CheckpointChoice(ApiModel):
     """Which checkpoint of what came before is handed on."""
 
@@ -190,7 +145,8 @@ class CheckpointChoice(ApiModel):
     )
 
     method: CheckpointMethod = Field(
-        default="best_model", description="The best by the key metric, the latest, or that of a given epoch."
+        default="best_model",
+        description="The best by the key metric (best_model, the default), the latest, or that of a given epoch.",
     )
     epoch: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="The epoch for from_epoch_number."
@@ -245,12 +201,20 @@ class KeyMetric(ApiModel):
 class Objective(ApiModel):
     """The metric that decides."""
 
-    metric: MetricName = Field(default="map", description="Name of the metric, as the trainer reports it.")
+    metric: MetricName | None = Field(
+        default=None,
+        description="Name of the metric, as the trainer reports it; absent: the headline metric of the catalogue's "
+        "runtime, else map.",
+    )
     goal: Literal["Minimize", "Maximize"] | None = Field(
         default=None,
         description="Default: Minimize for a name with 'loss' (or evaluation_cost), rmse and mae, else Maximize.",
     )
-    threshold: DecimalString | None = Field(default=None, description="Good enough, as a decimal string.")
+    threshold: DecimalString | None = Field(
+        default=None,
+        description="Good enough, as a decimal string: a search starts no more trials once one has reached it. Where "
+        "nothing is searched it is kept for people.",
+    )
 
 
 class LastReport(ApiModel):
@@ -268,7 +232,7 @@ class LastReport(ApiModel):
 class Artifact(ApiModel):
     """Where what was made lies."""
 
-    uri: PathName = Field(description="Its address: a file, or a folder.")
+    uri: Location = Field(description="Its address: a file, or a folder.")
     size: int | None = Field(default=None, description="Bytes.")
     sha256: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Digest of the file."
@@ -278,7 +242,7 @@ class Artifact(ApiModel):
 class Archive(ApiModel):
     """All artifacts as one tar.gz."""
 
-    uri: PathName = Field(description="Its address.")
+    uri: Location = Field(description="Its address.")
     size: int | None = Field(default=None, description="Bytes.")
     sha256: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Digest of the file."
@@ -286,9 +250,9 @@ class Archive(ApiModel):
 
 
 class ResultFile(ApiModel):
-    """`result.json`: curves and tables of the whole run, too large for status."""
+    """A file of curves and tables, such as `result.json`, too large for status."""
 
-    uri: PathName = Field(description="Its address.")
+    uri: Location = Field(description="Its address.")
     sha256: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Digest of the file."
     )
@@ -296,22 +260,3 @@ class ResultFile(ApiModel):
 
 
 PullState = Literal["starting", "in_progress", "pull_complete", "invalid_pull"]
-
-
-class BaseModelState(ApiModel):
-    """How far the fetching of a base model is."""
-
-    name: PathName = Field(description="The model, or its uri.")
-    pull: PullState | None = Field(
-        default=None, description="starting, in_progress, pull_complete or invalid_pull."
-    )
-    sha256: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="Digest of what was fetched."
-    )
-    bytes: int | None = Field(default=None, description="Bytes that were fetched.")
-    message: Annotated[str, Field(max_length=1024)] | None = Field(
-        default=None, description="What went wrong, or what is being done."
-    )
-
-
-BaseModelStates = Annotated[list[BaseModelState], Field(max_length=2, json_schema_extra=keyed_by("name"))]

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from trainyard.api.actions import Action
+from trainyard.api.basemodels import BaseModels
 from trainyard.api.callbacks import Callbacks
 from trainyard.api.dataformats import DatasetFormat, DatasetType, format_rules
-from trainyard.api.immutability import fixed_after_creation, fixed_once_begun
+from trainyard.api.immutability import fixed_after_creation
 from trainyard.api.pods import (
     Accelerator,
     Affinity,
@@ -27,6 +28,7 @@ from trainyard.api.schema import (
     JobName,
     KindName,
     LabelName,
+    ModelName,
     Opaque,
     Quantity,
     ResourceName,
@@ -38,7 +40,6 @@ from trainyard.api.schema import (
     spelt,
 )
 from trainyard.api.shared import (
-    BaseModels,
     CheckpointChoice,
     EnvVars,
     Output,
@@ -53,15 +54,21 @@ ArchitectureName = Annotated[
         max_length=63,
     ),
 ]
-Count = Annotated[int, Field(ge=1, le=1024)]
 
 
 class JobDatasets(ApiModel):
     """Datasets by the part they play; each is a folder under TRAINYARD_DATA_DIR named as the Dataset."""
 
-    train: Annotated[list[KindName], Field(max_length=64, json_schema_extra=WITHOUT_DOUBLES)] = Field(
-        default_factory=list, description="Datasets to train on, in this order."
-    )
+    # NB: no list of type set, of which Kubernetes would not tell that its order has changed.
+    train: Annotated[
+        list[KindName],
+        Field(
+            max_length=64,
+            json_schema_extra=rules(
+                ("self.all(d, self.exists_one(e, e == d))", "datasets.train: name each dataset once")
+            ),
+        ),
+    ] = Field(default_factory=list, description="Datasets to train on, in this order.")
     eval: KindName | None = Field(
         default=None, description="Dataset to evaluate on; without it the trainer splits."
     )
@@ -169,7 +176,8 @@ class TrainingJobSpec(ApiModel):
         default_factory=list, description="Environment of the training container, besides TRAINYARD_*."
     )
     resources: Resources = Field(
-        default_factory=Resources, description="CPU, memory and other resources of each pod."
+        default_factory=Resources,
+        description='CPU, memory and other resources of each pod. Quote decimals: cpu: "0.5".',
     )
     shm_size: Quantity | None = Field(
         default=None,
@@ -201,11 +209,11 @@ class TrainingJobSpec(ApiModel):
     queue_name: LabelName | None = Field(
         default=None, description="Kueue's LocalQueue to wait in (the label kueue.x-k8s.io/queue-name)."
     )
-    nodes: Count = Field(
+    nodes: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=1,
         description="How many pods, each on a node of its own, train together; all start again together.",
     )
-    processes_per_node: Count | None = Field(
+    processes_per_node: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None, description="Processes that the launcher (torchrun) starts in each pod."
     )
     datasets: JobDatasets = Field(default_factory=JobDatasets, description="Datasets to work on.")
@@ -228,12 +236,14 @@ class TrainingJobSpec(ApiModel):
         default=None, description="The Experiment that this job belongs to; it cannot change."
     )
     output: Output | None = Field(
-        default=None, description="Where artifacts and checkpoints are kept; absent: nowhere."
+        default=None,
+        description="Where artifacts and checkpoints are kept. Absent: nowhere, unless the operator's settings name a "
+        "place.",
     )
     output_dataset: OutputDataset | None = Field(
         default=None, description="The Dataset that a dataset action (convert, augment, split, ...) makes."
     )
-    model: KindName | None = Field(
+    model: ModelName | None = Field(
         default=None, description="The MLModel under which what was trained is registered as a new version."
     )
     suspend: bool = Field(
@@ -283,39 +293,3 @@ class TrainingJobSpec(ApiModel):
         "output.",
     )
     callbacks: Callbacks = Field(default_factory=list, description="URLs that are told what happens.")
-
-
-#: What may change after an attempt exists: run policy, and what people call the job.
-RUN_POLICY = frozenset(
-    {
-        "displayName",
-        "description",
-        "suspend",
-        "cancel",
-        "backoffLimit",
-        "restartOn",
-        "activeDeadlineSeconds",
-        "startupTimeoutSeconds",
-        "progressTimeoutSeconds",
-        "ttlSecondsAfterFinished",
-        "gracePeriodSeconds",
-        "uploadSeconds",
-        "callbacks",
-    }
-)
-#: Guarded by `status.specHash` alone: CEL cannot see into what no schema describes.
-_OPAQUE = frozenset({"parameters", "template", "affinity"})
-_STOPPED = "(has(self.spec.suspend) && self.spec.suspend) || (has(self.spec.cancel) && self.spec.cancel)"
-
-#: Rules of the whole object: what, where and with what stays from the first attempt on.
-IMMUTABLE_ONCE_BEGUN = (
-    *fixed_once_begun(
-        *(
-            field.alias
-            for field in TrainingJobSpec.model_fields.values()
-            if field.alias is not None
-            and field.alias not in RUN_POLICY | _OPAQUE | {"parentJob", "experiment"}
-        )
-    ),
-    *fixed_once_begun("parentJob", unless=_STOPPED),
-)

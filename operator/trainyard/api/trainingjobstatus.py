@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from trainyard.api.basemodels import BaseModelStates
 from trainyard.api.callbacks import CallbackStates
 from trainyard.api.schema import (
     ApiModel,
     CommonStatus,
     Digest,
+    JobName,
     Message,
     ReasonWord,
     Timestamp,
@@ -22,11 +24,10 @@ from trainyard.api.schema import (
 from trainyard.api.shared import (
     Archive,
     Artifact,
-    BaseModelStates,
     KeyMetric,
     LastReport,
+    Location,
     Metrics,
-    PathName,
     ResultFile,
 )
 
@@ -56,7 +57,10 @@ class Attempt(ApiModel):
     parameters_digest: Digest | None = Field(
         default=None, description="Digest of the parameters that it ran with."
     )
-    resumed_from: PathName | None = Field(
+    parent_job: JobName | None = Field(
+        default=None, description="The job whose artifacts it was given, as spec.parentJob was then."
+    )
+    resumed_from: Location | None = Field(
         default=None, description="The checkpoint that it went on from; absent: it started afresh."
     )
 
@@ -82,7 +86,7 @@ class Checkpoint(ApiModel):
 
     epoch: float | None = Field(default=None, description="Whole epochs in it.")
     step: int | None = Field(default=None, description="Steps in it.")
-    uri: PathName | None = Field(default=None, description="Where it lies.")
+    uri: Location | None = Field(default=None, description="Where it lies.")
     time: Timestamp = Field(description="When it was reported.")
 
 
@@ -92,7 +96,7 @@ class Best(ApiModel):
     name: Annotated[str, Field(max_length=100)] = Field(description="Name of the metric.")
     value: Annotated[str, Field(max_length=64)] = Field(description="Its value, as a decimal string.")
     epoch: float | None = Field(default=None, description="The epoch that it is of.")
-    uri: PathName | None = Field(default=None, description="The checkpoint of that epoch, if there is one.")
+    uri: Location | None = Field(default=None, description="The checkpoint of that epoch, if there is one.")
     time: Timestamp | None = Field(default=None, description="When it was reported.")
 
 
@@ -113,7 +117,7 @@ class UsedDataset(ApiModel):
     uid: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="UID of the Dataset, which a new one of the same name does not have."
     )
-    uri: PathName | None = Field(default=None, description="Where the data lay.")
+    uri: Location | None = Field(default=None, description="Where the data lay.")
     revision: Annotated[str, Field(max_length=253)] | None = Field(
         default=None, description="Revision of the data."
     )
@@ -162,6 +166,10 @@ class TrainingJobStatus(CommonStatus):
         default=None, description="When the first training container started."
     )
     completion_time: Timestamp | None = Field(default=None, description="When the job ended.")
+    run_seconds: int | None = Field(
+        default=None,
+        description="Seconds that all attempts have run, together; those count that are no longer listed.",
+    )
     stop: Stop | None = Field(default=None, description="The stop that is under way, or that was the last.")
     progress: Progress | None = Field(default=None, description="How far the trainer says it is.")
     metrics: Metrics = Field(default_factory=list, description="Latest value of each metric.")
@@ -180,7 +188,7 @@ class TrainingJobStatus(CommonStatus):
     result: ResultFile | None = Field(
         default=None, description="Curves and tables of the whole run, too large for status."
     )
-    logs: PathName | None = Field(default=None, description="Folder of the stored logs.")
+    logs: Location | None = Field(default=None, description="Folder of the stored logs.")
     pods: PodsSummary | None = Field(default=None, description="Pods of the current attempt by phase.")
     datasets: Annotated[list[UsedDataset], Field(max_length=72, json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list, description="The datasets as they were when the job began to use them."

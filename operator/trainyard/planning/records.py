@@ -19,7 +19,7 @@ Json = Mapping[str, Any]
 
 _DRAFT = {
     "Experiment": "A draft: it is kept as it is, and nothing runs, as spec.actions is empty.",
-    "MLModel": "A draft: it is kept as it is, and nothing trains, as spec.training is not set.",
+    "MLModel": "A draft: it is kept as it is, and nothing trains, as spec.training is not set or not enabled.",
 }
 
 

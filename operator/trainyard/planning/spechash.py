@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from trainyard.api.trainingjob import RUN_POLICY, TrainingJobSpec
+from trainyard.api.jobedits import RUN_POLICY
+from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.observed import ObservedJob
 
 #: May change while no pod lives, beside the run policy. Whatever is not named is what, where or with what.
@@ -29,6 +30,11 @@ def spec_hash(spec: TrainingJobSpec) -> str:
         said = spec.model_dump(by_alias=True, mode="json", include=_FIELDS, exclude_defaults=True)
     except (ValueError, RecursionError):
         return _UNREADABLE
+    # NB: as the rules of the CRD compare: an empty list or map is none (an empty accelerator is one device), and the
+    # order of claims says nothing. That of env does, as a variable is expanded in those after it.
+    said = {name: value for name, value in said.items() if value not in ([], {}) or name == "accelerator"}
+    if "resourceClaims" in said:
+        said["resourceClaims"] = sorted(said["resourceClaims"], key=lambda claim: str(claim["name"]))
     return _digest(said)
 
 

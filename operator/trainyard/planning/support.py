@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from trainyard.api.dataset import DatasetSpec
+from trainyard.api.experiment import ExperimentSpec
+from trainyard.api.mlmodel import MLModelSpec, ModelType
+from trainyard.api.trainingjob import TrainingJobSpec
 
 Json = Mapping[str, Any]
 
@@ -18,7 +25,8 @@ class Gap:
     """A field without effect, and all below it. `[]` in its path is any entry of a list.
 
     Values in `acts`, or that begin with `prefix`, have the effect that they say, or say nothing. `partly` tells users
-    which they are. An empty object counts as absent unless `even_empty`.
+    which they are. An empty object counts as absent unless `even_empty`; one that has the field and value of `off`
+    asks for nothing. Without `asks` the field only says how: a draft may have it, it is kept for later.
     """
 
     path: str
@@ -27,6 +35,8 @@ class Gap:
     prefix: str = ""
     partly: str = ""
     even_empty: bool = False
+    off: tuple[str, Any] | None = None
+    asks: bool = True
 
 
 _STORES = "a store outside the cluster"
@@ -93,46 +103,64 @@ GAPS: Mapping[str, tuple[Gap, ...]] = {
     ),
     "Experiment": (
         Gap(path="actions", what="running actions"),
-        Gap(path="jobTemplate", what="running actions"),
-        Gap(path="actionParameters", what="default parameters of jobs"),
-        Gap(path="datasets", what="running actions"),
-        Gap(path="baseModels", what="starting from other models"),
-        Gap(path="objective", what="finding the best model"),
-        Gap(path="checkpoint", what="choosing checkpoints"),
-        Gap(path="automl", what="tuning parameters"),
-        Gap(path="model", what="registering a version of an MLModel"),
-        Gap(path="output", what="running actions"),
-        Gap(path="env", what="running actions"),
-        Gap(path="encryptionKeySecretRef", what="encrypted models"),
-        Gap(path="callbacks", what="telling what happens to an Experiment"),
-        Gap(path="suspend", what="pausing"),
-        Gap(path="cancel", what="cancelling"),
+        Gap(path="automl", what="tuning parameters", even_empty=True, off=("enabled", False)),
+        Gap(path="jobTemplate", what="running actions", asks=False),
+        Gap(path="actionParameters", what="default parameters of jobs", asks=False),
+        Gap(path="datasets", what="running actions", asks=False),
+        Gap(path="baseModels", what="starting from other models", asks=False),
+        Gap(path="objective", what="finding the best model", asks=False),
+        Gap(path="checkpoint", what="choosing checkpoints", asks=False),
+        Gap(path="model", what="registering a version of an MLModel", asks=False),
+        Gap(path="output", what="running actions", asks=False),
+        Gap(path="env", what="running actions", asks=False),
+        Gap(path="encryptionKeySecretRef", what="encrypted models", asks=False),
+        Gap(path="callbacks", what="telling what happens to an Experiment", asks=False),
+        # Nothing runs that could be stopped.
+        Gap(path="suspend", what="pausing", asks=False),
+        Gap(path="cancel", what="cancelling", asks=False),
     ),
     "MLModel": (
-        Gap(path="trainingConfig", what="training"),
-        Gap(path="datasets", what="training"),
-        Gap(path="baseModels", what="starting from other models"),
-        Gap(path="objective", what="measuring versions"),
-        Gap(path="training", what="training"),
-        Gap(path="recommendation", what="recommending a type"),
+        Gap(
+            path="type",
+            what="recommending a type",
+            acts=tuple(name for name in get_args(ModelType) if name != "auto"),
+            partly="every type but auto",
+        ),
+        Gap(path="training", what="training", even_empty=True, off=("enabled", False)),
         Gap(path="aliases", what="versions"),
         Gap(path="stage", what="deprecating and archiving", acts=("active",)),
-        Gap(path="versionsRetained", what="versions", acts=(10,)),
-        Gap(path="monitor", what="scheduled evaluation"),
+        Gap(path="monitor", what="scheduled evaluation", off=("suspend", True)),
         Gap(path="publish", what="publishing versions"),
+        Gap(path="trainingConfig", what="training", asks=False),
+        Gap(path="datasets", what="training", asks=False),
+        Gap(path="baseModels", what="starting from other models", asks=False),
+        Gap(path="objective", what="measuring versions", asks=False),
+        Gap(path="output", what="training", asks=False),
+        Gap(path="recommendation", what="recommending a type", asks=False),
+        Gap(path="versionsRetained", what="versions", asks=False),
     ),
 }
 
 
-def not_yet_supported(kind: str, spec: Json) -> str | None:
-    """A sentence that names every field of `spec` (as on the wire) that nothing acts on; None when there is none.
+_SPECS: Mapping[str, type[BaseModel]] = {
+    "TrainingJob": TrainingJobSpec,
+    "Dataset": DatasetSpec,
+    "Experiment": ExperimentSpec,
+    "MLModel": MLModelSpec,
+}
 
-    What is empty or as the CRD defaults it counts as not set.
+
+def not_yet_supported(kind: str, spec: Json) -> str | None:
+    """A sentence that names every field of `spec` (as on the wire) that asks for what nothing does; None without one.
+
+    What is empty or as the API server fills it in counts as not set.
     """
+    said = _without_defaults(kind, spec)
     found = dict.fromkeys(
         f"spec.{gap.path}{_shown(value, gap)} ({gap.what})"
         for gap in GAPS[kind]
-        for value in _values(spec, gap.path.split("."))
+        if gap.asks
+        for value in _values(said, gap.path.split("."))
         if _has_no_effect(value, gap)
     )
     if not found:
@@ -143,8 +171,21 @@ def not_yet_supported(kind: str, spec: Json) -> str | None:
     return f"This version does not act on {named} yet. Take {them} out, or install a newer version of the operator."
 
 
+def _without_defaults(kind: str, spec: Json) -> Json:
+    """What users said. A spec that cannot be read, or is nested too deeply to be written, stays as it is."""
+    model = _SPECS[kind]
+    wanted = {gap.path.split(".")[0].removesuffix("[]") for gap in GAPS[kind]}
+    fields = {name for name, field in model.model_fields.items() if field.alias in wanted}
+    try:
+        return model.model_validate(spec).model_dump(by_alias=True, include=fields, exclude_defaults=True)
+    except (ValueError, RecursionError):
+        return spec
+
+
 def _has_no_effect(value: Any, gap: Gap) -> bool:
     if value is None or value is False or value in ("", []) or (value == {} and not gap.even_empty):
+        return False
+    if gap.off is not None and isinstance(value, Mapping) and value.get(gap.off[0]) == gap.off[1]:
         return False
     if gap.prefix and isinstance(value, str) and value.startswith(gap.prefix):
         return False

@@ -28,7 +28,7 @@ GOOD: dict[str, Json] = {
 class Refused:
     """One bad manifest: `change` is merged over the good one of its kind (None takes a field out).
 
-    The refusal must name `field` and say `right`, what would be right.
+    The refusal must name `field`, at the beginning of one of its sentences, and say `right`, what would be right.
     """
 
     what: str
@@ -41,3 +41,4 @@ class Refused:
 HEX = "64 lower-case hexadecimal digits"
 DECIMAL = "decimal number as a string, such as '0.05'"
 NAME = "lower-case letters, digits and '-'"
+SECRET = "user and password (those belong into a Secret)"

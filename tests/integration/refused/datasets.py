@@ -47,6 +47,25 @@ DATASETS = (
         right="cannot climb out with '..'",
     ),
     Refused(
+        what="a password for a bucket",
+        change={"source": {"uri": "s3://AKIAEXAMPLE:secret@bucket/x"}},
+        field="spec.source.uri",
+        right="user and password belong into a Secret",
+    ),
+    Refused(
+        what="a DICOMweb server",
+        change={"source": {"uri": "dicomweb://pacs.example.com/studies"}},
+        field="spec.source.uri",
+        right="a DICOMweb server is not read: copy its studies",
+    ),
+    Refused(what="no version", change={"version": ""}, field="spec.version", right="at least 1 char"),
+    Refused(
+        what="a schedule of words",
+        change={"refresh": {"schedule": "a b c d e"}},
+        field="spec.refresh.schedule",
+        right="cron schedule of five fields",
+    ),
+    Refused(
         what="a digest in capitals",
         change={"source": {"uri": "https://example.com/x", "sha256": "A" * 64}},
         field="spec.source.sha256",

@@ -56,7 +56,7 @@ EXPERIMENTS = (
         what="two things to train",
         change={"architecture": "segformer"},
         field="spec",
-        right="at most one of runtime, architecture and type",
+        right="spec: at most one of runtime, architecture and type",
     ),
     Refused(
         what="an architecture with a blank",
@@ -179,12 +179,6 @@ EXPERIMENTS = (
         right="kubectl explain trainingjob.spec.action lists them",
     ),
     Refused(
-        what="an epoch that is not said",
-        change={"checkpoint": {"method": "from_epoch_number"}},
-        field="spec.checkpoint",
-        right="needs epochs, such as {train: 12}",
-    ),
-    Refused(
         what="an epoch before the first",
         change={"checkpoint": {"method": "from_epoch_number", "epochs": {"train": -1}}},
         field="spec.checkpoint.epochs.train",
@@ -201,6 +195,25 @@ EXPERIMENTS = (
         change={"flow": {"tolerations": {"gpu": "a100"}}},
         field="spec.flow.tolerations.gpu",
         right="array",
+    ),
+    Refused(
+        what="a number that is too great for a double",
+        change=_space(type="float", min="1", max="1e400"),
+        field="spec.automl.space[0].max",
+        right=DECIMAL,
+    ),
+    Refused(
+        what="a categorical on a logarithmic scale",
+        change=_space(type="categorical", values=["a"], log=True),
+        field="spec.automl.space[0]",
+        right="log are for float and int",
+    ),
+    Refused(
+        what="a name that no job's Service can have",
+        name="3d-unet",
+        change={},
+        field="metadata.name",
+        right="beginning with a letter",
     ),
     Refused(what="36 characters", name="n" * 36, change={}, field="metadata.name", right="at most 35"),
     Refused(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.integration.refused.case import DECIMAL, Json, Refused
+from tests.integration.refused.case import DECIMAL, SECRET, Json, Refused
 
 
 def _target(**target: Any) -> Json:
@@ -23,7 +23,7 @@ MODELS = (
         what="a type and an architecture",
         change={"architecture": "segformer"},
         field="spec",
-        right="at most one of type and architecture",
+        right="spec: at most one of type and architecture",
     ),
     Refused(
         what="two ways to train",
@@ -117,6 +117,20 @@ MODELS = (
         change={"baseModels": [{"model": "bad"}]},
         field="spec.baseModels",
         right="only by version or alias",
+    ),
+    Refused(what="29 characters", name="n" * 29, change={}, field="metadata.name", right="at most 28"),
+    Refused(
+        what="a name that no job's Service can have",
+        name="3d-unet",
+        change={},
+        field="metadata.name",
+        right="beginning with a letter",
+    ),
+    Refused(
+        what="a password for a registry",
+        change=_target(uri="oci://me:secret@registry.example.com/models"),
+        field="spec.publish[0]",
+        right=SECRET,
     ),
     Refused(
         what="a description without end",

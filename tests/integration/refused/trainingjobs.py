@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.integration.refused.case import HEX, NAME, Json, Refused
+from tests.integration.refused.case import HEX, NAME, SECRET, Json, Refused
 
 
 def _callback(**callback: Any) -> Json:
@@ -12,12 +12,17 @@ def _callback(**callback: Any) -> Json:
 
 
 TRAINING_JOBS = (
-    Refused(what="nothing to run", change={"image": None}, field="spec", right="exactly one of runtime"),
+    Refused(
+        what="nothing to run",
+        change={"image": None},
+        field="spec",
+        right="spec: say what to run: exactly one of runtime",
+    ),
     Refused(
         what="two things to run",
         change={"type": "neural_network", "runtime": "reference"},
         field="spec",
-        right="at most one of runtime, architecture and type",
+        right="spec: at most one of runtime, architecture and type",
     ),
     Refused(what="an unknown action", change={"action": "dance"}, field="spec.action", right='"evaluate"'),
     Refused(
@@ -52,6 +57,13 @@ TRAINING_JOBS = (
         right="Duplicate value",
     ),
     Refused(what="51 characters", name="n" * 51, change={}, field="metadata.name", right="at most 50"),
+    Refused(
+        what="a name that no Service can have",
+        name="3d-unet",
+        change={},
+        field="metadata.name",
+        right="beginning with a letter",
+    ),
     Refused(what="a dot in the name", name="a.b", change={}, field="metadata.name", right="no dots"),
     Refused(
         what="no quantity",
@@ -62,7 +74,7 @@ TRAINING_JOBS = (
     Refused(
         what="a negative quantity",
         change={"resources": {"limits": {"memory": -1}}},
-        field="spec.resources.limits",
+        field="spec.resources.limits[memory]",
         right="a quantity that is not negative, such as 2, 500m or 16Gi",
     ),
     Refused(
@@ -76,6 +88,12 @@ TRAINING_JOBS = (
         change={"datasets": {"train": ["other/data"]}},
         field="spec.datasets.train[0]",
         right=NAME,
+    ),
+    Refused(
+        what="a dataset twice",
+        change={"datasets": {"train": ["digits", "more", "digits"]}},
+        field="datasets.train",
+        right="name each dataset once",
     ),
     Refused(
         what="a Secret of another namespace",
@@ -103,6 +121,36 @@ TRAINING_JOBS = (
         change={"output": {"uri": "https://example.com/x"}},
         field="spec.output.uri",
         right="s3://, gs:// or abfs://",
+    ),
+    Refused(
+        what="a password for the output",
+        change={"output": {"uri": "s3://AKIAEXAMPLE:secret@bucket/x"}},
+        field="spec.output.uri",
+        right=SECRET,
+    ),
+    Refused(
+        what="a token for a base model",
+        change={"baseModels": [{"uri": "https://token@example.com/m.bin"}]},
+        field="spec.baseModels[0].uri",
+        right=SECRET,
+    ),
+    Refused(
+        what="the newest version of a model twice",
+        change={"baseModels": [{"model": "a"}, {"model": "a", "isPtmBackbone": False}]},
+        field="spec.baseModels",
+        right="the two are the same",
+    ),
+    Refused(
+        what="a version of a model twice",
+        change={"baseModels": [{"model": "a", "version": 2}, {"model": "a", "version": 2}]},
+        field="spec.baseModels",
+        right="the two are the same",
+    ),
+    Refused(
+        what="a model of a name that no MLModel can have",
+        change={"model": "n" * 29},
+        field="spec.model",
+        right="may not be more than 28",
     ),
     Refused(
         what="a base model that is nothing",

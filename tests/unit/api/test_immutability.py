@@ -3,32 +3,56 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
-from trainyard.api.trainingjob import IMMUTABLE_ONCE_BEGUN, RUN_POLICY, TrainingJobSpec
+from trainyard import crdgen
+from trainyard.api.jobedits import IMMUTABLE_ONCE_BEGUN, RUN_POLICY
+from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.kinds import KINDS
 
 OPAQUE = {"parameters", "template", "affinity"}
 ALL = {field.alias for field in TrainingJobSpec.model_fields.values()}
 GUARDED = {message.split(":")[0].removeprefix("spec."): rule for rule, message in IMMUTABLE_ONCE_BEGUN}
+SCHEMA = crdgen.structural(TrainingJobSpec)
+
+
+def schema_of(field: str) -> dict[str, Any]:
+    node = SCHEMA
+    for name in field.split("."):
+        node = node["properties"][name]
+    return node
 
 
 def test_every_field_of_a_job_is_guarded_opaque_or_run_policy() -> None:
-    assert set(GUARDED) | OPAQUE | RUN_POLICY | {"experiment"} == ALL
+    assert {field.split(".")[0] for field in GUARDED} | OPAQUE | RUN_POLICY | {"experiment"} == ALL
+
+
+@pytest.mark.parametrize("parent", sorted({field.split(".")[0] for field in GUARDED if "." in field}))
+def test_of_an_object_that_is_guarded_field_by_field_every_field_is(parent: str) -> None:
+    assert {f"{parent}.{name}" for name in schema_of(parent)["properties"]} <= set(GUARDED)
 
 
 @pytest.mark.parametrize("field", sorted(GUARDED))
 def test_a_rule_asks_whether_the_field_is_there_before_it_reads_it(field: str) -> None:
     rule = GUARDED[field]
-    assert f"has(self.spec.{field}) == has(oldSelf.spec.{field})" in rule
-    assert f"!has(self.spec.{field}) || self.spec.{field} == oldSelf.spec.{field}" in rule
+    assert f"has(self.spec.{field})" in rule.partition(f"self.spec.{field} == ")[0]
+    assert f"has(oldSelf.spec.{field})" in rule.partition(f"self.spec.{field} == ")[0]
     assert "has(oldSelf.status) && has(oldSelf.status.specHash)" in rule
 
 
-def test_the_parent_may_change_while_the_job_is_stopped() -> None:
-    assert "self.spec.suspend" in GUARDED["parentJob"]
-    assert "self.spec.cancel" in GUARDED["parentJob"]
+@pytest.mark.parametrize("field", sorted(GUARDED))
+def test_an_empty_list_or_map_is_as_good_as_none(field: str) -> None:
+    schema = schema_of(field)
+    has_entries = schema.get("type") == "array" or "additionalProperties" in schema
+    assert (f"oldSelf.spec.{field}.size() > 0" in GUARDED[field]) == has_entries
+
+
+def test_the_parent_may_change_while_the_job_is_stopped_or_as_it_resumes() -> None:
+    assert "oldSelf.spec.suspend" in GUARDED["parentJob"]
+    assert "oldSelf.spec.cancel" in GUARDED["parentJob"]
+    assert "(self.spec.suspend" not in GUARDED["parentJob"], "suspending a job does not free its parent"
     assert not [field for field in GUARDED if field != "parentJob" and "suspend" in GUARDED[field]]
 
 

@@ -15,6 +15,16 @@ Json = dict[str, Any]
 DRAFTS = [
     pytest.param("Experiment", {"version": "1.0.0", "architecture": "segformer"}, id="an Experiment"),
     pytest.param("MLModel", {"version": "1.0.0", "type": "random_forest"}, id="an MLModel"),
+    pytest.param(
+        "Experiment",
+        {"datasets": {"train": ["digits"]}, "objective": {"metric": "accuracy"}, "checkpoint": {}},
+        id="an Experiment that says on what it will work",
+    ),
+    pytest.param(
+        "MLModel",
+        {"datasets": {"train": ["digits"]}, "trainingConfig": {"epochs": 3}, "training": {"enabled": False}},
+        id="an MLModel whose training is off",
+    ),
 ]
 
 

@@ -36,7 +36,12 @@ NAMED: list[Any] = [
     ),
     pytest.param(
         "TrainingJob",
-        {"callbacks": [{"events": ["Completed"]}, {"events": ["Failed", "Progress"]}]},
+        {
+            "callbacks": [
+                {"name": "a", "url": "https://h", "events": ["Completed"]},
+                {"name": "b", "url": "https://h", "events": ["Failed", "Progress"]},
+            ]
+        },
         ["spec.callbacks[].events: Progress"],
         id="one value in one entry of a list",
     ),
@@ -67,16 +72,45 @@ NAMED: list[Any] = [
         ["spec.actions"],
         id="steps of an Experiment",
     ),
+    pytest.param("Experiment", {"automl": {}}, ["spec.automl"], id="a search with every default"),
+    pytest.param(
+        "Experiment",
+        {
+            "actions": [{"name": "a", "action": "train"}],
+            "datasets": {"train": ["d"]},
+            "output": {"uri": "s3://b"},
+        },
+        ["spec.actions"],
+        id="what asks, and not what says how",
+    ),
     pytest.param("MLModel", {"stage": "archived"}, ["spec.stage: archived"], id="a stage of a model"),
+    pytest.param("MLModel", {"training": {}}, ["spec.training"], id="a training with every default"),
+    pytest.param("MLModel", {"type": "auto"}, ["spec.type: auto"], id="a type that is to be found"),
+    pytest.param(
+        "Experiment",
+        {"automl": {"space": "unreadable"}},
+        ["spec.automl"],
+        id="a spec that another version has stored",
+    ),
 ]
 SILENT: list[Any] = [
     pytest.param("TrainingJob", {"suspend": False, "cancel": False}, id="switches that are off"),
-    pytest.param("TrainingJob", {"baseModels": [], "outputDataset": {}, "model": None}, id="what is empty"),
+    pytest.param("TrainingJob", {"baseModels": [], "model": None, "checkpoint": {}}, id="what is empty"),
+    pytest.param(
+        "TrainingJob", {"checkpoint": {"method": "best_model"}}, id="what is empty, as it is filled in"
+    ),
+    pytest.param(
+        "Experiment",
+        {"objective": {}, "checkpoint": {"method": "best_model"}},
+        id="empty objects, as they are filled in",
+    ),
     pytest.param(
         "TrainingJob", {"callbacks": [{"name": "a", "url": "https://h"}]}, id="a callback without events"
     ),
     pytest.param(
-        "TrainingJob", {"callbacks": [{"events": ["Failed", "Canceled"]}]}, id="events that are told"
+        "TrainingJob",
+        {"callbacks": [{"name": "a", "url": "https://h", "events": ["Failed", "Canceled"]}]},
+        id="events that are told",
     ),
     pytest.param("TrainingJob", {"output": {"claimName": "out"}}, id="a claim for the output"),
     pytest.param("TrainingJob", {"progressTimeoutSeconds": 0}, id="a trainer that may be silent for ever"),
@@ -84,6 +118,29 @@ SILENT: list[Any] = [
     pytest.param("Dataset", {"source": {"uri": "pvc://data/f"}, "usage": ["training"]}, id="data on a claim"),
     pytest.param("Experiment", {"flow": {"blocks": [{"block": "b"}]}, "architecture": "dino"}, id="a flow"),
     pytest.param("MLModel", {"metadata": {"a": 1}, "type": "regression", "stage": "active"}, id="a record"),
+    pytest.param(
+        "Experiment",
+        {
+            "datasets": {"train": ["d"]},
+            "objective": {"metric": "accuracy"},
+            "jobTemplate": {"spec": {"nodes": 2}},
+            "output": {"claimName": "out"},
+            "automl": {"enabled": False, "algorithm": "grid"},
+            "suspend": True,
+        },
+        id="a draft that says how",
+    ),
+    pytest.param(
+        "MLModel",
+        {
+            "datasets": {"train": ["d"]},
+            "trainingConfig": {"epochs": 3},
+            "baseModels": [{"model": "m", "version": 2}],
+            "training": {"enabled": False, "jobTemplate": {"spec": {}}},
+            "monitor": {"schedule": "@daily", "dataset": "d", "threshold": "0.9", "suspend": True},
+        },
+        id="a model whose training and monitoring are off",
+    ),
 ]
 
 
@@ -141,6 +198,26 @@ def test_the_docs_list_every_field_with_what_it_does_today(kind: str) -> None:
     assert not there.keys() - wanted.keys(), "docs/support.md lists fields that there are not"
 
 
+def test_the_docs_list_every_annotation_that_a_description_names_and_what_it_does_today() -> None:
+    described = {
+        name for spec in SPECS.values() for name in re.findall(r"trainyard\.dev/[a-z-]+-at", str(spec))
+    } | {
+        name
+        for kind in KINDS
+        for name in re.findall(r"trainyard\.dev/[a-z-]+-at", str(crdgen.structural(kind.status)))
+    }
+    sources = [
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "operator" / "trainyard").rglob("*.py")
+        if path.parent.name != "api"
+    ]
+    rows = {name: state for name, state, _ in table_under("## Annotations")}
+    assert rows == {
+        name: "acts" if any(name.partition("/")[2] in text for text in sources) else "not yet"
+        for name in described
+    }
+
+
 def test_the_docs_list_every_reason_and_those_that_are_set_are_those_of_the_code() -> None:
     rows = table_under("## Reasons")
     assert not [name for name, times in Counter(row[0] for row in rows).items() if times > 1]
@@ -164,7 +241,9 @@ def today(path: str, gaps: tuple[Gap, ...]) -> tuple[str, str]:
     gap = next((gap for gap in gaps if is_at_or_below(path, gap)), None)
     if gap is None:
         return "acts", ""
-    return ("in part", gap.partly) if gap.partly else ("not yet", gap.what)
+    if gap.partly:
+        return "in part", gap.partly
+    return ("not yet" if gap.asks else "kept"), gap.what
 
 
 def is_at_or_below(path: str, gap: Gap) -> bool:
