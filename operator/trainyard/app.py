@@ -9,6 +9,8 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Awaitable
 from typing import Any, cast
 
@@ -39,11 +41,19 @@ from trainyard.settings import Settings
 logger = logging.getLogger(__name__)
 
 _LOAD_AGAIN_SECONDS = 2.0
+_APPLY_CRDS = "helm show crds CHART | kubectl apply --server-side --force-conflicts -f -"
+_RECURSION_LIMIT = 12_000
+_THREAD_STACK_BYTES = 8 << 20
 _PLURALS = {"trainingjobs", "datasets", "experiments", "mlmodels"}
 
 
 def run(*, settings: Settings, kubeconfig: str | None = None, context: str | None = None) -> None:
     """Run until SIGTERM or SIGINT. Raises CatalogError, or what kopf or a worker failed with."""
+    # NB: the API server takes what is nested up to 10,000 levels; the stdlib's JSON, which kopf reads its watches with,
+    # ends in RecursionError at the default of 1,000, and kopf and this process with it. It needs 200 bytes of stack a
+    # level: of the main thread's 8 MiB, and of other threads' where those have as much.
+    sys.setrecursionlimit(_RECURSION_LIMIT)
+    threading.stack_size(_THREAD_STACK_BYTES)
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)-7s %(name)s %(message)s", force=True
     )
@@ -160,9 +170,9 @@ class Operator:
                 if {r["name"] for r in served.get("resources") or []} >= _PLURALS:
                     await prime(self._client, self._cache, self._queue, namespaces=self._namespaces)
                     return
-                problem = "a CRD is missing: kubectl apply --server-side -f crds/"
+                problem = f"a CRD is missing: {_APPLY_CRDS}"
             except ApiError as error:
-                missing = "the CRDs are not installed: kubectl apply --server-side -f crds/"
+                missing = f"the CRDs are not installed: {_APPLY_CRDS}"
                 problem = missing if error.status == 404 else str(error)
             except (aiohttp.ClientError, TimeoutError) as error:
                 problem = f"the API server does not answer ({str(error) or type(error).__name__})"

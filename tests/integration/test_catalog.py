@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 import pytest
 import yaml
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from tests.harness import controlplane, kwok
 from tests.harness import operator as operators
 from tests.harness.client import Client, Json
 from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import ControlPlaneConfig
+from tests.integration.test_chart import objects
 from tests.objects import Jobs
 from trainyard.cli import main
 
@@ -130,23 +132,53 @@ def test_what_cannot_be_run_is_invalid_and_no_pod_is_made(
     assert jobs.pods("wrong") == []
 
 
-def test_the_commands_show_what_labelled_config_maps_of_the_cluster_hold(
+def commands_of(plane: ControlPlane, namespace: str, *words: str) -> Result:
+    where = ["--cluster", "--operator-namespace", namespace, "--kubeconfig", str(plane.admin)]
+    return CliRunner().invoke(main, [*words, *where])
+
+
+def test_the_commands_show_the_config_maps_that_the_operators_deployment_mounts(
     plane: ControlPlane, admin: Client, namespace: str
 ) -> None:
-    for name, labels in (("shown", {"trainyard.dev/catalog": "true"}), ("hidden", {})):
-        data = {f"{name}.yaml": yaml.safe_dump({**ENTRY, "name": name, "architectures": [name]})}
-        if name == "shown":
-            data["go.py"] = FILES["go.py"]
-        metadata = {"name": name, "labels": labels}
-        admin.post(f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": metadata, "data": data})
-    where = ["--cluster", "--operator-namespace", namespace, "--kubeconfig", str(plane.admin)]
-    table = CliRunner().invoke(main, ["runtimes", *where])
+    values = (
+        f"catalog={json.dumps({'own.yaml': {**ENTRY, 'name': 'own', 'architectures': ['own']}, 'go.py': ''})}",
+    )
+    (deployment,) = objects("Deployment", *values, 'catalogConfigMaps=["mounted"]')
+    (own,) = [one for one in objects("ConfigMap", *values) if one["metadata"]["name"] == "trainyard-catalog"]
+    command = {"train": {"command": ["train"]}}
+    maps = {
+        name: {"name": name, "architectures": [name], "actions": command}
+        for name in ("mounted", "lying-about")
+    }
+    for one in (deployment, own):
+        one["metadata"]["namespace"] = namespace
+    admin.post(f"/apis/apps/v1/namespaces/{namespace}/deployments", deployment)
+
+    missing = commands_of(plane, namespace, "runtimes")
+    assert missing.exit_code == 1
+    assert missing.stderr.startswith("Error: ConfigMap trainyard-catalog is not there")
+
+    admin.post(f"/api/v1/namespaces/{namespace}/configmaps", own)
+    for name, entry in maps.items():
+        data = {f"{name}.yaml": yaml.safe_dump(entry), ".hidden.yaml": "]"}
+        admin.post(f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": name}, "data": data})
+    table = commands_of(plane, namespace, "runtimes")
     assert table.exit_code == 0, table.output
-    assert "\nshown " in table.stdout
-    assert "hidden" not in table.stdout
-    schema = CliRunner().invoke(main, ["schema", "shown", "train", *where])
+    assert "\nmounted " in table.stdout
+    assert "\nown " in table.stdout
+    assert "lying-about" not in table.stdout
+    schema = commands_of(plane, namespace, "schema", "own", "train")
     assert orjson.loads(schema.stdout)["properties"]["epochs"] == {
         "type": "integer",
         "minimum": 1,
         "default": 10,
     }
+
+
+def test_the_commands_say_where_no_operator_is(plane: ControlPlane, namespace: str) -> None:
+    done = commands_of(plane, namespace, "runtimes")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"Error: Namespace {namespace} has 0 Deployments of a Trainyard operator, not 1: give the operator's "
+        "namespace as --operator-namespace.\n"
+    )

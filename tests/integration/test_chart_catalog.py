@@ -54,6 +54,25 @@ def test_what_is_mounted_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert entry.actions["train"].command == ("python3", "-c", SCRIPT.replace("$", "$$"))
 
 
+def test_small_numbers_stay_numbers_though_helm_writes_them_with_an_exponent(tmp_path: Path) -> None:
+    rate = {"type": "number", "minimum": 0.00001, "x-tunable": {"type": "float", "min": 0.00001, "max": 1}}
+    train = {"schema": {"properties": {"lr": rate, "n": {}}}, "defaults": {"lr": 0.00002, "n": 3000000}}
+    entry = {"name": "ours", "actions": {"train": train}}
+    value = f"catalog={json.dumps({'ours.yaml': entry})}"
+    (text,) = [
+        one["data"]["ours.yaml"]
+        for one in objects("ConfigMap", value)
+        if one["metadata"]["name"] == "trainyard-catalog"
+    ]
+    assert "1e-05" in text
+    (tmp_path / "ours.yaml").write_text(text)
+    (found,) = [one for one in catalog.load({}, [str(tmp_path)]) if one.name == "ours"]
+    action = found.actions["train"]
+    assert action.schema is not None
+    assert action.schema.raw["properties"]["lr"] == rate
+    assert action.defaults == {"lr": 0.00002, "n": 3000000}
+
+
 def test_a_change_of_the_values_is_a_new_pod() -> None:
     other = CATALOG.replace("ours:1", "ours:2")
     assert annotations(CATALOG)["checksum/catalog"] != annotations(other)["checksum/catalog"]

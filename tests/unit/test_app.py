@@ -8,6 +8,7 @@ import pytest
 from kubernetes.aio import config
 
 from trainyard import app
+from trainyard.cluster.cache import DATASET
 from trainyard.cluster.client import ApiError, Client, CredentialsError, NotJsonError
 from trainyard.kinds import KINDS
 from trainyard.planning.context import Context
@@ -49,7 +50,9 @@ class FakeClient:
         ),
         pytest.param(TimeoutError(), "the API server does not answer (TimeoutError)", id="nothing answers"),
         pytest.param(
-            ApiError(status=404, reason="NotFound", message="no"), "the CRDs are not installed", id="no CRDs"
+            ApiError(status=404, reason="NotFound", message="no"),
+            "the CRDs are not installed: helm show crds CHART | kubectl apply --server-side --force-conflicts -f -",
+            id="no CRDs",
         ),
     ],
 )
@@ -63,3 +66,27 @@ async def test_waits_with_a_sentence_and_starts_when_it_can(
     (record,) = caplog.records
     assert record.getMessage().startswith(f"Not started yet: {sentence}")
     assert record.exc_info is None
+
+
+async def test_what_a_load_that_failed_has_left_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_LOAD_AGAIN_SECONDS", 0.0)
+    metadata = {"namespace": "team", "name": "gone-meanwhile", "uid": "u", "resourceVersion": "5"}
+
+    class Cut(FakeClient):
+        """Lists a Dataset, then fails; at the next try that Dataset is gone."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.datasets = [{"metadata": metadata}]
+
+        async def request(self, _: str, path: str, **__: Any) -> dict[str, Any]:
+            if path.endswith("/datasets"):
+                return {"items": self.datasets}
+            if path.endswith("/trainingjobs") and self.datasets:
+                self.datasets = []
+                raise TimeoutError
+            return {"items": []}
+
+    operator = app.Operator(Settings(logs=Logs(follow=False)), cast(Client, Cut()), cast(Context, None))
+    await operator._load()
+    assert operator._cache.keys(DATASET) == []

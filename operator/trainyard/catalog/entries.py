@@ -6,6 +6,7 @@ package's own business.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, get_args
@@ -17,6 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from trainyard.api.actions import Action
 from trainyard.api.trainingjob import ArchitectureName
+from trainyard.catalog.ranges import problem_of
 from trainyard.planning.nearest import hint
 from trainyard.planning.parameters import Schema
 from trainyard.planning.runtime import Details, Runtime, RuntimeAction
@@ -27,6 +29,17 @@ _ENDINGS = (".yaml", ".yml")
 
 class CatalogError(ValueError):
     """An entry of the catalogue is wrong."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-05 is a number, as in YAML 1.2; so Helm writes 0.00001."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
 
 
 class _Model(BaseModel):
@@ -57,6 +70,7 @@ class _Action(_Model):
     schemas: dict[str, dict[str, Any]] = Field(default_factory=dict)
     defaults: dict[str, Any] = Field(default_factory=dict)
     tunable: dict[str, Any] = Field(default_factory=dict)
+    tunables: dict[str, dict[str, Any]] = Field(default_factory=dict)
     resumable: bool = False
     needs_kind: bool = False
     needs_args: str = ""
@@ -147,7 +161,11 @@ class _Reader:
         where = f"actions.{name}"
         if name not in _ACTIONS:
             raise self._error(where, f"there is no such action: {hint(name, _ACTIONS)}")
-        for key, named in (("only", action.only or ()), ("schemas", action.schemas)):
+        for key, named in (
+            ("only", action.only or ()),
+            ("schemas", action.schemas),
+            ("tunables", action.tunables),
+        ):
             for kind in sorted(named):
                 if kind not in kinds:
                     raise self._error(f"{where}.{key}", f"{kind} is no type or architecture of this entry.")
@@ -158,7 +176,12 @@ class _Reader:
             raise self._error(
                 f"{where}.schemas", f"there is none for {', '.join(missing)}, and no schema for all."
             )
-        self._check_defaults(where, action, [s for s in (schema, *schemas.values()) if s is not None])
+        self._check_defaults(
+            where, action.defaults, [s for s in (schema, *schemas.values()) if s is not None]
+        )
+        self._check_ranges(f"{where}.tunable", action.tunable, [schema, *schemas.values()])
+        for kind, ranges in action.tunables.items():
+            self._check_ranges(f"{where}.tunables.{kind}", ranges, [schemas.get(kind, schema)])
         return RuntimeAction(
             command=self._words(f"{where}.command", action.command),
             args=self._words(f"{where}.args", action.args),
@@ -167,21 +190,29 @@ class _Reader:
             schemas=schemas,
             defaults=action.defaults,
             tunable=action.tunable,
+            tunables=action.tunables,
             resumable=action.resumable,
             needs_kind=action.needs_kind or bool(schemas and schema is None),
             needs_args=action.needs_args,
         )
 
-    def _check_defaults(self, where: str, action: _Action, schemas: list[Schema]) -> None:
+    def _check_defaults(self, where: str, defaults: Mapping[str, Any], schemas: list[Schema]) -> None:
         for schema in schemas:
-            closed = schema.raw.get("additionalProperties") is False
-            known = schema.raw.get("properties") or {}
-            for key, named in (("defaults", action.defaults), ("tunable", action.tunable)):
-                for name in named:
-                    if closed and name not in known:
-                        raise self._error(f"{where}.{key}.{name}", f"not in the schema: {hint(name, known)}")
-            if said := schema.complaints(action.defaults, partial=True):
+            for name in defaults:
+                if not schema.knows(name):
+                    raise self._error(
+                        f"{where}.defaults.{name}", f"not in the schema: {hint(name, schema.names)}"
+                    )
+            if said := schema.complaints(defaults, partial=True):
                 raise self._error(f"{where}.defaults", said[0])
+
+    def _check_ranges(self, where: str, ranges: Mapping[str, Any], schemas: list[Schema | None]) -> None:
+        for name, found in ranges.items():
+            if problem := problem_of(found):
+                raise self._error(f"{where}.{name}", problem)
+            for schema in schemas:
+                if schema is not None and not schema.knows(name):
+                    raise self._error(f"{where}.{name}", f"not in the schema: {hint(name, schema.names)}")
 
     def _schema(self, where: str, raw: dict[str, Any]) -> Schema:
         if raw.keys() == {"file"}:
@@ -195,9 +226,13 @@ class _Reader:
                 raise self._error(where, f"{named} is not a JSON schema.")
         try:
             # NB: by its text, because checking a schema is slow and actions share theirs.
-            return _compiled(orjson.dumps(raw))
+            schema = _compiled(orjson.dumps(raw))
         except (TypeError, ValueError) as error:
             raise self._error(where, str(error)) from error
+        for name, found in schema.tunable.items():
+            if problem := problem_of(found):
+                raise self._error(f"{where}: x-tunable of {name}", problem)
+        return schema
 
     def _words(self, where: str, words: tuple[str | _File, ...]) -> tuple[str, ...]:
         # NB: Kubernetes expands $(NAME) in words; that is for those of the entry, a file must arrive as it is.
@@ -214,8 +249,7 @@ class _Reader:
     def _yaml(self, name: str) -> Any:
         text = self._files[name]
         try:
-            # NB: JSON as JSON; to YAML 1.1 its 1e-06 is a string.
-            return orjson.loads(text) if name.endswith(".json") else yaml.safe_load(text)
+            return orjson.loads(text) if name.endswith(".json") else yaml.load(text, _Loader)
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise CatalogError(f"Catalogue file {name} is not YAML or JSON: {error}") from error
 

@@ -14,14 +14,18 @@ import click
 import yaml
 
 from trainyard import catalog
-from trainyard.api import names
 from trainyard.catalog import CatalogError
 from trainyard.cli import connection
-from trainyard.cli.connection import Where
+from trainyard.cli.connection import Connection, Where
 from trainyard.cluster import resources
+from trainyard.cluster.client import ApiError
 from trainyard.planning.runtime import Runtime
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+# As the chart labels its Deployment, and where it mounts entries.
+_OPERATOR_SELECTOR = "app.kubernetes.io/part-of=trainyard,app.kubernetes.io/component=operator"
+_CATALOG_FOLDER = "/etc/trainyard-catalog/"
 
 
 def options(command: _Command) -> _Command:
@@ -33,12 +37,12 @@ def options(command: _Command) -> _Command:
             "--operator-namespace",
             default="trainyard-system",
             show_default=True,
-            help="Namespace of the operator, where the ConfigMaps with entries are (with --cluster).",
+            help="Namespace of the operator (with --cluster).",
         ),
         click.option(
             "--cluster",
             is_flag=True,
-            help=f"Also the entries in ConfigMaps of the cluster that are labelled {names.LABEL_CATALOG}=true.",
+            help="Also the entries that the cluster's operator is given by ConfigMaps.",
         ),
         click.option(
             "--catalog",
@@ -91,8 +95,42 @@ def _add(files: dict[str, str], more: dict[str, str], *, source: str) -> None:
 
 
 async def _config_maps(where: Where) -> list[tuple[str, dict[str, str]]]:
+    """The files of the ConfigMaps that the operator's Deployment mounts as its catalogue."""
     async with connection.connected(where) as there:
-        path = resources.path("ConfigMap", there.namespace)
-        found = await there.client.get(path, {"labelSelector": f"{names.LABEL_CATALOG}=true"})
-    items = found.get("items") or []
-    return [(item["metadata"]["name"], dict(item.get("data") or {})) for item in items]
+        found = await there.client.get(
+            resources.path("Deployment", there.namespace), {"labelSelector": _OPERATOR_SELECTOR}
+        )
+        deployments = found.get("items") or []
+        if len(deployments) != 1:
+            number = len(deployments)
+            raise click.ClickException(
+                f"Namespace {there.namespace} has {number} Deployments of a Trainyard operator, not 1: give the "
+                "operator's namespace as --operator-namespace."
+            )
+        return [
+            (name, await _files(there, name)) for name in _mounted(deployments[0]["spec"]["template"]["spec"])
+        ]
+
+
+def _mounted(pod: dict[str, Any]) -> list[str]:
+    volumes = {
+        one["name"]: one["configMap"]["name"] for one in pod.get("volumes") or [] if "configMap" in one
+    }
+    return [
+        volumes[mount["name"]]
+        for container in pod["containers"]
+        for mount in container.get("volumeMounts") or []
+        if mount["mountPath"].startswith(_CATALOG_FOLDER) and mount["name"] in volumes
+    ]
+
+
+async def _files(there: Connection, name: str) -> dict[str, str]:
+    try:
+        found = await there.client.get(resources.path("ConfigMap", there.namespace, name))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise click.ClickException(
+            f"ConfigMap {name} is not there; without it the operator does not start again."
+        ) from None
+    return {file: text for file, text in (found.get("data") or {}).items() if not file.startswith(".")}

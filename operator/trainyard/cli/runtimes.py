@@ -96,6 +96,7 @@ def _action(action: RuntimeAction) -> Json:
             "schemas": {kind: schema.raw for kind, schema in sorted(action.schemas.items())},
             "defaults": dict(action.defaults),
             "tunable": dict(action.tunable),
+            "tunables": {kind: dict(ranges) for kind, ranges in sorted(action.tunables.items())},
             "resumable": action.resumable,
             "needsKind": action.needs_kind,
             "needsArgs": action.needs_args,
@@ -104,12 +105,7 @@ def _action(action: RuntimeAction) -> Json:
 
 
 def _filled(values: Json) -> Json:
-    keep = ("architectures", "types", "actions")
-    return {
-        key: value
-        for key, value in values.items()
-        if value or (key in keep and isinstance(value, dict) and value)
-    }
+    return {key: value for key, value in values.items() if value}
 
 
 def _print_table(entries: tuple[Runtime, ...]) -> None:

@@ -1,4 +1,4 @@
-"""`trainyard schema`: what may stand in spec.parameters, as JSON schema with the catalogue's defaults."""
+"""`trainyard schema`: what may stand in spec.parameters, as JSON schema with the catalogue's defaults and ranges."""
 
 from __future__ import annotations
 
@@ -51,11 +51,15 @@ def _find(what: str, action: str, entries: tuple[Runtime, ...]) -> tuple[Runtime
 
 
 def with_defaults(entry: Runtime, action: RuntimeAction) -> Json:
-    """The action's schema with the entry's defaults in their places; any object where it has none."""
+    """The action's schema with the entry's defaults and ranges in their places; any object where it has none."""
     raw: Json = action.schema.raw if action.schema is not None else {}
     if not raw:
         raw = {"type": "object", "description": f"Runtime {entry.name} takes any parameters for this action."}
     filled = _filled(raw, action.defaults)
+    said = action.schema.tunable if action.schema is not None else {}
+    for name, found in sorted(action.tunable.items()):
+        if said.get(name) != found:
+            filled = _with_range(filled, name.split("."), found)
     return {"$schema": _DIALECT, **filled}
 
 
@@ -67,3 +71,14 @@ def _filled(schema: Json, defaults: Any) -> Json:
         nested = isinstance(value, dict) and isinstance(rule.get("properties"), dict)
         properties[name] = _filled(rule, value) if nested else {**rule, "default": value}
     return {**schema, "properties": properties} if properties else dict(schema)
+
+
+def _with_range(schema: Json, name: list[str], found: Json) -> Json:
+    """The schema with an `x-tunable` for a property that may be nested and need not be listed."""
+    properties = dict(schema.get("properties") or {})
+    rule = properties.get(name[0])
+    rule = dict(rule) if isinstance(rule, dict) else {}
+    properties[name[0]] = (
+        _with_range(rule, name[1:], found) if len(name) > 1 else {**rule, "x-tunable": found}
+    )
+    return {**schema, "properties": properties}

@@ -7,19 +7,21 @@ bounded before it is looked at, as the check runs between all other jobs.
 from __future__ import annotations
 
 import itertools
-import math
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
 import orjson
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.validators import extend
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import EMPTY_REGISTRY
 
+from trainyard.planning.coercion import coerced
 from trainyard.planning.nearest import hint
+from trainyard.planning.subschemas import REFERENCES, Subschemas
 
 Json = dict[str, Any]
 
@@ -40,23 +42,18 @@ class Schema:
             Draft202012Validator.check_schema(self.raw)
         except SchemaError as error:
             raise ValueError(f"{_path('schema', error.absolute_path)}: {error.message[:200]}") from error
+        self._subschemas = Subschemas(self.raw)
         # NB: with an empty registry; the default one fetches a `$ref` from wherever it points to.
         self._validator = _Validator(self.raw, registry=EMPTY_REGISTRY)
+        self._branches: dict[int, Any] = {}
         for reference in _references(self.raw):
             if not reference.startswith("#"):
                 raise ValueError(f"schema: $ref {reference} points outside of the schema; use #/$defs/...")
         try:
             next(self._validator.iter_errors({}), None)
+            self.tunable = self._ranges()
         except (Unresolvable, RecursionError) as error:
             raise ValueError(f"schema: a $ref cannot be followed: {error}") from error
-
-    @property
-    def tunable(self) -> Json:
-        """Ranges for a search, from the `x-tunable` of each property."""
-        rules = (self.raw.get("properties") or {}).items()
-        return {
-            name: rule["x-tunable"] for name, rule in rules if isinstance(rule, dict) and "x-tunable" in rule
-        }
 
     def complaints(self, parameters: Mapping[str, Any], *, partial: bool = False) -> tuple[str, ...]:
         """What is wrong, a few at most; empty when nothing is. `partial`: something may be missing yet.
@@ -68,12 +65,39 @@ class Schema:
     def errors(self, parameters: Json) -> Iterator[ValidationError]:
         return iter(self._validator.iter_errors(parameters))
 
+    def coerced(self, parameters: Json) -> Json:
+        """The parameters in the types that the schema asks for, where strings and lone numbers stand for them."""
+        return dict(coerced(parameters, schema=self.raw, subschemas=self._subschemas, fits=self._fits))
+
+    def knows(self, name: str) -> bool:
+        """Whether a parameter of this dotted name can be given."""
+        return self._subschemas.has(name)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The dotted names of the parameters that the schema lists."""
+        return frozenset(name for name, _ in self._subschemas.names())
+
+    def _ranges(self) -> Json:
+        """Ranges for a search by dotted name, from each property's `x-tunable`; beside a $ref goes before behind it."""
+        found: Json = {}
+        for name, rule in self._subschemas.names():
+            if "x-tunable" in rule:
+                found.setdefault(name, rule["x-tunable"])
+        return found
+
+    def _fits(self, value: Any, rule: Any) -> bool:
+        # NB: the rules are parts of `raw` and live as long as it does.
+        validator = self._branches.get(id(rule))
+        if validator is None:
+            validator = self._branches[id(rule)] = self._validator.evolve(schema=rule)
+        return bool(validator.is_valid(value))
+
 
 def unusable(given: Mapping[str, Any], *, schema: Schema | None, defaults: Mapping[str, Any]) -> str | None:
     """Make sure that the parameters fit into the environment and are what the action's schema asks for."""
-    values = _count(given, limit=_VALUES_LIMIT)
-    if values is None:
-        return f"parameters: nested deeper than {_DEPTH_LIMIT} levels. Put such data into a dataset."
+    if problem := _out_of_bounds(given, checked=schema is not None):
+        return problem
     try:
         size = len(orjson.dumps(merged(defaults, given)))
     except (TypeError, ValueError) as error:
@@ -82,22 +106,35 @@ def unusable(given: Mapping[str, Any], *, schema: Schema | None, defaults: Mappi
         return f"parameters: {size} bytes of JSON; at most {LIMIT} fit. Put large tables into a dataset."
     if schema is None:
         return None
-    if values > _VALUES_LIMIT:
-        return f"parameters: more than {_VALUES_LIMIT} values. Put large tables into a dataset."
     try:
-        complaints = schema.complaints(settled(given, schema=schema, defaults=defaults))
+        found = settled(given, schema=schema, defaults=defaults)
+        # NB: once more; a string may have been a list of many.
+        if problem := _out_of_bounds(found, checked=True):
+            return problem
+        complaints = schema.complaints(found)
     except (Unresolvable, RecursionError) as error:
         return f"parameters: the runtime's JSON schema cannot be used ({type(error).__name__}); tell who wrote it."
     said = "; ".join(complaints)
     return (said if said.endswith("?") else f"{said}.") if said else None
 
 
+def _out_of_bounds(values: Mapping[str, Any], *, checked: bool) -> str | None:
+    count = _count(values, limit=_VALUES_LIMIT)
+    if count is None:
+        return f"parameters: nested deeper than {_DEPTH_LIMIT} levels. Put such data into a dataset."
+    if checked and count > _VALUES_LIMIT:
+        return f"parameters: more than {_VALUES_LIMIT} values. Put large tables into a dataset."
+    return None
+
+
 def settled(given: Mapping[str, Any], *, schema: Schema | None, defaults: Mapping[str, Any]) -> Json:
-    """What the trainer gets: the defaults of the entry below what is given, and numbers that came as strings as
+    """What the trainer gets: the defaults of the entry below what is given, and strings that stand for numbers as
     numbers where the schema asks for numbers."""
     values = merged(defaults, given)
-    coerced: Json = coerce(values, schema.raw) if schema is not None else values
-    return coerced
+    if schema is None:
+        return values
+    found: Json = orjson.loads(_coerced(schema, orjson.dumps(values)))
+    return found
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Json:
@@ -109,61 +146,6 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> Json:
             value = merged(below, value)
         result[key] = value
     return result
-
-
-def coerce(value: Any, rule: Any) -> Any:
-    """`value` as its schema's type where a string or a lone number stands for it; else unchanged.
-
-    Decimals come as strings from Kubernetes objects (API conventions: no floats in spec).
-    """
-    if not isinstance(rule, Mapping):
-        return value
-    types = _types(rule)
-    if isinstance(value, str) and "string" not in types:
-        value = _from_text(value, types)
-    elif types <= {"array", "null"} and "array" in types and type(value) is int:
-        value = [value]
-    if isinstance(value, float) and "integer" in types and value.is_integer() and abs(value) < 2**53:
-        return int(value)
-    if isinstance(value, Mapping):
-        properties = rule.get("properties") or {}
-        return {key: coerce(item, properties.get(key)) for key, item in value.items()}
-    if isinstance(value, list):
-        return [coerce(item, rule.get("items")) for item in value]
-    return value
-
-
-def _from_text(text: str, types: set[str]) -> Any:
-    stripped = text.strip()
-    if "null" in types and stripped in ("", "null"):
-        return None
-    if types & {"integer", "number"}:
-        return _number(stripped, text, whole="number" not in types)
-    if "array" in types:
-        if not stripped.startswith("["):
-            return [part.strip() for part in stripped.split(",") if part.strip()]
-        try:
-            return orjson.loads(stripped)
-        except orjson.JSONDecodeError:
-            return text
-    return text
-
-
-def _number(text: str, otherwise: str, *, whole: bool) -> int | float | str:
-    try:
-        number = float(text)
-    except ValueError:
-        return otherwise
-    if not math.isfinite(number):
-        return otherwise
-    if number.is_integer() and abs(number) < 2**53:
-        return int(number)
-    return otherwise if whole else number
-
-
-def _types(rule: Mapping[str, Any]) -> set[str]:
-    types = rule.get("type", [])
-    return {types} if isinstance(types, str) else set(types)
 
 
 def _count(value: Any, *, limit: int) -> int | None:
@@ -183,15 +165,40 @@ def _count(value: Any, *, limit: int) -> int | None:
     return None
 
 
+# Both are cached, because a job that waits is planned again and again.
+@lru_cache(maxsize=128)
+def _coerced(schema: Schema, text: bytes) -> bytes:
+    return orjson.dumps(schema.coerced(orjson.loads(text)))
+
+
 @lru_cache(maxsize=128)
 def _complaints(schema: Schema, text: bytes, partial: bool) -> tuple[str, ...]:
-    """Cached, because a job that waits is planned again and again."""
-    errors = (e for e in schema.errors(orjson.loads(text)) if not (partial and e.validator == "required"))
+    errors = (e for e in schema.errors(orjson.loads(text)) if not (partial and _only_missing(e)))
     found = [_sentence(error) for error in itertools.islice(errors, _SAID + 1)]
     return tuple(found[:_SAID]) + (("and there is more",) if len(found) > _SAID else ())
 
 
+def _only_missing(error: ValidationError) -> bool:
+    """Whether more parameters would make it right."""
+    if error.validator in ("anyOf", "oneOf"):
+        branches: dict[Any, list[ValidationError]] = {}
+        for inner in error.context or ():
+            branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+        return any(all(map(_only_missing, found)) for found in branches.values())
+    return error.validator in ("required", "dependentRequired")
+
+
 def _sentence(error: ValidationError) -> str:
+    if error.validator in ("anyOf", "oneOf") and error.context:
+        wrong_types = [
+            inner for inner in error.context if inner.validator == "type" and not inner.relative_path
+        ]
+        if len(wrong_types) < len(error.context):
+            # The branch whose type is right is the one that was meant.
+            meant = [inner for inner in error.context if inner not in wrong_types]
+            return _sentence(best_match(meant) or meant[0])
+        types = " or ".join(dict.fromkeys(_types_said(inner.validator_value) for inner in wrong_types))
+        return f"{_path('parameters', error.absolute_path)} must be of type {types}, but is {_shown(error.instance)}"
     where = _path("parameters", error.absolute_path)
     limit: Any = error.validator_value
     value: Any = error.instance
@@ -199,15 +206,17 @@ def _sentence(error: ValidationError) -> str:
     match error.validator:
         case "additionalProperties" if isinstance(value, Mapping) and limit is False:
             known = rule.get("properties") or {}
-            unknown = next(name for name in value if name not in known)
+            patterns = rule.get("patternProperties") or {}
+            unknown = next(
+                name for name in value if name not in known and not any(re.search(p, name) for p in patterns)
+            )
             said = hint(unknown, known) if known else "this action takes none; remove it"
             return f"{_path(where, [unknown])} is not known: {said}"
         case "required" if isinstance(value, Mapping):
             missing = next(name for name in limit if name not in value)
             return f"{_path(where, [missing])} is missing{_described(rule, missing)}"
         case "type":
-            types = " or ".join([limit] if isinstance(limit, str) else limit)
-            return f"{where} must be of type {types}, but is {_shown(value)}"
+            return f"{where} must be of type {_types_said(limit)}, but is {_shown(value)}"
         case "enum":
             return f"{where} must be one of {', '.join(map(_shown, limit))}, but is {_shown(value)}"
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
@@ -231,6 +240,10 @@ _BOUNDS = {
 }
 
 
+def _types_said(types: Any) -> str:
+    return types if isinstance(types, str) else " or ".join(types)
+
+
 def _described(schema: Mapping[str, Any], name: str) -> str:
     rule = (schema.get("properties") or {}).get(name)
     text = rule.get("description", "") if isinstance(rule, Mapping) else ""
@@ -251,7 +264,7 @@ def _path(root: str, parts: Any) -> str:
 def _references(node: Any) -> Iterator[str]:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key in ("$ref", "$dynamicRef") and isinstance(value, str):
+            if key in REFERENCES and isinstance(value, str):
                 yield value
             else:
                 yield from _references(value)

@@ -14,6 +14,11 @@ from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.nearest import hint, listed
 from trainyard.planning.parameters import Schema
 
+#: What an image of the user's own is taken to be able to resume: the actions that train.
+_RESUMABLE_OF_OWN = frozenset({"train", "retrain", "distill", "quantize", "custom"})
+#: Types of models for which there is no trainer; `auto` is not one that could be trained.
+_UNSERVED_TYPES = frozenset({"single_label_classification", "multi_label_classification", "object_detection"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeAction:
@@ -21,8 +26,9 @@ class RuntimeAction:
 
     `kinds` are the types and architectures that have this action, None is all of the entry. `schemas` hold the
     parameters of those whose parameters differ, `schema` those of the others. `defaults` go under the job's
-    parameters; `tunable` are ranges for a search, by parameter. An action that `needs_kind` has to know the type or
-    architecture. One with `needs_args` runs what the job's `args` say, and this is what to tell who gave none.
+    parameters; `tunable` are ranges for a search by dotted name, `tunables` those of one type or architecture. A range
+    with `enabled: false` is for who asks for it. An action that `needs_kind` has to know the type or architecture. One
+    with `needs_args` runs what the job's `args` say, and this is what to tell who gave none.
     """
 
     command: tuple[str, ...] = ()
@@ -32,6 +38,7 @@ class RuntimeAction:
     schemas: Mapping[str, Schema] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     tunable: Mapping[str, Any] = field(default_factory=dict)
+    tunables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     resumable: bool = False
     needs_kind: bool = False
     needs_args: str = ""
@@ -42,8 +49,9 @@ class RuntimeAction:
     def for_kind(self, kind: str) -> RuntimeAction:
         """This action with the schema that holds for one type or architecture, and what that says of tuning."""
         schema = self.schemas.get(kind, self.schema)
-        tunable = {**(schema.tunable if schema is not None else {}), **self.tunable}
-        return dataclasses.replace(self, schema=schema, schemas={}, tunable=tunable)
+        listed = schema.tunable if schema is not None else {}
+        tunable = {**listed, **self.tunable, **self.tunables.get(kind, {})}
+        return dataclasses.replace(self, schema=schema, schemas={}, tunable=tunable, tunables={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +106,11 @@ class Unresolved:
 
 def resolve(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> tuple[Runtime, RuntimeAction] | Unresolved:
     """The runtime and its action for a job; `image`, `command` and `args` of the spec win over the entry's."""
-    own = RuntimeAction(command=tuple(spec.command or ()), args=tuple(spec.args or ()))
+    own = RuntimeAction(
+        command=tuple(spec.command or ()),
+        args=tuple(spec.args or ()),
+        resumable=spec.action in _RESUMABLE_OF_OWN,
+    )
     if not (spec.runtime or spec.architecture or spec.type):
         if not spec.image:
             return Unresolved(message="Say what to run: one of runtime, architecture or type, or an image.")
@@ -143,6 +155,16 @@ def _serving(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> tuple[Runtime
     what = "architecture" if spec.architecture else "type"
     if kind in elsewhere:
         return Unresolved(message=f"No runtime for {what} {kind}: write {other}: {kind} instead.")
+    if spec.type == "auto":
+        return Unresolved(
+            message=f"type: auto asks for the type that suits the data best, which only an MLModel can; name a type, "
+            f"one of {listed(sorted(known))}."
+        )
+    if spec.type in _UNSERVED_TYPES:
+        return Unresolved(
+            message=f"No runtime serves type {spec.type}: name an architecture instead (`trainyard runtimes` lists "
+            "them), or add an entry of your own to the catalogue."
+        )
     return Unresolved(message=f"No runtime for {what} {kind}: {hint(kind, known)}")
 
 

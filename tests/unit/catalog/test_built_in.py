@@ -124,6 +124,25 @@ def test_the_training_of_a_type_can_be_tuned_and_resumed() -> None:
     assert "max_depth" in found[1].tunable
 
 
+def test_what_nvidias_service_searches_can_be_tuned_by_dotted_names() -> None:
+    found = choose("dino", "train", ENTRIES)
+    assert not isinstance(found, Unresolved)
+    assert found[1].tunable["train.optim.lr"] == {"type": "float", "min": 1e-7, "max": 2e-4}
+    assert found[1].tunable["train.num_epochs"]["enabled"] is False
+    other = choose("segformer", "train", ENTRIES)
+    assert not isinstance(other, Unresolved)
+    assert other[1].tunable.keys() == {"train.trainer.sf_optim.lr"}
+
+
+def test_what_does_not_train_cannot_be_resumed() -> None:
+    (pytorch,) = [entry for entry in ENTRIES if entry.name == "pytorch"]
+    resumable = {name for name, action in pytorch.actions.items() if action.resumable}
+    assert resumable == {"train", "retrain", "distill", "quantize", "custom"}
+    for entry in ENTRIES:
+        for name in ("evaluate", "inference", "export", "prune"):
+            assert name not in entry.actions or not entry.actions[name].resumable
+
+
 def test_pytorch_and_custom_are_for_code_of_ones_own() -> None:
     pytorch = named("pytorch", "train", ENTRIES)
     custom = named("custom", "custom", ENTRIES)

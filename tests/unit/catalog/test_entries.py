@@ -41,7 +41,7 @@ def test_an_entry_is_taken_as_it_is_written() -> None:
                 "args": ["$(TRAINYARD_TYPE)"],
                 "schema": {"properties": {"epochs": {"type": "integer"}}},
                 "defaults": {"epochs": 3},
-                "tunable": {"epochs": {"min": 1, "max": 9}},
+                "tunable": {"epochs": {"type": "int", "min": 1, "max": 9}},
                 "resumable": True,
             },
             "export": {"only": ["forest"]},
@@ -49,7 +49,10 @@ def test_an_entry_is_taken_as_it_is_written() -> None:
     )
     train = found.actions["train"]
     assert (train.command, train.args, train.resumable) == (("run",), ("$(TRAINYARD_TYPE)",), True)
-    assert (train.defaults, train.tunable) == ({"epochs": 3}, {"epochs": {"min": 1, "max": 9}})
+    assert (train.defaults, train.tunable) == (
+        {"epochs": 3},
+        {"epochs": {"type": "int", "min": 1, "max": 9}},
+    )
     assert sorted(found.actions_of("resnet50")) == ["train"]
     assert sorted(found.actions_of("forest")) == ["export", "train"]
     assert found.details["forest"].dataset_type == "tabular"
@@ -80,6 +83,38 @@ def test_top_level_keys_that_start_with_x_are_for_anchors() -> None:
     )
     (found,) = [entry for entry in catalog.with_files({"mine.yml": text}) if entry.name == "mine"]
     assert (found.actions["evaluate"].command, found.actions["evaluate"].args) == (("go",), ("-e",))
+
+
+def test_numbers_are_those_of_yaml_1_2() -> None:
+    text = (
+        "name: mine\n"
+        "actions: {train: {schema: {properties: {lr: {minimum: 1e-05, maximum: 1e5}}},"
+        " defaults: {lr: 1e-5, name: '1e-5'}}}\n"
+    )
+    (found,) = [entry for entry in catalog.with_files({"mine.yaml": text}) if entry.name == "mine"]
+    action = found.actions["train"]
+    assert action.schema is not None
+    assert action.schema.raw["properties"]["lr"] == {"minimum": 1e-5, "maximum": 1e5}
+    assert action.defaults == {"lr": 1e-5, "name": "1e-5"}
+
+
+def test_defaults_may_leave_out_what_the_job_must_give_also_in_an_object_or_null() -> None:
+    train = {"type": "object", "required": ["data"], "properties": {"data": {}, "lr": {"type": "number"}}}
+    found = added(
+        actions={
+            "train": {
+                "schema": {"properties": {"train": {"anyOf": [train, {"type": "null"}]}}},
+                "defaults": {"train": {"lr": 0.1}},
+            }
+        }
+    )
+    assert found.actions["train"].defaults == {"train": {"lr": 0.1}}
+
+
+def test_a_default_may_have_a_name_that_a_pattern_takes() -> None:
+    schema = {"patternProperties": {"^lr_": {"type": "number"}}, "additionalProperties": False}
+    found = added(actions={"train": {"schema": schema, "defaults": {"lr_head": 0.1}}})
+    assert found.actions["train"].defaults == {"lr_head": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -155,6 +190,45 @@ def test_top_level_keys_that_start_with_x_are_for_anchors() -> None:
             {"actions": {"train": {"schema": {"properties": {"n": {"minimum": 1}}}, "defaults": {"n": 0}}}},
             "actions.train.defaults: parameters.n must be at least 1, but is 0",
             id="a default that the schema refuses",
+        ),
+        pytest.param(
+            {
+                "actions": {
+                    "train": {
+                        "schema": {
+                            "properties": {"train": {"additionalProperties": False, "properties": {"lr": {}}}}
+                        },
+                        "tunable": {"train.rl": {"type": "float", "min": 0, "max": 1}},
+                    }
+                }
+            },
+            "actions.train.tunable.train.rl: not in the schema: did you mean train.lr or train?",
+            id="a range for what the schema does not know",
+        ),
+        pytest.param(
+            {"actions": {"train": {"tunables": {"vgg": {}}}}},
+            "actions.train.tunables: vgg is no type or architecture of this entry",
+            id="ranges for what the entry does not serve",
+        ),
+        pytest.param(
+            {"actions": {"train": {"tunables": {"resnet50": {"lr": {"type": "float", "min": 1}}}}}},
+            "actions.train.tunables.resnet50.lr: a float or an int needs min and max",
+            id="a range without an end",
+        ),
+        pytest.param(
+            {"actions": {"train": {"tunable": {"lr": {"type": "float", "min": "low", "max": 1}}}}},
+            "actions.train.tunable.lr: min: Input should be a valid number",
+            id="a range from a word",
+        ),
+        pytest.param(
+            {"actions": {"train": {"tunable": {"lr": {"type": "float", "min": 0, "max": 1, "log": True}}}}},
+            "actions.train.tunable.lr: a log scale needs a min of more than 0",
+            id="a log scale from 0",
+        ),
+        pytest.param(
+            {"actions": {"train": {"schema": {"properties": {"lr": {"x-tunable": {"type": "real"}}}}}}},
+            "actions.train.schema: x-tunable of lr: type: Input should be 'float'",
+            id="an x-tunable of no type",
         ),
         pytest.param(
             {"types": ["resnet50"]},

@@ -38,6 +38,7 @@ def test_runtimes_for_programs_can_be_given_back_as_entries() -> None:
     (again,) = [e for e in catalog.with_files({"mine.yaml": json.dumps(entry)}) if e.name == "mine"]
     (ours,) = [e for e in catalog.built_in() if e.name == "tao-pyt"]
     assert again.details == ours.details
+    assert again.actions["train"].tunables == ours.actions["train"].tunables
     assert {name: action.kinds for name, action in again.actions.items()} == {
         name: action.kinds for name, action in ours.actions.items()
     }
@@ -47,7 +48,14 @@ def test_runtimes_for_programs_can_be_given_back_as_entries() -> None:
 def test_a_schema_has_the_defaults_of_the_entry_in_their_places() -> None:
     schema = json.loads(call("schema", "dino", "train").stdout)
     assert schema["properties"]["results_dir"]["default"] == "${TRAINYARD_OUTPUT_DIR}"
-    assert schema["properties"]["train"]["properties"]["num_epochs"] == {"type": "integer", "minimum": 1}
+    assert schema["properties"]["train"]["properties"]["seed"] == {"type": "integer"}
+
+
+def test_a_schema_has_the_ranges_of_the_entry_in_their_places() -> None:
+    train = json.loads(call("schema", "dino", "train").stdout)["properties"]["train"]["properties"]
+    assert train["optim"]["properties"]["lr"]["x-tunable"] == {"type": "float", "min": 1e-7, "max": 2e-4}
+    assert train["num_epochs"]["minimum"] == 1
+    assert train["num_epochs"]["x-tunable"]["enabled"] is False
 
 
 @pytest.mark.parametrize("what", ["random_forest", "neural_network"])

@@ -118,6 +118,27 @@ def test_the_schema_and_what_can_be_tuned_are_those_of_the_type() -> None:
     assert network.tunable == {}
 
 
+def test_ranges_of_the_entry_go_over_the_schemas_and_those_of_a_type_over_both() -> None:
+    schema = Schema({"properties": {name: {"x-tunable": {"min": 0}} for name in "abc"}})
+    action = RuntimeAction(
+        schema=schema,
+        tunable={"b": {"min": 1}, "c": {"min": 1}},
+        tunables={"forest": {"c": {"min": 2}}, "network": {"c": {"min": 3}}},
+    )
+    assert action.for_kind("forest").tunable == {"a": {"min": 0}, "b": {"min": 1}, "c": {"min": 2}}
+    assert action.for_kind("").tunable["c"] == {"min": 1}
+
+
+@pytest.mark.parametrize("action", ["train", "retrain", "distill", "quantize", "custom"])
+def test_an_image_of_ones_own_can_resume_what_trains(action: str) -> None:
+    assert resolved(image="mine:2", action=action)[1].resumable
+
+
+@pytest.mark.parametrize("action", ["evaluate", "inference", "export", "prune"])
+def test_an_image_of_ones_own_resumes_nothing_else(action: str) -> None:
+    assert not resolved(image="mine:2", action=action)[1].resumable
+
+
 @pytest.mark.parametrize("theirs_first", [True, False])
 def test_an_entry_of_the_users_own_goes_before_one_of_the_release(theirs_first: bool) -> None:
     theirs = Runtime(
@@ -153,6 +174,25 @@ def test_an_entry_of_the_users_own_goes_before_one_of_the_release(theirs_first: 
             {"type": "dino"},
             "No runtime for type dino: write architecture: dino instead.",
             id="an architecture as a type",
+        ),
+        pytest.param(
+            {"type": "auto"},
+            "type: auto asks for the type that suits the data best, which only an MLModel can; name a type, one of "
+            "forest, network.",
+            id="auto",
+        ),
+        *(
+            pytest.param(
+                {"type": kind},
+                f"No runtime serves type {kind}: name an architecture instead (`trainyard runtimes` lists them), or "
+                "add an entry of your own to the catalogue.",
+                id=kind,
+            )
+            for kind in (
+                "single_label_classification",
+                "multi_label_classification",
+                "object_detection",
+            )
         ),
         pytest.param(
             {"runtime": "table"}, "No runtime is named table: did you mean tables?", id="a runtime's typo"
