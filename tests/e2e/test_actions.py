@@ -8,7 +8,6 @@ import pytest
 
 from tests.e2e.claims import files_at
 from tests.harness import demo
-from tests.harness.kindnodes import GPU_TOLERATION
 from tests.harness.kubectl import Kubectl
 from tests.objects import Jobs
 
@@ -33,9 +32,8 @@ def test_a_model_is_pruned_trained_on_measured_exported_and_applied(
     fill = ("job/quickstart-fill", f"--namespace={where}")
     kubectl.run("wait", "--for=condition=complete", *fill, "--timeout=240s", timeout=250)
     objects = demo.manifests(QUICKSTART / "10-datasets.yaml", trainer=trainer_image, namespace=where)
-    steps = demo.manifests(ACTIONS, trainer=trainer_image, namespace=where)
-    for step in steps:
-        step["spec"]["tolerations"] = [GPU_TOLERATION]
+    gpus = any("nvidia.com/gpu" in n["status"]["capacity"] for n in jobs.client.list("/api/v1/nodes"))
+    steps = demo.manifests(ACTIONS, trainer=trainer_image, namespace=where, gpus=gpus)
     kubectl.apply([*objects, *steps], namespace=where)
     statuses = {
         name: jobs.reaches(name, "Done", timeout=240) for name in (s["metadata"]["name"] for s in steps)

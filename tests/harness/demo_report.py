@@ -172,6 +172,9 @@ def next_commands(kubectl: Kubectl, namespace: str, jobs: Sequence[str]) -> list
         f"export KUBECONFIG={shlex.quote(str(kubectl.handle.kubeconfig))}",
         f"{program} get tj {where}",
         *(f"{trainyard} {verb} {job} {where}" for verb in ("watch", "logs") for job in jobs[:1]),
+        f"{program} apply {where} -f examples/actions/tree.yaml  # prune, retrain, export to ONNX, predict",
+        f"{trainyard} runtimes  # what else can be run",
+        *(["make cluster-down"] if kubectl.handle.made_by_us else []),
     ]
 
 

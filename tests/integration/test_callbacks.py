@@ -281,9 +281,9 @@ def test_loopback_is_refused_unless_the_settings_allow_it(
 ) -> None:
     with starting(plane, namespace, allowedCIDRs=[]):
         for host in ("127.0.0.1", "localhost"):
-            jobs.create(host.replace(".", "-"), callbacks=[a_callback(receiver.url(host=host))])
+            jobs.create(f"to-{host.replace('.', '-')}", callbacks=[a_callback(receiver.url(host=host))])
         for host in ("127.0.0.1", "localhost"):
-            message = tried(jobs, host.replace(".", "-"))["message"]
+            message = tried(jobs, f"to-{host.replace('.', '-')}")["message"]
             assert "is a loopback address" in message
             assert "callbacks.allowedCIDRs" in message
     assert receiver.requests == []

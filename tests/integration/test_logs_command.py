@@ -35,3 +35,11 @@ def test_a_job_without_a_pod_has_an_empty_log_too(control_plane: ControlPlane, j
     result = logs(control_plane, jobs, "waits")
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith("waits has not started. Pending WaitingForDataset: ")
+
+
+def test_a_job_that_ended_before_it_had_a_pod_never_started(control_plane: ControlPlane, jobs: Jobs) -> None:
+    jobs.create("wrong", runtime="absent")
+    jobs.reaches("wrong", "Error", "InvalidSpec")
+    result = logs(control_plane, jobs, "wrong")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: wrong never started: InvalidSpec: No runtime is named absent")

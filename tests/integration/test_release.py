@@ -234,13 +234,17 @@ def test_a_later_pod_of_the_same_name_is_safe_from_a_patch_with_the_former_ones_
 
 
 def test_the_documented_lines_of_kubectl_do_the_same(
-    control_plane: ControlPlane, admin: Client, namespace: str
+    control_plane: ControlPlane, admin: Client, namespace: str, tmp_path: Path
 ) -> None:
     a_pod(admin, namespace, "one", FOREIGN, OURS)
     a_pod(admin, namespace, "foreign", FOREIGN)
     (lines,) = re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     kubectl = binaries.ensure("kubectl")["kubectl"]
-    environment = {"KUBECONFIG": str(control_plane.admin), "PATH": f"{kubectl.parent}:{os.environ['PATH']}"}
+    environment = {
+        "HOME": str(tmp_path),  # NB: kubectl keeps a cache there, or where it is run
+        "KUBECONFIG": str(control_plane.admin),
+        "PATH": f"{kubectl.parent}:{os.environ['PATH']}",
+    }
 
     done = subprocess.run(["bash", "-c", lines], env=environment, capture_output=True, text=True, timeout=60)
 

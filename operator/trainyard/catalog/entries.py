@@ -74,6 +74,7 @@ class _Action(_Model):
     resumable: bool = False
     needs_kind: bool = False
     needs_args: str = ""
+    needs_parent: bool = False
 
 
 class _Entry(_Model):
@@ -194,6 +195,7 @@ class _Reader:
             resumable=action.resumable,
             needs_kind=action.needs_kind or bool(schemas and schema is None),
             needs_args=action.needs_args,
+            needs_parent=action.needs_parent,
         )
 
     def _check_defaults(self, where: str, defaults: Mapping[str, Any], schemas: list[Schema]) -> None:

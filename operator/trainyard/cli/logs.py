@@ -14,12 +14,12 @@ import aiohttp
 import click
 
 from trainyard.api import names
-from trainyard.api.reasons import Phase
+from trainyard.api.reasons import FINAL, Phase
 from trainyard.cli import connection
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.stored import not_kept, read_from_operator
 from trainyard.cli.waiting import Start, container_state, find_pod, newest_attempt, started, wait_for_start
-from trainyard.cli.watch import headline, phase
+from trainyard.cli.watch import headline, phase, printable
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
 from trainyard.logs.splice import Line, LineSplitter, Splicer, split
@@ -174,6 +174,8 @@ async def _has_ended(there: Connection, pod: Json) -> bool:
 
 async def _print_stored(there: Connection, job: Json, attempt: int, wanted: Wanted) -> None:
     metadata, out = job["metadata"], _Printer(timestamps=wanted.timestamps)
+    if (sentence := never_started(job)) is not None:
+        raise click.ClickException(sentence)
     uri = (job.get("status") or {}).get("logs")
     if not uri:
         raise click.ClickException(not_kept(attempt=attempt, rank=wanted.rank))
@@ -191,6 +193,16 @@ async def _print_stored(there: Connection, job: Json, attempt: int, wanted: Want
         rank=wanted.rank,
         write=lambda data: out.lines(filter(None, map(split, splitter.feed(data)))),
     )
+
+
+def never_started(job: Json) -> str | None:
+    """Why a job has ended before its trainer ran, so that there never was a log; None for one that may have run."""
+    status = job.get("status") or {}
+    ran = status.get("startTime") or any(e.get("startTime") for e in status.get("attempts") or [])
+    if phase(job) not in FINAL - {Phase.DONE} or ran:
+        return None
+    why = printable(": ".join(filter(None, (status.get("reason") or phase(job), status.get("message")))))
+    return f"{job['metadata']['name']} never started: {why}"
 
 
 def local_file(uri: str, *, namespace: str, uid: str, attempt: int, rank: int) -> LogFile | None:

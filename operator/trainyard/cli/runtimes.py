@@ -100,6 +100,7 @@ def _action(action: RuntimeAction) -> Json:
             "resumable": action.resumable,
             "needsKind": action.needs_kind,
             "needsArgs": action.needs_args,
+            "needsParent": action.needs_parent,
         }
     )
 

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from trainyard.api import names
-from trainyard.planning.observed import PodView
+from trainyard.planning.observed import PodView, job_of_pod
 
 Json = dict[str, Any]
 
@@ -24,7 +23,6 @@ MODEL = "MLModel"
 POD = "Pod"
 
 _TOMBSTONES_KEPT = 10_000
-_NEVER_AGAIN = 2**64
 
 
 class Key(NamedTuple):
@@ -48,6 +46,10 @@ class Cache:
     """Objects by key; pods by their job as well. Not thread-safe: for one event loop."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, also what is known to be gone."""
         self._objects: dict[Key, Json] = {}
         self._pods: dict[Key, _CachedPod] = {}
         self._pods_of: dict[str, dict[Key, None]] = {}
@@ -73,15 +75,25 @@ class Cache:
         self._objects[key] = raw
         return True
 
+    def restore(self, kind: str, raw: Json) -> None:
+        """Keep what a GET has just shown, though a watch may have said that it is gone (from its selection)."""
+        self._gone.pop(raw["metadata"].get("uid", ""), None)
+        self.store(kind, raw)
+
     def remove(self, kind: str, *, namespace: str, name: str, uid: str, version: int | None = None) -> None:
         """Forget an object that is gone; one of the same name and another UID stays.
 
-        `version` is the resourceVersion that it went with, where that is known.
+        `version` is the resourceVersion that it went with, where that is known. Without it, as after a 404, what is
+        shown again from the known version on is taken back: the 404 may have been a slip.
         """
-        self._gone[uid] = version if version is not None else _NEVER_AGAIN
+        key = Key(kind, namespace, name)
+        known_version = self.version(key) if self.uid(key) == uid else None
+        if version is None and known_version is not None:
+            version = known_version - 1
+        if version is not None:
+            self._gone[uid] = max(version, self._gone.get(uid, 0))
         while len(self._gone) > _TOMBSTONES_KEPT:
             self._gone.popitem(last=False)
-        key = Key(kind, namespace, name)
         if kind == POD:
             known = self._pods.get(key)
             if known is not None and known.view.uid == uid:
@@ -99,11 +111,11 @@ class Cache:
         return known.view if known is not None else None
 
     def pods_of(self, job_uid: str) -> tuple[PodView, ...]:
-        """All pods that carry the job's UID."""
+        """All pods that the job of this UID has made."""
         return tuple(self._pods[key].view for key in self._pods_of.get(job_uid, ()))
 
     def pods_named_for(self, job: Key) -> tuple[PodView, ...]:
-        """All pods whose label names this job, also those of earlier jobs of its name."""
+        """All pods that name this job, also those of earlier jobs of its name and copies that somebody made."""
         return tuple(self._pods[key].view for key in self._pods_named.get(job, ()))
 
     def jobs_of_pods(self) -> list[Key]:
@@ -142,7 +154,8 @@ class Cache:
             self._drop_pod(key, known)
         view = PodView.from_raw(raw)
         self._pods[key] = _CachedPod(version, view)
-        self._pods_of.setdefault(view.job_uid, {})[key] = None
+        if view.job_uid:
+            self._pods_of.setdefault(view.job_uid, {})[key] = None
         if view.job:
             self._pods_named.setdefault(Key(TRAINING_JOB, key.namespace, view.job), {})[key] = None
         return True
@@ -162,9 +175,9 @@ def _discard(index: dict[_Index, dict[Key, None]], at: _Index, key: Key) -> None
 
 
 def job_key_of_pod(raw: Json) -> Key | None:
-    """The key of the job that a pod says it belongs to."""
+    """The key of the job that a pod belongs to, or says so."""
     metadata = raw.get("metadata") or {}
-    job = (metadata.get("labels") or {}).get(names.LABEL_JOB)
+    job = job_of_pod(metadata)
     return Key(TRAINING_JOB, metadata.get("namespace", ""), job) if job else None
 
 

@@ -7,6 +7,7 @@ are left out, as one pod costs them 3-6 ms of CPU.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -199,7 +200,12 @@ class Client:
                 code = str(response.status)
                 if response.status >= 400:
                     raise _api_error(response.status, await response.read())
-                yield response.content
+                try:
+                    yield response.content
+                finally:
+                    # NB: a TLS connection that is closed, not aborted, outlives a command's event loop.
+                    if response.connection is not None and response.connection.transport is not None:
+                        response.connection.transport.abort()
         finally:
             metrics.API_REQUESTS.labels(verb="GET", code=code).inc()
 
@@ -239,8 +245,16 @@ class Client:
 
 def _refuse_missing(kubeconfig: str | None) -> None:
     # The official client takes a file that is not there for one that is empty.
-    if kubeconfig is not None and not os.path.exists(kubeconfig):
-        raise NoClusterError(f"there is no kubeconfig {kubeconfig}.")
+    if kubeconfig is not None:
+        if not os.path.exists(kubeconfig):
+            raise NoClusterError(f"there is no kubeconfig {kubeconfig}.")
+        return
+    named = os.environ.get("KUBECONFIG", "~/.kube/config")
+    if not any(os.path.exists(os.path.expanduser(path)) for path in named.split(os.pathsep) if path):
+        source = "$KUBECONFIG names" if "KUBECONFIG" in os.environ else "the default is"
+        raise NoClusterError(
+            f"{source} {named or 'nothing'}, which does not exist; name another by --kubeconfig."
+        )
 
 
 def _tuned(configuration: Configuration) -> Configuration:
@@ -250,10 +264,7 @@ def _tuned(configuration: Configuration) -> Configuration:
 
 
 def _json(path: str, raw: bytes) -> Json:
-    try:
-        answer = orjson.loads(raw) if raw else {}
-    except orjson.JSONDecodeError:
-        answer = None
+    answer = _decoded(raw) if raw else {}
     if not isinstance(answer, dict):
         raise NotJsonError(
             f"the answer to {path} is not a JSON object: {raw[:100].decode('utf-8', 'replace')!r}"
@@ -261,11 +272,21 @@ def _json(path: str, raw: bytes) -> Json:
     return answer
 
 
-def _api_error(status: int, raw: bytes) -> ApiError:
+def _decoded(raw: bytes) -> Any:
+    """The value, or None for what is no JSON."""
     try:
-        body = orjson.loads(raw)
+        return orjson.loads(raw)
     except orjson.JSONDecodeError:
-        body = {}
+        pass
+    try:
+        # NB: orjson stops at 1,024 levels and the API server at 10,000; a list must not be lost to one such object.
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _api_error(status: int, raw: bytes) -> ApiError:
+    body = _decoded(raw)
     if not isinstance(body, dict):
         body = {}
     return ApiError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import aiohttp
@@ -35,9 +35,12 @@ _STRICT = {"fieldValidation": "Strict"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a plan: the refusal of a pod if there was one."""
+    """What came of a plan: the refusal of a pod if there was one, and what the first release or deletion that failed
+    failed with. The status is written even so; who called raises it once that is taken note of.
+    """
 
     refusal: Refusal | None = None
+    failure: Exception | None = None
 
 
 class StaleError(Exception):
@@ -66,9 +69,11 @@ class Executor:
     async def execute(self, plan: Plan, raw: Mapping[str, Any], *, refusal: Refusal | None = None) -> Outcome:
         """Carry out `plan` for the object `raw` that it was made for; `refusal` is the last one of its pod.
 
-        Raises StaleError when the object changed meanwhile, ApiError or aiohttp.ClientError when a write failed.
+        Raises StaleError when the object changed meanwhile, ApiError or aiohttp.ClientError when a pod could not be
+        created or the status not be written. What fails after that keeps none of the rest from being done.
         """
         kind, metadata = raw["kind"], raw["metadata"]
+        namespace = metadata["namespace"]
         for pod in plan.create:
             refused = await self._create(pod, metadata["uid"], refusal)
             if refused is not None:
@@ -76,34 +81,32 @@ class Executor:
         written = False
         if plan.status is not None:
             written = await self._write_status(kind, raw, plan.status)
-        for view in plan.release:
-            await self.release(metadata["namespace"], view)
-        for view in plan.delete:
-            await self._delete_pod(metadata["namespace"], view)
+        unreleased = await self.release(namespace, plan.release)
+        undeleted = await _first_failure(self._delete_pod(namespace, view) for view in plan.delete)
         if written or plan.status is None:
             for announcement in plan.announce:
                 await self._announce(raw, announcement)
-        return Outcome()
+        return Outcome(failure=unreleased or undeleted)
 
-    async def pod_is_gone(self, namespace: str, name: str, job_uid: str) -> bool:
-        """Whether a pod that ran and that no watch shows any more is really gone; one GET, a rare path.
+    async def look_up_pod(self, namespace: str, name: str, job_uid: str) -> None:
+        """Bring the cache up to date on a pod of a job that no watch shows; one GET, a rare path.
 
         NB: a pod whose labels somebody took off leaves the watch and goes on running: a second one beside it would
-        be a second writer. One that is there is stored in the cache.
+        be a second writer.
         """
-        try:
-            there = await self._client.get(resources.path(POD, namespace, name))
-        except ApiError as error:
-            if error.status == 404:
-                return True
-            raise
-        if job_uid not in {owner.get("uid") for owner in there["metadata"].get("ownerReferences") or []}:
-            return True
-        self._cache.store(POD, there)
-        return False
+        known = self._cache.pod(namespace, name)
+        there = await self._pod(namespace, name)
+        if there is not None and PodView.from_raw(there).job_uid == job_uid:
+            self._cache.restore(POD, there)
+        elif known is not None:
+            self._cache.remove(POD, namespace=namespace, name=name, uid=known.uid)
 
-    async def release(self, namespace: str, view: PodView) -> None:
-        """Take our finalizer off a pod, and nobody else's. One that is gone, or another of its name, is as good."""
+    async def release(self, namespace: str, views: Iterable[PodView]) -> Exception | None:
+        """Take our finalizer, and nobody else's, off each of these pods; what the first failure was."""
+        return await _first_failure(self._release(namespace, view) for view in views)
+
+    async def _release(self, namespace: str, view: PodView) -> None:
+        """One that is gone, or another of its name, is as good."""
         body = {
             "metadata": {
                 "uid": view.uid,
@@ -114,11 +117,13 @@ class Executor:
         try:
             answer = await self._client.strategic_merge_patch(resources.path(POD, namespace, view.name), body)
         except ApiError as error:
-            # NB: 422 is "metadata.uid: field is immutable", which says 409 as well in other versions.
+            # NB: another UID is told by 409 or 422, and so are a conflict and a policy's denial.
             if error.status not in (404, 409, 422):
                 raise
-            if error.status == 404:
-                self._cache.remove(POD, namespace=namespace, name=view.name, uid=view.uid)
+            there = None if error.status == 404 else await self._pod(namespace, view.name)
+            if there is not None and there["metadata"]["uid"] == view.uid:
+                raise
+            self._cache.remove(POD, namespace=namespace, name=view.name, uid=view.uid)
             return
         self._failpoint("after-pod-release")
         self._cache.store(POD, answer)
@@ -142,20 +147,25 @@ class Executor:
     async def _already_there(
         self, namespace: str, name: str, job_uid: str, last: Refusal | None
     ) -> Refusal | None:
-        try:
-            there = await self._client.get(resources.path(POD, namespace, name))
-        except ApiError as error:
-            if error.status == 404:
-                raise StaleError(f"pod {name} has just gone") from error
-            raise
-        owners = {owner.get("uid") for owner in there["metadata"].get("ownerReferences") or []}
-        ours = (there["metadata"].get("labels") or {}).get(names.LABEL_MANAGED_BY) == names.MANAGED_BY
-        if job_uid in owners or ours:
+        there = await self._pod(namespace, name)
+        if there is None:
+            raise StaleError(f"pod {name} has just gone")
+        view = PodView.from_raw(there)
+        if view.job_uid == job_uid:
+            self._cache.restore(POD, there)
+            return None
+        if view.watched:
             self._cache.store(POD, there)
-            if job_uid in owners:
-                return None
             raise StaleError(f"pod {name} is of a former job")
         return _refusal(409, f"pod {namespace}/{name} exists", last)
+
+    async def _pod(self, namespace: str, name: str) -> Json | None:
+        try:
+            return await self._client.get(resources.path(POD, namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
 
     async def _write_status(self, kind: str, raw: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
         metadata = raw["metadata"]
@@ -227,6 +237,17 @@ class Executor:
         except (ApiError, aiohttp.ClientError, TimeoutError) as error:
             detail = str(error) or type(error).__name__
             logger.warning("Event %s of %s was not posted: %s", announcement.reason, metadata["name"], detail)
+
+
+async def _first_failure(works: Iterable[Awaitable[None]]) -> Exception | None:
+    """Do all of it, one after the other; what the first that failed failed with."""
+    first: Exception | None = None
+    for work in works:
+        try:
+            await work
+        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+            first = first or error
+    return first
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:

@@ -26,13 +26,19 @@ def never(place: str) -> None:
 
 
 def from_environment() -> Pass:
-    """What the environment asks for: SIGKILL of this process at one place. Raises ValueError for an unknown place."""
+    """What the environment asks for: SIGKILL of this process at one place. Raises ValueError for an unknown place
+    and for what is no number from 1 on.
+    """
     wanted = os.environ.get(VARIABLE)
     if not wanted:
         return never
-    place, _, count = wanted.partition("@")
+    place, at_sign, count = wanted.partition("@")
     if place not in PLACES:
         raise ValueError(f"{VARIABLE}: no place is called {place}; there are {', '.join(PLACES)}.")
+    if at_sign and not (count.isdecimal() and int(count) > 0):
+        raise ValueError(
+            f"{VARIABLE}: {count!r} in {wanted!r} is no number from 1 on, which counts the passes."
+        )
     left = int(count or 1)
     logger.warning("This operator kills itself at %s (%s).", place, VARIABLE)
 

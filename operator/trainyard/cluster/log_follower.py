@@ -2,14 +2,14 @@
 
 Separate because it is the one part of the operator that holds a connection for each running job. One log is
 `cluster.followed_log`; here is the set of them. Called by the TrainingJob reconciler: `ensure` when a container
-runs, `pod_ended` when its status says so, `forget` when the job is gone.
+runs, `pod_ended` when its status says so, `forget` when the job is gone, `forget_ended` when only pods are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from trainyard.cluster.client import Client
 from trainyard.cluster.followed_log import FollowedLog, LogState, LogTarget, Throttle
@@ -38,6 +38,7 @@ class LogFollowers:
         self._on_change = on_change
         self._interval = interval
         self._followers: dict[str, FollowedLog] = {}
+        self._of_job: dict[str, set[str]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._dirty: set[LogFile] = set()
         self._flusher: asyncio.Task[None] | None = None
@@ -60,6 +61,7 @@ class LogFollowers:
             replays=self._replays,
         )
         self._followers[target.pod_uid] = follower
+        self._of_job.setdefault(target.job_uid, set()).add(target.pod_uid)
         self._tasks[target.pod_uid] = task = asyncio.create_task(follower.run(), name=f"log {target.pod_uid}")
         task.add_done_callback(lambda _: self._tasks.pop(target.pod_uid, None))
         if self._flusher is None:
@@ -77,10 +79,23 @@ class LogFollowers:
 
     def forget(self, job_uid: str) -> None:
         """Ends and drops what is held of a job's logs; the store keeps its files."""
-        for pod_uid in [uid for uid, held in self._followers.items() if held.target.job_uid == job_uid]:
-            self._followers.pop(pod_uid).changed.close()
-            if task := self._tasks.get(pod_uid):
-                task.cancel()
+        for pod_uid in self._of_job.get(job_uid, set()).copy():
+            self._drop(job_uid, pod_uid)
+
+    def forget_ended(self, job_uid: str, *, but: Container[str]) -> None:
+        """Drops what is held of a job's logs that have ended, except those of the pods `but`."""
+        for pod_uid in self._of_job.get(job_uid, set()).copy():
+            if pod_uid not in but and self._followers[pod_uid].state().ended:
+                self._drop(job_uid, pod_uid)
+
+    def _drop(self, job_uid: str, pod_uid: str) -> None:
+        self._followers.pop(pod_uid).changed.close()
+        if task := self._tasks.get(pod_uid):
+            task.cancel()
+        left = self._of_job[job_uid]
+        left.discard(pod_uid)
+        if not left:
+            del self._of_job[job_uid]
 
     async def close(self) -> None:
         """Ends all streams and writes what is buffered."""

@@ -34,6 +34,8 @@ def end(
 ) -> Plan:
     """The plan that ends the job, and with it the attempt that was under way."""
     over = dict(over or {})
+    if reason is Reason.INVALID_SPEC:
+        message = f"{message.rstrip()} This is final: mend it, delete the job and create it anew."
     recorded = over.get("attempts") or observed.status.get("attempts") or []
     if recorded and not recorded[-1].get("completionTime"):
         over["attempts"] = jobstatus.with_attempt(

@@ -63,8 +63,11 @@ class ContainerView:
 
 @dataclass(frozen=True, kw_only=True)
 class PodView:
-    """One of our pods. `finalized` while our finalizer keeps it; the digests are those it was made with; `forced` when
-    it is being deleted without any grace.
+    """A pod with our labels, or what has lost them. Whose it is and which one, its controller and its name say, since
+    anybody can copy or change labels: `job_uid` is empty for a pod that no job has made, whatever its labels say.
+
+    `finalized` while our finalizer keeps it; the digests are those it was made with; `forced` when it is being deleted
+    without any grace; `watched` while it has the labels that our watch selects.
     """
 
     name: str
@@ -88,6 +91,7 @@ class PodView:
     sandbox_ready: bool = False
     disrupted: bool = False
     finalized: bool = False
+    watched: bool = True
     spec_hash: str = ""
     parameters_digest: str = ""
     trainer: ContainerView | None = None
@@ -97,6 +101,7 @@ class PodView:
     def from_raw(cls, raw: Json) -> PodView:
         metadata, status, spec = raw["metadata"], raw.get("status") or {}, raw.get("spec") or {}
         labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+        job, job_uid, attempt, rank = _made_by(metadata)
         conditions = {c.get("type"): c for c in status.get("conditions") or []}
         scheduled = conditions.get("PodScheduled") or {}
         containers = [ContainerView.from_raw(c) for c in status.get("containerStatuses") or []]
@@ -112,10 +117,10 @@ class PodView:
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
-            job_uid=labels.get(names.LABEL_JOB_UID, ""),
-            job=labels.get(names.LABEL_JOB, ""),
-            attempt=_integer(labels.get(names.LABEL_ATTEMPT)),
-            rank=_integer(labels.get(names.LABEL_RANK)),
+            job_uid=job_uid,
+            job=job,
+            attempt=attempt,
+            rank=rank,
             phase=status.get("phase") or "Pending",
             reason=status.get("reason") or "",
             message=status.get("message") or "",
@@ -134,6 +139,7 @@ class PodView:
             disrupted=_is_lost(status.get("reason") or "")
             or any((conditions.get(name) or {}).get("status") == "True" for name in _LOST_CONDITIONS),
             finalized=names.VERDICT_FINALIZER in (metadata.get("finalizers") or ()),
+            watched=labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY and names.LABEL_JOB_UID in labels,
             spec_hash=annotations.get(names.SPEC_HASH, ""),
             parameters_digest=annotations.get(names.PARAMETERS_DIGEST, ""),
             trainer=next((c for c in containers if c.name == names.TRAINER_CONTAINER), None),
@@ -250,8 +256,30 @@ def _is_lost(reason: str) -> bool:
     return reason in _LOST_REASONS or reason.startswith("OutOf")
 
 
-def _integer(text: Any) -> int:
-    try:
-        return int(text)
-    except (TypeError, ValueError):
-        return 0
+def job_of_pod(metadata: Json) -> str:
+    """The name of the TrainingJob that controls a pod; of one that none controls, what its label says."""
+    controller = _controlling_job(metadata)
+    if controller is not None:
+        return str(controller.get("name") or "")
+    return str((metadata.get("labels") or {}).get(names.LABEL_JOB) or "")
+
+
+def _made_by(metadata: Json) -> tuple[str, str, int, int]:
+    """Job, its UID, attempt and rank of a pod that a job has made; the UID is empty for any other pod."""
+    job, controller = job_of_pod(metadata), _controlling_job(metadata)
+    if controller is not None:
+        attempt, _, rank = metadata["name"].removeprefix(f"{job}-").partition("-")
+        # NB: one that is called otherwise is somebody's copy, and its end is no verdict.
+        if attempt.isdecimal() and rank.isdecimal():
+            made = names.pod_name(job=job, attempt=int(attempt), rank=int(rank))
+            if metadata["name"] == made:
+                return job, str(controller.get("uid") or ""), int(attempt), int(rank)
+    return job, "", 0, 0
+
+
+def _controlling_job(metadata: Json) -> Json | None:
+    for owner in metadata.get("ownerReferences") or ():
+        group = str(owner.get("apiVersion") or "").partition("/")[0]
+        if owner.get("controller") and owner.get("kind") == "TrainingJob" and group == names.GROUP:
+            return dict(owner)
+    return None

@@ -115,7 +115,7 @@ def unusable(given: Mapping[str, Any], *, schema: Schema | None, defaults: Mappi
     except (Unresolvable, RecursionError) as error:
         return f"parameters: the runtime's JSON schema cannot be used ({type(error).__name__}); tell who wrote it."
     said = "; ".join(complaints)
-    return (said if said.endswith("?") else f"{said}.") if said else None
+    return (said if said.endswith(("?", ".")) else f"{said}.") if said else None
 
 
 def _out_of_bounds(values: Mapping[str, Any], *, checked: bool) -> str | None:

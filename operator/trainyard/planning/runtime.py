@@ -16,6 +16,7 @@ from trainyard.planning.parameters import Schema
 
 #: What an image of the user's own is taken to be able to resume: the actions that train.
 _RESUMABLE_OF_OWN = frozenset({"train", "retrain", "distill", "quantize", "custom"})
+_LISTED_BY = "`trainyard runtimes`"
 #: Types of models for which there is no trainer; `auto` is not one that could be trained.
 _UNSERVED_TYPES = frozenset({"single_label_classification", "multi_label_classification", "object_detection"})
 
@@ -28,7 +29,8 @@ class RuntimeAction:
     parameters of those whose parameters differ, `schema` those of the others. `defaults` go under the job's
     parameters; `tunable` are ranges for a search by dotted name, `tunables` those of one type or architecture. A range
     with `enabled: false` is for who asks for it. An action that `needs_kind` has to know the type or architecture. One
-    with `needs_args` runs what the job's `args` say, and this is what to tell who gave none.
+    with `needs_args` runs what the job's `args` say, and this is what to tell who gave none. One that `needs_parent`
+    works on what another job has left.
     """
 
     command: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class RuntimeAction:
     resumable: bool = False
     needs_kind: bool = False
     needs_args: str = ""
+    needs_parent: bool = False
 
     def serves(self, kind: str) -> bool:
         return self.kinds is None or kind in self.kinds
@@ -122,6 +125,11 @@ def resolve(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> tuple[Runtime,
     image = spec.image or entry.image
     if not image:
         return Unresolved(message=f"Runtime {entry.name} has no image of its own: give one as spec.image.")
+    if action.needs_parent and spec.parent_job is None:
+        return Unresolved(
+            message=f"Action {spec.action} of runtime {entry.name} works on the model of another TrainingJob: name it "
+            "as spec.parentJob."
+        )
     if action.needs_args and not (own.args or own.command):
         return Unresolved(message=f"Runtime {entry.name}: {action.needs_args}")
     command = own.command or action.command
@@ -134,7 +142,7 @@ def choose(kind: str, action: str, catalog: Sequence[Runtime]) -> tuple[Runtime,
     entries = [entry for entry in catalog if kind in entry.kinds]
     if not entries:
         known = {kind for entry in catalog for kind in entry.kinds}
-        return Unresolved(message=f"No runtime serves {kind}: {hint(kind, known)}")
+        return Unresolved(message=f"No runtime serves {kind}: {hint(kind, known, listed_by=_LISTED_BY)}")
     able = [entry for entry in entries if action in entry.actions and entry.actions[action].serves(kind)]
     if not able:
         offered = sorted({name for entry in entries for name in entry.actions_of(kind)})
@@ -165,7 +173,7 @@ def _serving(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> tuple[Runtime
             message=f"No runtime serves type {spec.type}: name an architecture instead (`trainyard runtimes` lists "
             "them), or add an entry of your own to the catalogue."
         )
-    return Unresolved(message=f"No runtime for {what} {kind}: {hint(kind, known)}")
+    return Unresolved(message=f"No runtime for {what} {kind}: {hint(kind, known, listed_by=_LISTED_BY)}")
 
 
 def named(
@@ -174,9 +182,8 @@ def named(
     """The runtime of that name and its action `wanted`, where that needs no type or architecture."""
     entry = next((entry for entry in catalog if entry.name == runtime), None)
     if entry is None:
-        return Unresolved(
-            message=f"No runtime is named {runtime}: {hint(runtime, [e.name for e in catalog])}"
-        )
+        near = hint(runtime, [e.name for e in catalog], listed_by=_LISTED_BY)
+        return Unresolved(message=f"No runtime is named {runtime}: {near}")
     action = entry.actions.get(wanted)
     if action is None:
         offered = _offer(wanted, sorted(entry.actions))

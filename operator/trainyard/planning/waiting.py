@@ -139,7 +139,8 @@ def former_pod_is_in_the_way(observed: ObservedJob) -> Finding | None:
     return Finding(
         phase=Phase.PENDING,
         reason=Reason.WAITING_FOR_CLEANUP,
-        message=f"Pod {pod.name} of an earlier TrainingJob of this name is still there; waiting until it is gone.",
+        message=f"Pod {pod.name} is still there and not this job's: one of an earlier TrainingJob of this name, or a "
+        "copy that somebody made. Waiting until it is gone.",
     )
 
 
@@ -191,7 +192,7 @@ def stuck_pod(pod: PodView) -> Finding:
             return Finding(
                 phase=Phase.PENDING,
                 reason=Reason.UNSCHEDULABLE,
-                message=f"No node can take pod {pod.name}: {pod.scheduling_message}",
+                message=f"No node can take pod {pod.name}: {_unschedulable(pod.scheduling_message)}",
             )
         return Finding(
             phase=Phase.PENDING, reason=Reason.ACCEPTED, message=f"Pod {pod.name} waits for the scheduler."
@@ -237,6 +238,28 @@ def stuck_pod(pod: PodView) -> Finding:
         f"this lasts, kubectl describe pod {pod.name} says why.",
         since=since,
     )
+
+
+def _unschedulable(message: str) -> str:
+    """The scheduler's own count of nodes, and what would change it."""
+    told = message.split(" no new claims to deallocate")[0].split(" preemption: ")[0].strip().rstrip(",.")
+    advice = [
+        sentence
+        for sign, sentence in (
+            (
+                "untolerated taint",
+                "spec.accelerator brings the toleration of GPU nodes, spec.tolerations any other.",
+            ),
+            ("affinity/selector", "accelerator.type, nodeSelector and affinity say which nodes will do."),
+            ("Insufficient", "It starts by itself when a node has enough left of what it asks for."),
+            (
+                "unbound immediate PersistentVolumeClaims",
+                "kubectl describe pvc says why a volume is not bound.",
+            ),
+        )
+        if sign in message
+    ]
+    return " ".join([f"{told}.", *advice, "Where a job runs is changed by deleting it and creating it anew."])
 
 
 def _advice(message: str) -> str:

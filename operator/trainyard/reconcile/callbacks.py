@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from pydantic import ValidationError
 
 from trainyard import __version__, metrics
 from trainyard.api.callbacks import Callback
@@ -113,17 +114,19 @@ class Deliveries:
         if job is None or job["metadata"]["uid"] != uid or job["metadata"].get("deletionTimestamp"):
             return None
         entry = _entry(job, delivery)
-        callback = _callback(job, entry["name"]) if entry is not None else None
-        if entry is None or callback is None:
+        raw = _raw_callback(job, entry["name"]) if entry is not None else None
+        if entry is None or raw is None:
             return None
         sent_at = time.time()
         outcome, message, retry_after = "refused", "", None
         try:
-            reply = await self._send(job, entry, callback, now=sent_at)
+            reply = await self._send(job, entry, Callback.model_validate(raw), now=sent_at)
             outcome = "delivered" if reply.delivered else "gone" if reply.gone else "failed"
             message, retry_after = reply.message, reply.retry_after
         except (NotSentError, credentials.UnusableSecretError) as error:
             message = str(error)
+        except ValidationError as error:
+            message = f"Not sent: spec.callbacks cannot be read: {error.errors()[0]['msg']}."
         except NoReplyError as error:
             outcome, message = "failed", str(error)
         except Exception:
@@ -185,9 +188,8 @@ def _entry(job: Json, delivery: str) -> Json | None:
     return next((e for e in entries if e["id"] == delivery and e["state"] == "Pending"), None)
 
 
-def _callback(job: Json, name: str) -> Callback | None:
-    raw = next((c for c in (job.get("spec") or {}).get("callbacks") or [] if c["name"] == name), None)
-    return Callback.model_validate(raw) if raw is not None else None
+def _raw_callback(job: Json, name: str) -> Json | None:
+    return next((c for c in (job.get("spec") or {}).get("callbacks") or [] if c.get("name") == name), None)
 
 
 def _host(url: str) -> str:

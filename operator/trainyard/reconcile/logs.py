@@ -51,6 +51,10 @@ class FollowedLogs:
             return None
         return LogView(report=state.report, tail=state.tail, ended=state.ended)
 
+    def keep(self, job_uid: str, pods: tuple[PodView, ...]) -> None:
+        """Drop from memory the ended logs of pods that the job has no longer."""
+        self._followers.forget_ended(job_uid, but={pod.uid for pod in pods})
+
     def release(self, job_uid: str, pods: tuple[PodView, ...]) -> None:
         """The job has ended: drop its logs from memory, those that still run when they have ended."""
         views = {pod.uid: self.view(pod.uid) for pod in pods}
@@ -93,6 +97,9 @@ class NoLogs:
     def view(self, pod_uid: str) -> LogView | None:
         """Nothing is known."""
         return None
+
+    def keep(self, job_uid: str, pods: tuple[PodView, ...]) -> None:
+        """Nothing."""
 
     def release(self, job_uid: str, pods: tuple[PodView, ...]) -> None:
         """Nothing."""

@@ -27,6 +27,7 @@ async def prime(
     client: Client, cache: Cache, queue: KeyedQueue, *, namespaces: tuple[str | None, ...]
 ) -> None:
     """Load everything before the first reconcile; else a job whose pod is not seen yet would get another."""
+    cache.clear()  # of a try that failed: what has gone since then would never be told
     for kind in KINDS:
         await listing.load(client, cache, kind, namespaces=namespaces)
     _queue_all(cache, queue)

@@ -15,7 +15,7 @@ from trainyard.api import names
 from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
-from trainyard.cluster.execute import Executor, StaleError
+from trainyard.cluster.execute import Executor
 from trainyard.planning import attempts, conditions, jobstatus, podspec, trainingjob
 from trainyard.planning.context import Context
 from trainyard.planning.observed import (
@@ -25,13 +25,16 @@ from trainyard.planning.observed import (
     ParentView,
     Refusal,
 )
-from trainyard.planning.pending import SETTLE_SECONDS
+from trainyard.planning.pending import SETTLE_SECONDS, sooner
 from trainyard.planning.support import not_yet_supported
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.references import References
 
 Json = dict[str, Any]
+
+#: A pod that has lost its labels is asked for as often, as no watch tells of it.
+_UNWATCHED_AGAIN_SECONDS = 5.0
 
 
 class TrainingJobReconciler:
@@ -69,7 +72,12 @@ class TrainingJobReconciler:
             self._forget(key)
         self._uids[key] = uid
         observed = self._observe(key, raw)
-        await self._make_sure_that_its_pod_is_gone(observed)
+        if self._may_have_an_unwatched_pod(observed):
+            attempt = attempts.newest(observed.status, observed.pods)
+            name = names.pod_name(job=key.name, attempt=attempt, rank=0)
+            await self._executor.look_up_pod(key.namespace, name, uid)
+            observed = self._observe(key, raw)
+        self._logs.keep(uid, observed.pods)
         plan = trainingjob.plan_training_job(observed, now=time.time(), context=self._context)
         for pod in plan.follow:
             self._logs.follow(key.namespace, key.name, uid, pod)
@@ -89,24 +97,28 @@ class TrainingJobReconciler:
         if (plan.status or observed.status).get("completionTime"):
             self._settle(key, uid)
             self._logs.release(uid, observed.pods)
+        if outcome.failure is not None:
+            raise outcome.failure
+        if self._may_have_an_unwatched_pod(observed):
+            return sooner(plan.requeue_after, _UNWATCHED_AGAIN_SECONDS)
         return plan.requeue_after
 
     async def _release_its_pods(self, key: Key) -> None:
         """The job is gone: nobody will ask for the verdicts of its pods."""
-        for pod in self._cache.pods_named_for(key):
-            if pod.finalized:
-                await self._executor.release(key.namespace, pod)
+        held = [pod for pod in self._cache.pods_named_for(key) if pod.finalized]
+        failure = await self._executor.release(key.namespace, held)
+        if failure is not None:
+            raise failure
 
-    async def _make_sure_that_its_pod_is_gone(self, observed: ObservedJob) -> None:
-        """Before an attempt that ran is given up for lost. Raises StaleError while its pod is there after all."""
+    def _may_have_an_unwatched_pod(self, observed: ObservedJob) -> bool:
+        """Whether the pod of the newest attempt ran and is not seen, or is seen without the labels that we watch."""
         attempt = attempts.newest(observed.status, observed.pods)
-        ran = jobstatus.attempt_entry(observed.status, attempt).get("startTime")
-        seen = any(pod.attempt == attempt for pod in observed.pods)
-        if not ran or seen or observed.deleting or observed.status.get("completionTime"):
-            return
-        name = names.pod_name(job=observed.name, attempt=attempt, rank=0)
-        if not await self._executor.pod_is_gone(observed.namespace, name, observed.uid):
-            raise StaleError(f"pod {name} is there, though no watch shows it; has it lost its labels?")
+        pod = next((p for p in observed.pods if p.attempt == attempt), None)
+        if observed.status.get("completionTime"):
+            return False
+        if pod is not None:
+            return not pod.watched
+        return bool(jobstatus.attempt_entry(observed.status, attempt).get("startTime"))
 
     def _observe(self, key: Key, raw: Json) -> ObservedJob:
         metadata, status = raw["metadata"], raw.get("status") or {}

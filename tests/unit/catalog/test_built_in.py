@@ -10,9 +10,9 @@ import pytest
 
 from trainyard import catalog
 from trainyard.api.dataformats import DatasetFormat, DatasetType
-from trainyard.api.trainingjob import Action
+from trainyard.api.trainingjob import Action, TrainingJobSpec
 from trainyard.catalog import reference_schemas
-from trainyard.planning.runtime import Runtime, Unresolved, choose, named
+from trainyard.planning.runtime import Runtime, Unresolved, choose, named, resolve
 
 REPOSITORY = Path(__file__).parents[3]
 SCHEMAS = REPOSITORY / "images/trainer/src/trainyard_trainer/schemas"
@@ -176,3 +176,11 @@ def test_copies_that_differ_are_found_and_made_anew(tmp_path: Path, change: obje
     assert reference_schemas.main(["--check", *arguments]) == 1
     assert reference_schemas.main(arguments) == 0
     assert reference_schemas.main(["--check", *arguments]) == 0
+
+
+@pytest.mark.parametrize("action", ["evaluate", "export", "inference", "prune", "retrain"])
+def test_what_works_on_a_model_asks_for_the_job_that_left_it(action: str) -> None:
+    spec = TrainingJobSpec.model_validate({"type": "decision_tree", "action": action})
+    found = resolve(spec, catalog.load({}))
+    assert isinstance(found, Unresolved)
+    assert "spec.parentJob" in found.message

@@ -100,6 +100,35 @@ def test_says_in_one_sentence_what_is_wrong_with_the_cluster(
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("kubeconfig", "sentence"),
+    [
+        pytest.param("{0}/none", "$KUBECONFIG names {0}/none, which does not exist", id="a file"),
+        pytest.param(
+            "{0}/none:{0}/gone", "$KUBECONFIG names {0}/none:{0}/gone, which does not exist", id="two files"
+        ),
+        pytest.param("", "$KUBECONFIG names nothing, which does not exist", id="nothing"),
+        pytest.param(None, "the default is ~/.kube/config, which does not exist", id="the default"),
+    ],
+)
+def test_says_which_kubeconfig_does_not_exist(tmp_path: Path, kubeconfig: str | None, sentence: str) -> None:
+    # NB: in a process of its own, as the official client reads the variable when it is imported.
+    env = {"PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path)}
+    if kubeconfig is not None:
+        env["KUBECONFIG"] = kubeconfig.format(tmp_path)
+    code = "from trainyard.cli import main; main(['logs', 'resnet'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Error: There is no cluster to talk to: {sentence.format(tmp_path)}; name another by --kubeconfig.\n"
+    )
+
+
+def test_a_watch_takes_whole_seconds_from_one_on() -> None:
+    for wrong in ("0", "-1", "soon", "nan"):
+        assert call("watch", "resnet", "--timeout", wrong).exit_code == 2
+
+
 def test_the_operator_does_not_start_with_wrong_settings(tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text("worker: 3\n")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from trainyard.cli.connection import Where, default_namespace, sentence
-from trainyard.cli.logs import local_file
+from trainyard.cli.logs import local_file, never_started
 from trainyard.cli.stored import Status
 from trainyard.cli.waiting import Start, newest_attempt, started
-from trainyard.cli.watch import headline, phase, progress_line
+from trainyard.cli.watch import headline, is_stalled, phase, progress_line
 from trainyard.cluster.client import ApiError
 
 UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
@@ -68,6 +68,64 @@ def test_phase_and_attempts_have_defaults() -> None:
     assert phase(a_job()) == "Pending"
     assert newest_attempt(a_job()) == 0
     assert newest_attempt(a_job(attempts=[{"number": 0}, {"number": 3}, {"number": 2}])) == 3
+
+
+@pytest.mark.parametrize(
+    ("phase", "stalled", "observed", "expected"),
+    [
+        pytest.param("Pending", "True", 2, True, id="one that waits for a change of it"),
+        pytest.param("Pending", "False", 2, False, id="one that waits for a node"),
+        pytest.param("Pending", "True", 1, False, id="one that has been changed since"),
+        pytest.param("Error", "True", 2, False, id="one that has ended"),
+    ],
+)
+def test_which_job_is_stalled(phase: str, stalled: str, observed: int, expected: bool) -> None:
+    conditions = [{"type": "Ready", "status": "True"}, {"type": "Stalled", "status": stalled}]
+    job = a_job(phase=phase, conditions=conditions, observedGeneration=observed)
+    job["metadata"]["generation"] = 2
+    assert is_stalled(job) is expected
+
+
+def test_a_job_that_no_operator_has_seen_is_not_stalled() -> None:
+    assert not is_stalled({"metadata": {"name": "resnet", "generation": 1}})
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param(
+            {"phase": "Error", "reason": "InvalidSpec", "message": "No runtime is named tao."},
+            "resnet never started: InvalidSpec: No runtime is named tao.",
+            id="an invalid one",
+        ),
+        pytest.param({"phase": "Canceled"}, "resnet never started: Canceled", id="one without a reason"),
+        pytest.param(
+            {
+                "phase": "Error",
+                "reason": "StartupTimeout",
+                "message": "a\x1b[31m",
+                "attempts": [{"number": 0}],
+            },
+            "resnet never started: StartupTimeout: a [31m",
+            id="one whose pod never ran",
+        ),
+        pytest.param(
+            {"phase": "Error", "reason": "TrainerFailed", "startTime": "2025-03-09T07:05:09Z"},
+            None,
+            id="one that ran",
+        ),
+        pytest.param(
+            {"phase": "Error", "attempts": [{"number": 0, "startTime": "2025-03-09T07:05:09Z"}]},
+            None,
+            id="one with an attempt that ran",
+        ),
+        pytest.param({"phase": "Done"}, None, id="one that is done, and so must have run"),
+        pytest.param({"phase": "Pending"}, None, id="one that may start yet"),
+        pytest.param({}, None, id="one that no operator has seen"),
+    ],
+)
+def test_which_job_never_started(status: dict[str, Any], expected: str | None) -> None:
+    assert never_started(a_job(**status)) == expected
 
 
 @pytest.mark.parametrize(

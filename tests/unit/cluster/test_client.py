@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -43,6 +44,21 @@ async def test_an_answer_that_is_no_json_object_is_told_as_what_it_is(text: str)
 async def test_an_empty_answer_is_an_empty_object() -> None:
     async with a_client_of(text="") as (client, _):
         assert await client.get("/apis") == {}
+
+
+async def test_an_answer_deeper_than_orjson_reads_is_read_as_far_as_the_interpreter_goes() -> None:
+    async with a_client_of(text='{"items": ' + "[" * 5000 + "]" * 5000 + "}") as (client, _):
+        with pytest.raises(NotJsonError):
+            await client.get("/apis")
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(12_000)
+        try:
+            answer, depth = (await client.get("/apis"))["items"], 1
+        finally:
+            sys.setrecursionlimit(limit)
+    while answer:
+        (answer,), depth = answer, depth + 1
+    assert depth == 5000
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How a followed log gets over a kubelet that has just started."""
+"""How a followed log gets over a kubelet that has just started, and what is held of those that have ended."""
 
 from __future__ import annotations
 
@@ -131,4 +131,19 @@ async def test_the_minute_begins_anew_after_any_other_answer(
     await asyncio.wait_for(log.changed.wait(), 5)
     assert log.ended()
     assert len(client.requests) > 5
+    await log.followers.close()
+
+
+async def test_an_ended_log_is_held_as_long_as_the_job_has_its_pod(tmp_path: Path) -> None:
+    log = Followed(FakeClient(Stream(b"2025-03-09T07:05:09Z here\n")), tmp_path)
+    log.followers.forget_ended("job-uid", but=set())
+    assert not log.ended(), "one that goes on is not dropped"
+    assert log.followers.state("pod-uid") is not None
+    log.followers.pod_ended("pod-uid")
+    await asyncio.wait_for(log.changed.wait(), 5)
+    log.followers.forget_ended("job-uid", but={"pod-uid"})
+    assert log.ended()
+    log.followers.forget_ended("job-uid", but={"pod-of-the-next-attempt"})
+    assert log.followers.state("pod-uid") is None
+    log.followers.forget("job-uid")
     await log.followers.close()

@@ -152,3 +152,24 @@ def test_a_message_that_changes_all_the_time_is_written_twice_a_minute() -> None
         if p.status is not None:
             status, writes = dict(p.status), writes + 1
     assert writes <= 4
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("1 node(s) had untolerated taint(s)", "spec.tolerations"),
+        ("2 node(s) didn't match Pod's node affinity/selector", "nodeSelector"),
+        ("4 Insufficient nvidia.com/gpu", "by itself"),
+    ],
+)
+def test_a_pod_that_no_node_takes_is_told_with_what_would_change_it(said: str, advice: str) -> None:
+    noise = "no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful."
+    pod = a_pod(
+        scheduled=False,
+        scheduling_reason="Unschedulable",
+        scheduling_message=f"0/4 nodes are available: {said}. {noise}",
+    )
+    message = status_after(settled(a_job(pods=(pod,))))["message"]
+    assert f"0/4 nodes are available: {said}. " in message
+    assert advice in message
+    assert "reemption" not in message

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.planning.builders import CONTEXT, NOW, a_job, a_spec, plan
 from trainyard.planning.context import Context
+from trainyard.planning.nearest import hint
 from trainyard.planning.parameters import Schema
 from trainyard.planning.runtime import Runtime, RuntimeAction, Unresolved, resolve
 from trainyard.planning.trainingjob import plan_training_job
@@ -162,7 +163,7 @@ def test_an_entry_of_the_users_own_goes_before_one_of_the_release(theirs_first: 
         ),
         pytest.param(
             {"architecture": "qqq"},
-            "No runtime for architecture qqq: known are dino, ocrnet",
+            "No runtime for architecture qqq: known are dino, ocrnet.",
             id="nothing like it",
         ),
         pytest.param(
@@ -235,7 +236,44 @@ def test_what_is_said_when_nothing_serves_a_job(fields: dict[str, Any], sentence
     assert found.message == sentence
     status = plan(a_job(**fields), context=CATALOG_CONTEXT).status
     assert status is not None
-    assert (status["reason"], status["message"]) == ("InvalidSpec", sentence)
+    assert status["reason"] == "InvalidSpec"
+    assert status["message"].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("tao", "did you mean tao-pyt, tao-tf1 or tao-tf2?", id="names that begin so, three"),
+        pytest.param("tao-tf3", "did you mean tao-tf2 or tao-tf1?", id="names like it, two"),
+        pytest.param(
+            "mon", "did you mean monai or montage?", id="a short beginning, which is not much like the whole"
+        ),
+        pytest.param(
+            "net_of_mine",
+            "the nearest are number_net_9, number_net_8, number_net_7; `trainyard runtimes` lists all 16.",
+            id="nothing alike among many",
+        ),
+        pytest.param("qqq", "`trainyard runtimes` lists all 16.", id="nothing alike at all"),
+    ],
+)
+def test_which_of_many_names_are_named(name: str, expected: str) -> None:
+    known = ["tao-deploy", "tao-tf2", "tao-pyt", "tao-tf1", "monai", "montage"]
+    known += [f"number_net_{number}" for number in range(10)]
+    assert hint(name, known, listed_by="`trainyard runtimes`") == expected
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"architecture": "qqq"}, {"type": "qqq"}, {"runtime": "qqq"}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_long_list_of_what_is_known_is_left_to_a_command(fields: dict[str, Any]) -> None:
+    names = [f"name{number}" for number in range(46)]
+    kinds = frozenset(names)
+    catalog = [Runtime(name=name, image="", architectures=kinds, types=kinds) for name in names]
+    found = resolve(a_spec(**fields), catalog)
+    assert isinstance(found, Unresolved)
+    assert found.message.endswith("qqq: `trainyard runtimes` lists all 46.")
 
 
 def test_the_pod_gets_what_the_image_needs_and_the_jobs_own_environment_wins() -> None:
