@@ -62,9 +62,12 @@ def failed(
     now: float,
     over: dict[str, Any],
     ended: str,
-    requeue_after: float | None = None,
+    linger: float | None = None,
 ) -> Plan:
-    """What follows the failure of an attempt: the next one until backoffLimit, else the end of the job."""
+    """What follows the failure of an attempt: the next one until backoffLimit, else the end of the job.
+
+    `linger` is how long other containers of the pod may go on after that end.
+    """
     failures = int(observed.status.get("failures") or 0) + 1
     limit = observed.spec.backoff_limit if observed.spec is not None else 0
     over = {**over, "failures": failures}
@@ -91,7 +94,7 @@ def failed(
         message=message,
         now=now,
         over={**over, "completionTime": ended},
-        requeue_after=requeue_after,
+        requeue_after=linger,
     )
 
 

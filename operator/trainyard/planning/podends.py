@@ -13,7 +13,7 @@ from trainyard.planning import attempts, jobstatus, podspec, waiting
 from trainyard.planning.context import Context
 from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, LINGER_SECONDS, end, failed, next_attempt
 from trainyard.planning.observed import ObservedJob, PodView
-from trainyard.planning.pending import pending
+from trainyard.planning.pending import pending, sooner
 from trainyard.planning.plan import Plan
 from trainyard.planning.times import stamp
 from trainyard.planning.verdict import Verdict, judge
@@ -25,6 +25,7 @@ _LOOK_AGAIN_SECONDS = 15.0
 
 
 def ended(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
+    """The trainer has ended: its verdict, once the rest of its log is read or has been waited for."""
     log = observed.logs.get(pod.uid)
     started = pod.trainer is not None and pod.trainer.started_at is not None
     if context.follow_logs and started and (log is None or not log.ended):
@@ -43,17 +44,17 @@ def ended(observed: ObservedJob, pod: PodView, *, now: float, context: Context) 
     over = _what_it_left(observed, pod, verdict, now=now, context=context, finished_at=finished_at)
     if verdict.lost:
         return next_attempt(observed, pod.attempt, message=verdict.message, now=now, over=over)
-    ended = stamp(finished_at if finished_at is not None else now)
+    completed = stamp(finished_at if finished_at is not None else now)
     linger = None if pod.over else LINGER_SECONDS
     if verdict.phase is Phase.ERROR:
-        return failed(observed, pod.attempt, verdict, now=now, over=over, ended=ended, requeue_after=linger)
+        return failed(observed, pod.attempt, verdict, now=now, over=over, ended=completed, linger=linger)
     return end(
         observed,
         phase=verdict.phase,
         reason=verdict.reason,
         message=verdict.message,
         now=now,
-        over={**over, "completionTime": ended},
+        over={**over, "completionTime": completed},
         requeue_after=linger,
     )
 
@@ -114,7 +115,8 @@ def leaving(observed: ObservedJob, pod: PodView, *, now: float, context: Context
     finding = waiting.pod_is_being_deleted(pod, now=now)
     if not jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime"):
         plan = pending(observed, finding, now=now, pod=pod)
-        return dataclasses.replace(plan, follow=follow, requeue_after=_LOOK_AGAIN_SECONDS)
+        later = sooner(plan.requeue_after, _LOOK_AGAIN_SECONDS)
+        return dataclasses.replace(plan, follow=follow, requeue_after=later)
     status = jobstatus.in_phase(
         observed, phase=Phase.RUNNING, reason=Reason.RESTARTING, message=finding.message, now=now
     )

@@ -138,7 +138,8 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
         # NB: a container of it may still write; two attempts never run beside each other.
         plan = pending(observed, waiting.earlier_attempt_is_ending(earlier[0]), now=now)
         ask = tuple(pod for pod in earlier if pod.deletion_requested_at is None)
-        return dataclasses.replace(plan, delete=(*plan.delete, *ask), requeue_after=_LOOK_AGAIN_SECONDS)
+        later = sooner(plan.requeue_after, _LOOK_AGAIN_SECONDS)
+        return dataclasses.replace(plan, delete=(*plan.delete, *ask), requeue_after=later)
     try:
         create = (podspec.build(observed, observed.spec, _pod_inputs(observed, attempt, context=context)),)
     except opaque.TemplateError as error:
