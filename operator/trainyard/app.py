@@ -24,6 +24,7 @@ from trainyard.cluster import failpoints
 from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
+from trainyard.kinds import KINDS
 from trainyard.planning.callbacks import RetryRules
 from trainyard.planning.context import Context
 from trainyard.planning.placement import AcceleratorRules
@@ -44,7 +45,7 @@ _LOAD_AGAIN_SECONDS = 2.0
 _APPLY_CRDS = "helm show crds CHART | kubectl apply --server-side --force-conflicts -f -"
 _RECURSION_LIMIT = 12_000
 _THREAD_STACK_BYTES = 8 << 20
-_PLURALS = {"trainingjobs", "datasets", "experiments", "mlmodels"}
+_PLURALS = {kind.plural for kind in KINDS}
 
 
 def run(*, settings: Settings, kubeconfig: str | None = None, context: str | None = None) -> None:

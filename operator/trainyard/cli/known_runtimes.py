@@ -5,10 +5,11 @@ Separate because `runtimes` and `schema` have the same options, and work without
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 import yaml
@@ -29,7 +30,22 @@ _CATALOG_FOLDER = "/etc/trainyard-catalog/"
 
 
 def options(command: _Command) -> _Command:
-    """--catalog, --cluster and what goes with it."""
+    """--catalog, --cluster and what goes with it; the command is called with the `entries` that they come to."""
+
+    @functools.wraps(command)
+    def with_entries(
+        *,
+        folders: tuple[Path, ...],
+        cluster: bool,
+        operator_namespace: str,
+        context: str | None,
+        kubeconfig: str | None,
+        **rest: Any,
+    ) -> Any:
+        where = Where(namespace=operator_namespace, context=context, kubeconfig=kubeconfig)
+        return command(entries=_load(folders, where if cluster else None), **rest)
+
+    decorated: Any = with_entries
     for option in (
         click.option("--kubeconfig", type=click.Path(), help="Kubeconfig; default: that of kubectl."),
         click.option("--context", help="Context of the kubeconfig; default: the current one."),
@@ -52,25 +68,17 @@ def options(command: _Command) -> _Command:
             help="Also the entries in this folder; may be given again.",
         ),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return cast(_Command, decorated)
 
 
-def load(
-    *,
-    folders: tuple[Path, ...],
-    cluster: bool,
-    operator_namespace: str,
-    context: str | None,
-    kubeconfig: str | None,
-) -> tuple[Runtime, ...]:
+def _load(folders: tuple[Path, ...], where: Where | None) -> tuple[Runtime, ...]:
     """The entries. Raises ClickException with a sentence for one that is wrong."""
     try:
         files: dict[str, str] = {}
         for folder in folders:
             _add(files, catalog.texts(str(folder)), source=str(folder))
-        if cluster:
-            where = Where(namespace=operator_namespace, context=context, kubeconfig=kubeconfig)
+        if where is not None:
             for name, found in connection.run(_config_maps(where)):
                 _add(files, found, source=f"ConfigMap {name}")
         return catalog.with_files(files)

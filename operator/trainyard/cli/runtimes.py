@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -24,22 +23,12 @@ _WIDE = 240
 )
 @known_runtimes.options
 def command(
+    *,
+    entries: tuple[Runtime, ...],
     name: str | None,
     output: str,
-    folders: tuple[Path, ...],
-    cluster: bool,
-    operator_namespace: str,
-    context: str | None,
-    kubeconfig: str | None,
 ) -> None:
     """List the runtimes that jobs can use, or show the one called NAME in full."""
-    entries = known_runtimes.load(
-        folders=folders,
-        cluster=cluster,
-        operator_namespace=operator_namespace,
-        context=context,
-        kubeconfig=kubeconfig,
-    )
     if name is not None:
         chosen = tuple(entry for entry in entries if entry.name == name)
         if not chosen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -21,23 +20,13 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 @click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True)
 @known_runtimes.options
 def command(
+    *,
+    entries: tuple[Runtime, ...],
     what: str,
     action: str,
     output: str,
-    folders: tuple[Path, ...],
-    cluster: bool,
-    operator_namespace: str,
-    context: str | None,
-    kubeconfig: str | None,
 ) -> None:
     """Print the JSON schema of the parameters of ACTION, with the catalogue's defaults."""
-    entries = known_runtimes.load(
-        folders=folders,
-        cluster=cluster,
-        operator_namespace=operator_namespace,
-        context=context,
-        kubeconfig=kubeconfig,
-    )
     found = _find(what, action, entries)
     if isinstance(found, Unresolved):
         raise click.ClickException(found.message)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-from pydantic import ValidationError
-
 from trainyard.api.dataset import DatasetSpec
 from trainyard.cluster import resources
 from trainyard.cluster.cache import Cache, Key
@@ -13,6 +11,7 @@ from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
 from trainyard.planning import uris
 from trainyard.planning.dataset import ObservedDataset, plan_dataset
+from trainyard.reconcile import specs
 
 
 class DatasetReconciler:
@@ -29,12 +28,7 @@ class DatasetReconciler:
         if raw is None:
             return None
         metadata = raw["metadata"]
-        spec, problem = None, ""
-        try:
-            spec = DatasetSpec.model_validate(raw.get("spec") or {})
-        except ValidationError as error:
-            first = error.errors()[0]
-            problem = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        spec, problem = specs.read(DatasetSpec, raw)
         observed = ObservedDataset(
             namespace=key.namespace,
             name=key.name,

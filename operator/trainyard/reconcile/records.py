@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from trainyard.api.experiment import ExperimentSpec
 from trainyard.api.mlmodel import MLModelSpec
 from trainyard.cluster.cache import EXPERIMENT, MODEL, Cache, Key
 from trainyard.cluster.execute import Executor
 from trainyard.planning.records import ObservedRecord, plan_record
+from trainyard.reconcile import specs
 
 _SPECS: dict[str, type[BaseModel]] = {EXPERIMENT: ExperimentSpec, MODEL: MLModelSpec}
 
@@ -28,17 +29,13 @@ class RecordReconciler:
         raw = self._cache.get(key)
         if raw is None:
             return None
-        metadata, spec, problem = raw["metadata"], raw.get("spec") or {}, ""
-        try:
-            _SPECS[self._kind].model_validate(spec)
-        except ValidationError as error:
-            first = error.errors()[0]
-            problem = f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        metadata = raw["metadata"]
+        _, problem = specs.read(_SPECS[self._kind], raw)
         observed = ObservedRecord(
             kind=self._kind,
             generation=metadata.get("generation", 0),
             deleting=bool(metadata.get("deletionTimestamp")),
-            spec=spec,
+            spec=raw.get("spec") or {},
             spec_error=problem,
             status=raw.get("status") or {},
         )

@@ -9,8 +9,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from trainyard.api import names
 from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.api.trainingjob import TrainingJobSpec
@@ -27,6 +25,7 @@ from trainyard.planning.observed import (
 )
 from trainyard.planning.pending import SETTLE_SECONDS, sooner
 from trainyard.planning.support import not_yet_supported
+from trainyard.reconcile import specs
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.references import References
@@ -123,7 +122,7 @@ class TrainingJobReconciler:
     def _observe(self, key: Key, raw: Json) -> ObservedJob:
         metadata, status = raw["metadata"], raw.get("status") or {}
         uid = metadata["uid"]
-        spec, problem = parse_spec(raw)
+        spec, problem = specs.read(TrainingJobSpec, raw)
         pods = self._cache.pods_of(uid)
         finished = bool(status.get("completionTime"))
         datasets: Mapping[str, DatasetView | None] = {}
@@ -203,12 +202,3 @@ class TrainingJobReconciler:
             self._settle(key, uid)
             self._logs.forget(uid)
             self._deliveries.forget(uid)
-
-
-def parse_spec(raw: Json) -> tuple[TrainingJobSpec | None, str]:
-    """The spec, or None and why it cannot be read (an object stored under another schema)."""
-    try:
-        return TrainingJobSpec.model_validate(raw.get("spec") or {}), ""
-    except ValidationError as error:
-        first = error.errors()[0]
-        return None, f"spec.{'.'.join(map(str, first['loc']))}: {first['msg']}"
