@@ -35,4 +35,16 @@ CALLBACKS = Counter(
 )
 CALLBACKS_WAITING = Gauge("trainyard_callbacks_waiting", "Deliveries that are due and wait for their turn.")
 LOG_STREAMS = Gauge("trainyard_log_streams", "Logs that are being followed now.")
+LOG_STREAMS_WAITING = Gauge(
+    "trainyard_log_streams_waiting",
+    "Logs that are read at their end only, unless a stream of logs.maxStreams is free.",
+)
 LOG_BYTES = Counter("trainyard_log_bytes_total", "Bytes of logs read.")
+LOG_BYTES_DROPPED = Counter(
+    "trainyard_log_bytes_dropped_total",
+    "Bytes of logs that could not be stored for too long; a mark is in their place.",
+)
+LOG_UPLOADS = Counter("trainyard_log_uploads_total", "Parts of logs sent to the object store.", ["outcome"])
+LOGS_SWEPT = Counter(
+    "trainyard_logs_swept_total", "Jobs whose stored logs were removed, by age or for room.", ["why"]
+)

@@ -49,6 +49,7 @@ def _kubernetes(name: str, group: str) -> Program:
 
 _COREDNS = "github.com/coredns/coredns"
 _ETCD = "go.etcd.io/etcd/server/v3"
+_VERSITYGW = "github.com/versity/versitygw"
 
 PROGRAMS = {
     program.name: program
@@ -65,6 +66,7 @@ PROGRAMS = {
         Program("etcd", "etcd", "etcd", _ETCD, _ETCD, released.ETCD),
         Program("kind", "kind", "kind", "sigs.k8s.io/kind", "sigs.k8s.io/kind", released.KIND),
         Program("kwok", "kwok", "kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+        Program("versitygw", "versitygw", "versitygw", _VERSITYGW, f"{_VERSITYGW}/cmd/versitygw"),
     )
 }
 

@@ -188,14 +188,22 @@ class Client:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, params: Mapping[str, str] | None = None, *, total: float | None = None
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        total: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.StreamReader]:
         """An open answer to read as it comes (a followed log). Raises ApiError before the first byte."""
         code = "error"
         timeout = _NO_TIMEOUT if total is None else aiohttp.ClientTimeout(total=total)
         try:
             async with self._transport.session().get(
-                self._url(path, params), headers=await self._headers(None), timeout=timeout, **self._tls()
+                self._url(path, params),
+                headers={**await self._headers(None), **(headers or {})},
+                timeout=timeout,
+                **self._tls(),
             ) as response:
                 code = str(response.status)
                 if response.status >= 400:

@@ -82,7 +82,9 @@ class Executor:
         if plan.status is not None:
             written = await self._write_status(kind, raw, plan.status)
         unreleased = await self.release(namespace, plan.release)
-        undeleted = await _first_failure(self._delete_pod(namespace, view) for view in plan.delete)
+        undeleted = await _first_failure(
+            self._delete_pod(namespace, view, plan.grace_seconds) for view in plan.delete
+        )
         if written or plan.status is None:
             for announcement in plan.announce:
                 await self._announce(raw, announcement)
@@ -194,8 +196,10 @@ class Executor:
         self._written(Key(kind, metadata["namespace"], metadata["name"]))
         return True
 
-    async def _delete_pod(self, namespace: str, view: PodView) -> None:
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": view.uid}}
+    async def _delete_pod(self, namespace: str, view: PodView, grace_seconds: int | None) -> None:
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": view.uid}}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
         self._failpoint("before-pod-delete")
         try:
             await self._client.delete(resources.path(POD, namespace, view.name), body)

@@ -11,26 +11,38 @@ import contextlib
 import logging
 import random
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 import aiohttp
 
 from trainyard import metrics
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError, Client
-from trainyard.logs.reconnect import END_GRACE_SECONDS, SILENCE_SECONDS, Next, Outcome, after_stream, delay
-from trainyard.logs.splice import Line, LineSplitter, Splicer
-from trainyard.logs.store import FLUSH_BYTES, LogFile
-from trainyard.planning.progress import Report, fold
-from trainyard.planning.statusline import parse
+from trainyard.cluster.log_content import LogContent, replay
+from trainyard.cluster.log_slots import LogSlots
+from trainyard.cluster.log_throttle import Throttle
+from trainyard.cluster.silence import SETTLE_SECONDS, Silence, check_seconds
+from trainyard.logs.archive import Archive
+from trainyard.logs.reconnect import (
+    END_GRACE_SECONDS,
+    SILENCE_SECONDS,
+    STATUS_SECONDS,
+    Next,
+    Outcome,
+    after_stream,
+    delay,
+)
+from trainyard.logs.splice import Line, LineSplitter, Splicer, split
+from trainyard.logs.store import LogFile
+from trainyard.planning.progress import Report
 
 _log = logging.getLogger(__name__)
 
-TAIL_LINES, TAIL_CHARACTERS = 20, 400
 _FULL_CHUNK = 1 << 16
 _LONGEST_REST = 0.05
+_NO_FAILURE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,78 +61,12 @@ class LogTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class LogState:
-    """What is known of a log. `last_sign_of_life` (epoch seconds) is when a byte last came; after a restart of
-    the operator the stamp of the last stored line, until one comes.
-    """
+    """What is known of a log. `silent_since` (epoch seconds) is as `planning.observed.LogView` has it."""
 
     report: Report | None = None
     tail: tuple[str, ...] = ()
     ended: bool = False
-    last_sign_of_life: float | None = None
-
-
-@dataclass
-class LogContent:
-    """What the lines of one log amount to: the report, the last lines, and where a stream continues."""
-
-    report: Report | None = None
-    splicer: Splicer = field(default_factory=Splicer)
-    tail: deque[bytes] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
-
-    def add(self, lines: list[Line]) -> bool:
-        """Takes new lines in; whether one of them was a status line."""
-        before = self.report
-        for stamp, text in lines:
-            # NB: all lines pass here; what is not JSON must cost next to nothing.
-            if b"{" in text[:8] and (line := parse(text.decode("utf-8", "replace"))) is not None:
-                self.report = fold(self.report, line, at=stamp.decode())
-        self.tail.extend(text[: TAIL_CHARACTERS * 4] for _, text in lines[-TAIL_LINES:])
-        return self.report is not before
-
-    def tail_text(self) -> tuple[str, ...]:
-        return tuple(text.decode("utf-8", "replace")[:TAIL_CHARACTERS] for text in self.tail)
-
-
-def replay(file: LogFile) -> LogContent:
-    """The content of a stored log, as if it had just been followed. Blocking: for a thread."""
-    content = LogContent()
-    file.repair()
-    for line in file.lines():
-        content.add([line])
-    last, complete = file.last_lines()
-    content.splicer = Splicer.resumed_from(last, complete=complete)
-    return content
-
-
-class Throttle:
-    """Calls at once the first time, and then at most every `interval` seconds, the last call included."""
-
-    def __init__(self, *, interval: float, call: Callable[[], None]) -> None:
-        self._interval = interval
-        self._call = call
-        self._timer: asyncio.TimerHandle | None = None
-        self._quiet_until = 0.0
-
-    def ring(self, *, now: bool = False) -> None:
-        loop = asyncio.get_running_loop()
-        wait = 0.0 if now else self._quiet_until - loop.time()
-        if wait > 0:
-            self._timer = self._timer or loop.call_later(wait, self._fire)
-            return
-        self._fire()
-
-    def _fire(self) -> None:
-        self.close()
-        self._quiet_until = asyncio.get_running_loop().time() + self._interval
-        try:
-            self._call()
-        except Exception:
-            _log.exception("A change of a log could not be passed on")
-
-    def close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    silent_since: float | None = None
 
 
 class FollowedLog:
@@ -134,16 +80,20 @@ class FollowedLog:
         file: LogFile,
         changed: Throttle,
         dirty: set[LogFile],
-        flush: Callable[[Iterable[LogFile]], Awaitable[None]],
+        flush: Callable[[Iterable[LogFile]], Awaitable[int]],
         replays: asyncio.Semaphore,
+        slots: LogSlots,
+        archive: Archive | None,
     ) -> None:
         self.target = target
         self.changed = changed
+        self.file = file
         self._client = client
-        self._file = file
         self._dirty = dirty
         self._flush = flush
         self._replays = replays
+        self._slots = slots
+        self._archive = archive
         self._content = LogContent()
         self._rest = LineSplitter()
         self._container_ended = asyncio.Event()
@@ -151,17 +101,24 @@ class FollowedLog:
         self._gone_since: float | None = None
         self._finished_at: float | None = None
         self._limit: asyncio.Timeout | None = None
+        self._silence = Silence()
+        self._silence_limit = SILENCE_SECONDS
+        self._held_for = 0.0
         self._ended = False
-        self._sign_of_life: float | None = None
         self._got_lines = False
 
     def state(self) -> LogState:
+        lasted = self._silence.lasted(now=time.monotonic())
         return LogState(
             report=self._content.report,
             tail=self._content.tail_text(),
             ended=self._ended,
-            last_sign_of_life=self._sign_of_life,
+            silent_since=None if lasted is None else time.time() - lasted,
         )
+
+    def stopped_for_silence_after(self, seconds: float) -> None:
+        """The job's progressTimeoutSeconds."""
+        self._silence_limit = check_seconds(seconds, at_most=SILENCE_SECONDS)
 
     def container_has_ended(self, finished_at: float | None) -> None:
         """A stream that stays open beyond a grace is cut: a dead node never closes it."""
@@ -169,15 +126,35 @@ class FollowedLog:
         if not self._container_ended.is_set():
             self._ended_since = time.monotonic()
             self._container_ended.set()
+            self._slots.leave(self)
             self._extend_limit()
 
     async def run(self) -> None:
-        async with self._replays:
-            await self._replay()
+        with self._slots.turn(self) as turn:
+            if self._container_ended.is_set():
+                self._slots.leave(self)
+            if self._archive is not None:
+                await self._archive.restore(self.file)
+            async with self._replays:
+                await self._replay()
+            granted = await turn
+            outcome = await self._follow(contextlib.nullcontext() if granted else self._slots.end())
+        if outcome is Outcome.CLEAN:
+            self._keep(self._content.splicer.take(self._rest.finish()))
+        self._content.splicer = Splicer()
+        await self._flush([self.file])
+        if self._archive is not None:
+            self._archive.finish(self.file)
+        self._ended = True
+        self.changed.ring(now=True)
+
+    async def _follow(self, room: AbstractAsyncContextManager[None]) -> Outcome:
+        """Stream after stream until the log is complete; how the last one ended."""
         failures = tries_after_end = 0
         while True:
             tries_after_end += self._container_ended.is_set()
-            outcome, retry_after = await self._stream()
+            async with room:
+                outcome, retry_after = await self._stream()
             closed_at = time.time()
             if outcome is not Outcome.GONE:
                 self._gone_since = None
@@ -185,29 +162,24 @@ class FollowedLog:
                 self._gone_since = time.monotonic()
             step = self._next(outcome, tries_after_end, closed_at)
             if step is Next.AWAIT_END:
+                was_open = self._held_for > _NO_FAILURE_SECONDS
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._container_ended.wait(), END_GRACE_SECONDS)
+                    wait = STATUS_SECONDS if was_open else END_GRACE_SECONDS
+                    await asyncio.wait_for(self._container_ended.wait(), wait)
                 step = self._next(outcome, tries_after_end, closed_at)
             if step is Next.ENDED:
-                break
+                return outcome
             if step is Next.RECONNECT:
-                failures = 0 if self._got_lines else failures + 1
+                failures = 0 if self._got_lines or self._held_for > _NO_FAILURE_SECONDS else failures + 1
                 pause = delay(outcome, failures=failures, jitter=random.random())
                 await asyncio.sleep(max(pause, retry_after))
-        if outcome is Outcome.CLEAN:
-            self._keep(self._content.splicer.take(self._rest.finish()))
-        self._content.splicer = Splicer()
-        await self._flush([self._file])
-        self._ended = True
-        self.changed.ring(now=True)
 
     async def _replay(self) -> None:
         try:
-            self._content = await asyncio.to_thread(replay, self._file)
+            self._content = await asyncio.to_thread(replay, self.file)
         except OSError as error:
-            _log.warning("The stored log %s cannot be read: %s", self._file.path, error)
+            _log.warning("The stored log %s cannot be read: %s", self.file.path, error)
             return
-        self._sign_of_life = self._content.splicer.last
         if self._content.report is not None:
             self.changed.ring()
 
@@ -223,7 +195,7 @@ class FollowedLog:
 
     async def _stream(self) -> tuple[Outcome, float]:
         """One GET until it ends. How it ended, and the seconds that the server asked to wait."""
-        self._got_lines = False
+        self._got_lines, self._held_for = False, 0.0
         try:
             async with asyncio.timeout(None) as self._limit:
                 self._extend_limit()
@@ -240,6 +212,10 @@ class FollowedLog:
             return Outcome.CUT, 0.0
         finally:
             self._limit = None
+        complaint = self._rest.rest
+        if complaint and split(complaint) is None:
+            _log.info("The log of %s cannot be followed: %r", self.target.pod, complaint[:200])
+            return Outcome.COMPLAINED, 0.0
         return Outcome.CLEAN, 0.0
 
     async def _read(self) -> None:
@@ -251,31 +227,51 @@ class FollowedLog:
         splicer.resume()
         self._rest = LineSplitter()
         async with self._client.stream(path, params) as content:
-            with metrics.LOG_STREAMS.track_inprogress():
+            with metrics.LOG_STREAMS.track_inprogress(), self._listening():
                 while chunk := await content.readany():
                     started = time.perf_counter()
                     self._extend_limit()
-                    self._sign_of_life = time.time()
                     metrics.LOG_BYTES.inc(len(chunk))
-                    self._keep(splicer.take(self._rest.feed(chunk)))
-                    if self._file.pending >= FLUSH_BYTES:
-                        await self._flush([self._file])
+                    lines = splicer.take(self._rest.feed(chunk))
+                    # NB: lines that come again after a reconnection are no sign of life.
+                    if lines or not splicer.catching_up:
+                        self._silence.broken(now=time.monotonic())
+                    self._keep(lines)
+                    if self.file.wants_flush:
+                        await self._flush([self.file])
                     # NB: while bytes are waiting, reading never yields; a very chatty log rests as long as it worked.
                     worked = time.perf_counter() - started
                     await asyncio.sleep(min(worked, _LONGEST_REST) if len(chunk) >= _FULL_CHUNK else 0)
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        self._silence.opened(now=time.monotonic())
+        # NB: who looked while nobody listened has no deadline, and silence itself rings for nobody.
+        settled = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._tell_of_silence)
+        opened = time.monotonic()
+        try:
+            yield
+        finally:
+            settled.cancel()
+            self._silence.closed()
+            self._held_for = time.monotonic() - opened
+
+    def _tell_of_silence(self) -> None:
+        if self._content.report is not None:
+            self.changed.ring()
 
     def _keep(self, lines: list[Line]) -> None:
         if not lines:
             return
         self._got_lines = True
-        self._file.append(lines)
-        self._dirty.add(self._file)
+        self.file.append(lines)
+        self._dirty.add(self.file)
         if self._content.add(lines):
             self.changed.ring()
 
     def _extend_limit(self) -> None:
         if self._limit is None:
             return
-        seconds = END_GRACE_SECONDS if self._container_ended.is_set() else SILENCE_SECONDS
+        seconds = END_GRACE_SECONDS if self._container_ended.is_set() else self._silence_limit
         with contextlib.suppress(RuntimeError):  # it is running out at this very moment
             self._limit.reschedule(asyncio.get_running_loop().time() + seconds)

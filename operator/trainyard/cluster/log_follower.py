@@ -12,7 +12,10 @@ import logging
 from collections.abc import Callable, Container, Iterable
 
 from trainyard.cluster.client import Client
-from trainyard.cluster.followed_log import FollowedLog, LogState, LogTarget, Throttle
+from trainyard.cluster.followed_log import FollowedLog, LogState, LogTarget
+from trainyard.cluster.log_slots import LogSlots
+from trainyard.cluster.log_throttle import Throttle
+from trainyard.logs.archive import Archive
 from trainyard.logs.store import LogFile, LogStore
 
 __all__ = ["LogFollowers", "LogState", "LogTarget"]
@@ -20,6 +23,7 @@ __all__ = ["LogFollowers", "LogState", "LogTarget"]
 _log = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.0
+_RETRY_SECONDS = 10.0
 _REPLAYS_AT_ONCE = 2
 
 
@@ -27,11 +31,19 @@ class LogFollowers:
     """All followed logs, by the pod's UID.
 
     `on_change` is called on the loop at a log's first report, at its end, and in between at most every
-    `interval` seconds when a status line came.
+    `interval` seconds when a status line came. At most `max_streams` are followed at once; the others are read when
+    their container has ended.
     """
 
     def __init__(
-        self, *, client: Client, store: LogStore, on_change: Callable[[LogTarget], None], interval: float
+        self,
+        *,
+        client: Client,
+        store: LogStore,
+        on_change: Callable[[LogTarget], None],
+        interval: float,
+        max_streams: int = 500,
+        archive: Archive | None = None,
     ) -> None:
         self._client = client
         self._store = store
@@ -41,7 +53,9 @@ class LogFollowers:
         self._of_job: dict[str, set[str]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._dirty: set[LogFile] = set()
-        self._flusher: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
+        self._archive = archive
+        self._slots = LogSlots(max_streams)
         self._replays = asyncio.Semaphore(_REPLAYS_AT_ONCE)
 
     def ensure(self, target: LogTarget) -> None:
@@ -59,13 +73,26 @@ class LogFollowers:
             dirty=self._dirty,
             flush=self._flush,
             replays=self._replays,
+            slots=self._slots,
+            archive=self._archive,
         )
         self._followers[target.pod_uid] = follower
         self._of_job.setdefault(target.job_uid, set()).add(target.pod_uid)
         self._tasks[target.pod_uid] = task = asyncio.create_task(follower.run(), name=f"log {target.pod_uid}")
         task.add_done_callback(lambda _: self._tasks.pop(target.pod_uid, None))
-        if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush_regularly(), name="log flusher")
+        if not self._background:
+            self._background.append(asyncio.create_task(self._flush_regularly(), name="log flusher"))
+            if self._archive is not None:
+                self._background.append(asyncio.create_task(self._archive.run(), name="log uploads"))
+
+    def stopped_for_silence_after(self, pod_uid: str, seconds: float) -> None:
+        """The progressTimeoutSeconds of the job, by which a silent stream is checked."""
+        if follower := self._followers.get(pod_uid):
+            follower.stopped_for_silence_after(seconds)
+
+    def jobs(self) -> set[str]:
+        """The UIDs of the jobs whose logs are held."""
+        return set(self._of_job)
 
     def pod_ended(self, pod_uid: str, *, finished_at: float | None = None) -> None:
         """The container has terminated, at `finished_at` (epoch seconds) where the status tells. Idempotent."""
@@ -89,9 +116,12 @@ class LogFollowers:
                 self._drop(job_uid, pod_uid)
 
     def _drop(self, job_uid: str, pod_uid: str) -> None:
-        self._followers.pop(pod_uid).changed.close()
+        follower = self._followers.pop(pod_uid)
+        follower.changed.close()
         if task := self._tasks.get(pod_uid):
             task.cancel()
+        if self._archive is not None:
+            self._archive.finish(follower.file)
         left = self._of_job[job_uid]
         left.discard(pod_uid)
         if not left:
@@ -101,21 +131,26 @@ class LogFollowers:
         """Ends all streams and writes what is buffered."""
         for follower in self._followers.values():
             follower.changed.close()
-        tasks = [*self._tasks.values(), *([self._flusher] if self._flusher else [])]
+        tasks = [*self._tasks.values(), *self._background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._flusher = None
+        self._background.clear()
         await self._flush()
+        if self._archive is not None:
+            await self._archive.close()
 
     async def _flush_regularly(self) -> None:
+        failed = 0
         while True:
-            await asyncio.sleep(_FLUSH_SECONDS)
-            await self._flush()
+            # NB: each try copies what is held back; a full disk must not cost the loop its time.
+            await asyncio.sleep(_RETRY_SECONDS if failed else _FLUSH_SECONDS)
+            failed = await self._flush()
 
-    async def _flush(self, files: Iterable[LogFile] | None = None) -> None:
+    async def _flush(self, files: Iterable[LogFile] | None = None) -> int:
         chosen = list(self._dirty if files is None else files)
         errors = await self._store.flush(chosen)
         self._dirty.difference_update([file for file in chosen if not file.pending])
         if errors:
             _log.warning("Logs cannot be stored: %s", errors[0], extra={"failed": len(errors)})
+        return len(errors)

@@ -16,6 +16,7 @@ _BASE = {
     "MLModel": (f"/apis/{names.GROUP}/{names.VERSION}", "mlmodels"),
     "Pod": ("/api/v1", "pods"),
     "Event": ("/api/v1", "events"),
+    "Node": ("/api/v1", "nodes"),
     "ConfigMap": ("/api/v1", "configmaps"),
     "Secret": ("/api/v1", "secrets"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),

@@ -10,11 +10,14 @@ from enum import Enum
 
 END_GRACE_SECONDS = 15.0
 """How long the pod's status may lag behind the end of its log, and the log behind the pod's end."""
+STATUS_SECONDS = 3.0
+"""How long it usually lags behind: a stream that was open for a while and is closed before ended with its kubelet or a
+proxy, and what is printed meanwhile can be rotated away."""
 SILENCE_SECONDS = 600.0
 """A stream without a byte for so long is opened anew: a connection can die without anybody's knowing."""
 _PATIENCE_AFTER_END = 30.0
 _PATIENCE_WITH_GONE = 60.0
-_EARLY_SECONDS = 3.0
+_EARLY_SECONDS = 1.0
 _FIRST_DELAY, _LAST_DELAY = 0.5, 30.0
 _SOON = 5.0
 
@@ -23,6 +26,7 @@ class Outcome(Enum):
     """How one stream ended."""
 
     CLEAN = "the server closed it in order"
+    COMPLAINED = "the kubelet gave it up, with a complaint at its end"
     CUT = "it broke, or could not be opened"
     NOT_STARTED = "the container has no log yet"
     GONE = "there is no such pod; or its kubelet has just started and does not know it yet"
@@ -53,7 +57,11 @@ def after_stream(
     if outcome is Outcome.GONE:
         return Next.RECONNECT if ended_for is None and gone_for < _PATIENCE_WITH_GONE else Next.ENDED
     if ended_for is None:
-        return Next.AWAIT_END if outcome is Outcome.CLEAN else Next.RECONNECT
+        closed = outcome in (Outcome.CLEAN, Outcome.COMPLAINED)
+        return Next.AWAIT_END if closed else Next.RECONNECT
+    if outcome is Outcome.COMPLAINED:
+        # NB: one that is out of inotify instances says so at once, and what was printed after that is to be read.
+        return Next.ENDED if tries_after_end else Next.RECONNECT
     if outcome is Outcome.CLEAN:
         # NB: a proxy that goes down closes streams in order too; what came after that is still to be read.
         early = early_by is not None and early_by > _EARLY_SECONDS

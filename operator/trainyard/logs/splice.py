@@ -77,6 +77,11 @@ class LineSplitter:
         self._hold(others[-1])
         return lines
 
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a line that has no end yet."""
+        return bytes(self._rest)
+
     def finish(self) -> list[bytes]:
         """The last line, when the log ended without a newline."""
         return [self._release()] if self._rest else []
@@ -129,6 +134,11 @@ class Splicer:
     def last(self) -> float | None:
         """Seconds since the epoch of the newest kept line."""
         return None if self._last is None else self._last / _SECOND
+
+    @property
+    def catching_up(self) -> bool:
+        """Whether a new stream has shown nothing yet but what is kept already."""
+        return self._resuming
 
     @classmethod
     def resumed_from(cls, last_lines: Sequence[Line], *, complete: bool) -> Splicer:

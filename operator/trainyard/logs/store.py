@@ -1,38 +1,56 @@
 """The log store: what trainers printed, kept beyond their pods.
 
-Separate because it is the only code that knows where and how logs lie: `<root>/<namespace>/<uid>/<attempt>-<rank>.log`,
-each line `<RFC 3339 stamp> <text>`, as the kubelet gives it. Written by the log follower, read by it after a
-restart and by `trainyard logs`.
+Separate because it is the only code that knows how a log lies in a folder: in
+`<root>/<namespace>/<uid>/<attempt>-<rank>.log`, each line `<RFC 3339 stamp> <text>`, as the kubelet gives it.
+Written by the log follower, read by it after a restart and by `trainyard logs`. Where logs are kept as objects, the
+folder holds those that are not complete yet (`logs.archive`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from trainyard import metrics
+from trainyard.logs import names
+from trainyard.logs.names import JobName, LogName
+from trainyard.logs.retention import StoredJob
 from trainyard.logs.splice import MAX_LINE, Line, gap, split
 from trainyard.settings import SettingsError
 
 FLUSH_BYTES = 1 << 20
 """A buffer of this size wants to be written at once."""
 _MAX_BUFFER = 4 << 20
+_MAX_ALL_BUFFERS = 64 << 20
 _BLOCK = 1 << 16
 _WINDOW_BYTES = 1 << 20
-_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_UID = re.compile(r"[A-Za-z0-9][-A-Za-z0-9]{0,63}")
-_MAX_NUMBER = 1_000_000
+
+
+class Unwritten:
+    """How many logs cannot be written, and so how much each may hold back in memory."""
+
+    def __init__(self) -> None:
+        self.logs = 0
+
+    @property
+    def limit(self) -> int:
+        return min(_MAX_BUFFER, _MAX_ALL_BUFFERS // max(1, self.logs))
 
 
 class LogFile:
     """One pod's stored log. `append` only buffers; `LogStore.flush` writes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, name: LogName, path: Path, unwritten: Unwritten) -> None:
+        self.name = name
         self.path = path
+        self.written = 0
+        """Bytes that are in the file for good, complete lines."""
+        self._unwritten = unwritten
         self._buffer = bytearray()
         self._failing = False
         self._lost_after: bytes | None = None
@@ -42,11 +60,17 @@ class LogFile:
         """Bytes that are not written yet."""
         return len(self._buffer)
 
+    @property
+    def wants_flush(self) -> bool:
+        """Whether so much is waiting that it is worth a write of its own."""
+        return len(self._buffer) >= FLUSH_BYTES and not self._failing
+
     def append(self, lines: Iterable[Line]) -> None:
         """Buffers lines. When writing fails for long they are dropped, and the next one is marked."""
         for stamp, text in lines:
-            if self._failing and len(self._buffer) > _MAX_BUFFER:
+            if self._failing and len(self._buffer) > self._unwritten.limit:
                 self._lost_after = self._lost_after or bytes(self._buffer[: self._buffer.find(b" ")])
+                metrics.LOG_BYTES_DROPPED.inc(len(self._buffer))
                 self._buffer.clear()
             if self._lost_after is not None and not self._buffer:
                 self._buffer += b"%b %b\n" % gap(self._lost_after, stamp)
@@ -54,9 +78,15 @@ class LogFile:
 
     def repair(self) -> None:
         """Takes off a last line without its end, left by an operator that was killed while writing."""
-        with contextlib.suppress(FileNotFoundError), self.path.open("r+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            position = end
+        self.measure()
+        with contextlib.suppress(FileNotFoundError):
+            if self.path.stat().st_size > self.written:
+                os.truncate(self.path, self.written)
+
+    def measure(self) -> None:
+        """Finds out how much of the file is complete lines."""
+        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+            position = file.seek(0, os.SEEK_END)
             while position > 0:
                 start = max(0, position - _BLOCK)
                 file.seek(start)
@@ -65,8 +95,7 @@ class LogFile:
                     position = start + newline + 1
                     break
                 position = start
-            if position < end:
-                file.truncate(position)
+            self.written = position
 
     def lines(self) -> Iterator[Line]:
         """Stored lines in order; a torn last one and lines without stamp are left out."""
@@ -97,10 +126,12 @@ class LogFile:
 
     def wrote(self) -> None:
         """The bytes taken are in the file."""
+        self._unwritten.logs -= self._failing
         self._failing, self._lost_after = False, None
 
     def give_back(self, data: bytes) -> None:
         """The bytes taken could not be written; they are tried again with the next."""
+        self._unwritten.logs += not self._failing
         self._failing = True
         self._buffer[:0] = data
 
@@ -113,6 +144,7 @@ class LogFile:
                 view = memoryview(data)
                 while view:
                     view = view[file.write(view) :]
+                self.written = before + len(data)
             except OSError:
                 with contextlib.suppress(OSError):
                     file.truncate(before)
@@ -120,35 +152,65 @@ class LogFile:
 
 
 class LogStore:
-    """All stored logs under one `file://` URL. Raises SettingsError for another scheme."""
+    """All logs in the folder that a `file://` URL names. Raises SettingsError for another scheme."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         path = Path(unquote(parts.path))
         if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-            raise SettingsError(f"logs.store is {url}, but only file:// is supported in this version.")
+            raise SettingsError(f"logs.store is {url}, but a folder is file:// and an absolute path.")
         if not path.is_absolute() or ".." in path.parts or parts.query or parts.fragment:
-            raise SettingsError(f"logs.store is {url}, but it must be file:// and an absolute path.")
+            raise SettingsError(
+                f"logs.store is {url}, but a folder is file:// and an absolute path without `..`."
+            )
         self.root = path
+        self._unwritten = Unwritten()
         self._writing = asyncio.Lock()
 
-    def folder(self, *, namespace: str, uid: str) -> Path:
-        """The folder of one job. Raises ValueError for names that are none."""
-        if not _NAMESPACE.fullmatch(namespace):
-            raise ValueError(f"{namespace!r} is not the name of a namespace.")
-        if not _UID.fullmatch(uid):
-            raise ValueError(f"{uid!r} is not a UID.")
-        return self.root / namespace / uid
+    def folder(self, job: JobName) -> Path:
+        """The folder of one job."""
+        return self.root / job.folder
 
     def folder_uri(self, *, namespace: str, uid: str) -> str:
         """What a job's `status.logs` says."""
-        return f"{self.folder(namespace=namespace, uid=uid).as_uri()}/"
+        return f"{self.folder(JobName(namespace=namespace, uid=uid)).as_uri()}/"
 
     def file(self, *, namespace: str, uid: str, attempt: int, rank: int) -> LogFile:
-        """The log of one rank of one attempt, whether it exists or not. Raises ValueError as `folder` does."""
-        if not (0 <= attempt <= _MAX_NUMBER and 0 <= rank <= _MAX_NUMBER):
-            raise ValueError(f"Attempt {attempt} and rank {rank} cannot both be.")
-        return LogFile(self.folder(namespace=namespace, uid=uid) / f"{attempt:d}-{rank:d}.log")
+        """The log of one rank of one attempt, whether it exists or not. Raises ValueError for names that are none."""
+        return self.of(LogName(job=JobName(namespace=namespace, uid=uid), attempt=attempt, rank=rank))
+
+    def of(self, name: LogName) -> LogFile:
+        """As `file` does."""
+        return LogFile(name, self.root / f"{name.path}.log", self._unwritten)
+
+    def stored_logs(self) -> Iterator[tuple[LogName, os.stat_result]]:
+        """All logs in the folder; what has another name is not ours. Blocking: for a thread."""
+        for namespace in _folders(self.root):
+            for uid in _folders(self.root / namespace):
+                if (job := names.of_job(namespace, uid)) is None:
+                    continue
+                with contextlib.suppress(OSError), os.scandir(self.folder(job)) as entries:
+                    for entry in entries:
+                        if (name := names.of_file(job, entry.name)) and entry.is_file(follow_symlinks=False):
+                            with contextlib.suppress(FileNotFoundError):
+                                yield name, entry.stat(follow_symlinks=False)
+
+    def stored_jobs(self) -> Iterator[StoredJob]:
+        """The jobs of these logs, with the time of the newest. Blocking: for a thread."""
+        for job, logs in itertools.groupby(self.stored_logs(), key=lambda log: log[0].job):
+            found = list(logs)
+            yield StoredJob(
+                name=job,
+                newest=max(stat.st_mtime for _, stat in found),
+                # NB: what it takes of the disk, which of a short log is more than its length.
+                size=sum(max(stat.st_size, stat.st_blocks * 512) for _, stat in found),
+                paths=tuple(f"{name.path}.log" for name, _ in found),
+            )
+
+    def remove(self, job: StoredJob) -> None:
+        """Removes its logs, and the folders that are empty then. Blocking: for a thread."""
+        for path in job.paths:
+            remove_file(self.root / path)
 
     async def flush(self, files: Iterable[LogFile]) -> list[OSError]:
         """Writes what is buffered, in one thread; what fails stays buffered and is told, not raised."""
@@ -183,3 +245,17 @@ def _stamped(file: Iterable[bytes]) -> Iterator[Line]:
     for raw in file:
         if raw.endswith(b"\n") and (line := split(raw[:-1])) is not None:
             yield line
+
+
+def remove_file(path: Path) -> None:
+    """Removes a stored log, and the job's and the namespace's folder where it was the last."""
+    path.unlink(missing_ok=True)
+    for folder in (path.parent, path.parent.parent):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _folders(parent: Path) -> list[str]:
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []

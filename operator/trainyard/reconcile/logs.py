@@ -5,27 +5,47 @@ Separate because following can be off, and because a job that has ended must not
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from trainyard.api import names
 from trainyard.cluster.cache import TRAINING_JOB, Key
 from trainyard.cluster.client import Client
 from trainyard.cluster.log_follower import LogFollowers, LogTarget
-from trainyard.logs.store import LogStore
+from trainyard.logs.archive import Archive
+from trainyard.logs.configured import kept_logs
+from trainyard.logs.retention import Retention
+from trainyard.logs.sweep import seconds_between, sweep_forever
 from trainyard.planning.observed import LogView, PodView
 from trainyard.reconcile.queue import KeyedQueue
+from trainyard.settings import Logs
 
 
 class FollowedLogs:
     """Follows training containers, rings for their jobs, and lets go of a log when job and log have both ended."""
 
-    def __init__(self, *, client: Client, store_url: str, queue: KeyedQueue, interval: float) -> None:
+    def __init__(self, *, client: Client, settings: Logs, queue: KeyedQueue, interval: float) -> None:
         self._queue = queue
         self._released: dict[str, set[str]] = {}
+        self._retention = Retention(
+            seconds=settings.retention_days * 86400.0 or None, size=settings.max_size or None
+        )
+        self._kept = kept = kept_logs(settings)
+        self._archive = Archive(kept.bucket) if kept.bucket is not None else None
         self._followers = LogFollowers(
-            client=client, store=LogStore(store_url), on_change=self._changed, interval=interval
+            client=client,
+            store=kept.folder,
+            on_change=self._changed,
+            interval=interval,
+            max_streams=settings.max_streams,
+            archive=self._archive,
         )
 
-    def follow(self, namespace: str, job: str, job_uid: str, pod: PodView) -> None:
-        """Start to follow; again is no harm."""
+    def follow(
+        self, namespace: str, job: str, job_uid: str, pod: PodView, *, progress_timeout: float = 0.0
+    ) -> None:
+        """Start to follow; again is no harm, and tells the job's progressTimeoutSeconds as it is now."""
+        self._released.pop(job_uid, None)  # NB: a job that had ended may go on while its old log still runs
         self._followers.ensure(
             LogTarget(
                 namespace=namespace,
@@ -38,6 +58,7 @@ class FollowedLogs:
                 rank=pod.rank,
             )
         )
+        self._followers.stopped_for_silence_after(pod.uid, progress_timeout)
 
     def pod_ended(self, pod: PodView) -> None:
         """The container has ended: what its log still has is the rest."""
@@ -49,7 +70,9 @@ class FollowedLogs:
         state = self._followers.state(pod_uid)
         if state is None:
             return None
-        return LogView(report=state.report, tail=state.tail, ended=state.ended)
+        return LogView(
+            report=state.report, tail=state.tail, ended=state.ended, silent_since=state.silent_since
+        )
 
     def keep(self, job_uid: str, pods: tuple[PodView, ...]) -> None:
         """Drop from memory the ended logs of pods that the job has no longer."""
@@ -68,6 +91,19 @@ class FollowedLogs:
         """The job is gone: end its streams."""
         self._released.pop(job_uid, None)
         self._followers.forget(job_uid)
+
+    async def sweep(self, unfinished: Callable[[], set[str]]) -> None:
+        """Removes stored logs that are not kept any longer, for ever; `unfinished` jobs (UIDs) lose none."""
+        store = self._kept.bucket or self._kept.folder
+        every = seconds_between(self._retention, objects=self._kept.bucket is not None)
+
+        def held() -> set[str]:
+            return unfinished() | self._followers.jobs()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sweep_forever(store, self._retention, every=every, unfinished=held))
+            if self._archive is not None:
+                group.create_task(self._archive.adopt_forever(self._kept.folder))
 
     async def close(self) -> None:
         """End all streams and write what is buffered."""
@@ -88,7 +124,9 @@ class FollowedLogs:
 class NoLogs:
     """Following is off."""
 
-    def follow(self, namespace: str, job: str, job_uid: str, pod: PodView) -> None:
+    def follow(
+        self, namespace: str, job: str, job_uid: str, pod: PodView, *, progress_timeout: float = 0.0
+    ) -> None:
         """Nothing."""
 
     def pod_ended(self, pod: PodView) -> None:
@@ -106,6 +144,9 @@ class NoLogs:
 
     def forget(self, job_uid: str) -> None:
         """Nothing."""
+
+    async def sweep(self, unfinished: Callable[[], set[str]]) -> None:
+        """Nothing: logs that were kept before stay."""
 
     async def close(self) -> None:
         """Nothing."""

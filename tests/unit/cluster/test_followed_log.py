@@ -147,3 +147,18 @@ async def test_an_ended_log_is_held_as_long_as_the_job_has_its_pod(tmp_path: Pat
     assert log.followers.state("pod-uid") is None
     log.followers.forget("job-uid")
     await log.followers.close()
+
+
+async def test_a_kubelet_that_cannot_follow_is_asked_again_at_the_end(tmp_path: Path) -> None:
+    first, second = b"2025-03-09T07:05:09Z first\n", b"2025-03-09T07:05:10Z last\n"
+    complaint = b"failed to create fsnotify watcher: too many open files"
+    client = FakeClient(Stream(first, complaint), Stream(first + second + complaint))
+    log = Followed(client, tmp_path)
+    await client.was_asked(1)
+    log.followers.pod_ended("pod-uid")
+    await asyncio.wait_for(log.changed.wait(), 5)
+    state = log.followers.state("pod-uid")
+    assert state is not None
+    assert (state.ended, state.tail) == (True, ("first", "last"))
+    assert len(client.requests) == 2
+    await log.followers.close()

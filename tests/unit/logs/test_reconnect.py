@@ -21,6 +21,18 @@ from trainyard.logs.reconnect import Next, Outcome, after_stream, delay
             Outcome.CLEAN, 0.0, 0, 9.0, Next.RECONNECT, id="asks again when the stream closed long before"
         ),
         pytest.param(Outcome.CLEAN, 1.0, 1, 9.0, Next.ENDED, id="asks only once then"),
+        pytest.param(
+            Outcome.COMPLAINED, None, 0, None, Next.AWAIT_END, id="waits a while when a kubelet cannot follow"
+        ),
+        pytest.param(
+            Outcome.COMPLAINED,
+            0.0,
+            0,
+            -0.5,
+            Next.RECONNECT,
+            id="reads the rest that a kubelet did not follow",
+        ),
+        pytest.param(Outcome.COMPLAINED, 1.0, 1, -0.5, Next.ENDED, id="reads that rest only once"),
         pytest.param(Outcome.CUT, None, 0, None, Next.RECONNECT, id="reconnects after a cut"),
         pytest.param(Outcome.CUT, 0.0, 0, None, Next.RECONNECT, id="fetches the rest of an ended container"),
         pytest.param(Outcome.CUT, 99.0, 0, None, Next.RECONNECT, id="fetches the rest however late, once"),

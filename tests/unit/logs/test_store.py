@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -167,3 +170,49 @@ async def test_a_restart_finds_the_report_and_the_tail_in_the_stored_log(store: 
     assert len(content.tail_text()) == 20
     assert content.tail_text()[-1] == "é" * 400
     assert content.splicer.since == "2025-03-09T07:05:31Z"
+
+
+@contextlib.contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """No file of this process can grow beyond it: a write takes what fits, and the next one fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_disk_that_is_full_leaves_no_half_line_and_loses_nothing_that_it_can_hold(
+    store: LogStore,
+) -> None:
+    file = a_file(store)
+    file.append([line(1, "x" * 1000)])
+    await store.flush([file])
+    file.append([line(2, "y" * 1000)])
+    with full_at(1500):
+        assert len(await store.flush([file])) == 1
+        assert file.path.stat().st_size == file.written == 1032
+        assert not file.wants_flush, "a full disk is not tried with each chunk"
+    assert await store.flush([file]) == []
+    assert list(file.lines()) == [line(1, "x" * 1000), line(2, "y" * 1000)]
+    assert file.written == 2064
+
+
+async def test_all_logs_together_hold_back_only_so_much(
+    store: LogStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_BUFFER", 10_000)
+    monkeypatch.setattr(module, "_MAX_ALL_BUFFERS", 100_000)
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    files = [a_file(store, attempt=number) for number in range(100)]
+    for second in range(50):
+        for file in files:
+            file.append([line(second, "x" * 100)])
+        await store.flush(files)
+    assert sum(file.pending for file in files) < 150_000
+    (tmp_path / "logs").unlink()
+    assert await store.flush(files) == []
+    assert all(is_gap(next(file.lines())) for file in files)
+    more = a_file(store, attempt=1000)
+    assert more._unwritten.limit == 10_000, "those that are written again hold nothing back"

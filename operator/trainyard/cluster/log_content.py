@@ -1,0 +1,50 @@
+"""What the lines of one log amount to: the trainer's report, the last lines, and where a stream continues.
+
+Separate from `cluster.followed_log`, its caller, because it is the same whether lines come from a stream or from the
+store after a restart.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from trainyard.logs.splice import Line, Splicer
+from trainyard.logs.store import LogFile
+from trainyard.planning.progress import Report, fold
+from trainyard.planning.statusline import parse
+
+TAIL_LINES, TAIL_CHARACTERS = 20, 400
+
+
+@dataclass
+class LogContent:
+    """Of one log, so far."""
+
+    report: Report | None = None
+    splicer: Splicer = field(default_factory=Splicer)
+    tail: deque[bytes] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+
+    def add(self, lines: list[Line]) -> bool:
+        """Takes new lines in; whether one of them was a status line."""
+        before = self.report
+        for stamp, text in lines:
+            # NB: all lines pass here; what is not JSON must cost next to nothing.
+            if b"{" in text[:8] and (line := parse(text.decode("utf-8", "replace"))) is not None:
+                self.report = fold(self.report, line, at=stamp.decode())
+        self.tail.extend(text[: TAIL_CHARACTERS * 4] for _, text in lines[-TAIL_LINES:])
+        return self.report is not before
+
+    def tail_text(self) -> tuple[str, ...]:
+        return tuple(text.decode("utf-8", "replace")[:TAIL_CHARACTERS] for text in self.tail)
+
+
+def replay(file: LogFile) -> LogContent:
+    """The content of a stored log, as if it had just been followed. Blocking: for a thread."""
+    content = LogContent()
+    file.repair()
+    for line in file.lines():
+        content.add([line])
+    last, complete = file.last_lines()
+    content.splicer = Splicer.resumed_from(last, complete=complete)
+    return content
