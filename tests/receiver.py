@@ -45,13 +45,16 @@ class Received:
 
 @dataclass(frozen=True, kw_only=True)
 class Say:
-    """An answer: after `delay` seconds this status, these headers and this body, `endless`ly repeated."""
+    """An answer: after `delay` seconds this status, these headers and this body, `endless`ly repeated; or none, and the
+    connection is `broken` off.
+    """
 
     status: int = 204
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     body: bytes = b""
     endless: bool = False
+    broken: bool = False
 
 
 class Receiver:
@@ -114,6 +117,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         say = self.server.receiver.take(Received(path=self.path, headers=headers, body=body, at=time.time()))
         self.server.receiver.stopping.wait(say.delay)
+        if say.broken:
+            self.close_connection = True
+            return
         self.send_response(say.status)
         for name, value in say.headers.items():
             self.send_header(name, value)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness import demo_callbacks, processes
+from tests.harness import demo_callbacks, pki, processes
 from tests.harness import operator as operators
 from tests.harness.client import Json
 from tests.harness.controlplane import ControlPlane
@@ -23,7 +26,12 @@ from tests.receiver import Received, Receiver, Say, listening
 pytestmark = pytest.mark.timeout(180)
 
 KEY = b"an example key of 32 bytes, 1234"
-SETTINGS = {"allowedCIDRs": ["127.0.0.0/8"], "firstRetrySeconds": 0.5, "longestRetrySeconds": 2}
+SETTINGS = {
+    "allowedCIDRs": ["127.0.0.0/8"],
+    "firstRetrySeconds": 0.5,
+    "longestRetrySeconds": 2,
+    "secretPollSeconds": 0.5,
+}
 
 
 def starting(plane: ControlPlane, namespace: str, **callbacks: Any) -> AbstractContextManager[Operator]:
@@ -121,6 +129,7 @@ def test_completed_and_failed_are_told_once_signed_and_under_the_id_in_status(
             "event": event.capitalize(),
             "sequence": 1,
             "time": "",
+            "attempt": 0,
             "state": "Delivered",
             "attempts": 1,
             "lastAttemptTime": "",
@@ -336,3 +345,73 @@ def test_the_demo_finds_the_services_ranges_and_says_what_was_not_received(
         receiver.requests[0].id,
     )
     assert not one.good, "no receiver in the cluster has printed it"
+
+
+def test_a_receiver_that_breaks_off_answers_without_end_or_is_not_trusted_is_told_of_in_status(
+    operator: Operator, jobs: Jobs, receiver: Receiver, tmp_path: Path
+) -> None:
+    authority = pki.Authority(tmp_path)
+    pair = authority.server("receiver", hosts=("127.0.0.1",))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate, pair.key)
+    receiver.script["/broken"] = [Say(broken=True)]
+    receiver.script["/endless"] = [Say(status=200, body=b"x" * 1000, endless=True)]
+    with listening(tls=context) as untrusted:
+        jobs.create("broken", callbacks=[a_callback(receiver.url("/broken"))])
+        jobs.create("untrusted", callbacks=[a_callback(untrusted.url(scheme="https"))])
+        jobs.create("endless", callbacks=[a_callback(receiver.url("/endless"))])
+        assert "broke off the connection" in tried(jobs, "broken")["message"]
+        assert "127.0.0.1 was not trusted: " in tried(jobs, "untrusted")["message"]
+        assert untrusted.requests == []
+        told(jobs, "endless")
+
+
+def test_a_date_in_retry_after_is_waited_for(operator: Operator, jobs: Jobs, receiver: Receiver) -> None:
+    until = time.time() + 8
+    receiver.script["/"] = [Say(status=429, headers={"retry-after": formatdate(until, usegmt=True)}), Say()]
+    jobs.create("dated", callbacks=[a_callback(receiver.url())])
+    told(jobs, "dated")
+    assert receiver.requests[1].at >= int(until)
+
+
+def test_a_secret_that_comes_or_is_labelled_later_is_noticed_soon_and_costs_no_writes_before(
+    plane: ControlPlane, namespace: str, jobs: Jobs, receiver: Receiver
+) -> None:
+    hours = {"firstRetrySeconds": 3600, "longestRetrySeconds": 3600}
+    with starting(plane, namespace, **hours) as operator:
+        jobs.create("patient", callbacks=[a_callback(receiver.url(), secretRef={"name": "later"})])
+        jobs.reaches("patient", "Done")
+        tried(jobs, "patient")
+        time.sleep(1)
+        before = jobs.get("patient")["metadata"]["resourceVersion"]
+        time.sleep(3)
+        assert jobs.get("patient")["metadata"]["resourceVersion"] == before, (
+            "nothing changed, nothing is written"
+        )
+        operator.stop(grace=0)
+    with starting(plane, namespace, **hours):
+        time.sleep(1)
+        make_secret(jobs, "later", label=None, secret=KEY)
+
+        def may_not() -> bool:
+            return "may not be used by callbacks" in jobs.status("patient")["callbacks"][0]["message"]
+
+        found(may_not, what="the label to be missed", timeout=5)
+        assert receiver.requests == []
+        path = f"/api/v1/namespaces/{jobs.namespace}/secrets/later"
+        jobs.client.patch(path, {"metadata": {"labels": {"trainyard.dev/callback": "true"}}})
+        assert told(jobs, "patient", timeout=5)["attempts"] == 3
+        assert receiver.requests[0].signed_by(KEY)
+
+
+def test_a_job_that_is_deleted_while_it_waits_for_a_secret_is_forgotten(
+    operator: Operator, jobs: Jobs, receiver: Receiver
+) -> None:
+    jobs.create("patient", callbacks=[a_callback(receiver.url(), secretRef={"name": "later"})])
+    tried(jobs, "patient")
+    jobs.delete("trainingjobs", "patient")
+    time.sleep(1)
+    make_secret(jobs, "later", secret=KEY)
+    time.sleep(2)
+    assert receiver.requests == []
+    assert "Traceback" not in operator.log.read_text()

@@ -57,12 +57,20 @@ class CallbackStatus(ApiModel):
     event: CallbackEvent = Field(description="What is told.")
     sequence: int = Field(description="Counts the events of this object, from 1.")
     time: Timestamp = Field(description="When it happened.")
+    attempt: int | None = Field(
+        default=None, description="The newest attempt then; absent: none had been recorded."
+    )
     state: Literal["Pending", "Delivered", "Failed"] = Field(description="Pending until 2xx, or given up.")
     attempts: int = Field(
-        default=0, description="Tries so far, also those that were refused before a request left."
+        default=0,
+        description="Tries so far, also those that were refused before a request left; a Progress goes on counting "
+        "from the one that it supersedes.",
     )
     last_attempt_time: Timestamp | None = Field(default=None, description="When the last one was sent.")
-    next_attempt_time: Timestamp | None = Field(default=None, description="When the next one is due.")
+    next_attempt_time: Timestamp | None = Field(
+        default=None,
+        description="When the next one is due; absent: at once, or as soon as the Secret in `message` is there.",
+    )
     message: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None, description="What came of the last one."
     )

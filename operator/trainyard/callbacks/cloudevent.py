@@ -17,8 +17,17 @@ CONTENT_TYPE = "application/cloudevents+json"
 LIMIT = 20_000
 _TEXT_LIMIT = 3_000
 _ROOM_FOR_TRUNCATED = 80
-# Of the phases, that in which an event leaves a job; what status says of another one is not of this event.
-_PHASES = {"Completed": "Done", "Failed": "Error", "Canceled": "Canceled"}
+# Phase in which an event leaves a job, and the reason where there is but one; what status says of another is not of
+# this event.
+_STATES: Mapping[str, tuple[str, str | None]] = {
+    "Started": ("Running", None),
+    "Progress": ("Running", None),
+    "Paused": ("Pending", "Paused"),
+    "Resumed": ("Pending", None),
+    "Completed": ("Done", None),
+    "Failed": ("Error", None),
+    "Canceled": ("Canceled", None),
+}
 
 
 def body(job: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
@@ -37,38 +46,45 @@ def body(job: Mapping[str, Any], entry: Mapping[str, Any]) -> bytes:
         "time": entry["time"],
         "datacontenttype": "application/json",
     }
-    data = _scalars(job, event=event, sequence=int(entry["sequence"]))
+    data = _scalars(job, entry)
     room = LIMIT - len(orjson.dumps({**base, "data": data})) - _ROOM_FOR_TRUNCATED
-    return orjson.dumps({**base, "data": {**data, **_as_there_is_room(job, room=room)}})
+    return orjson.dumps({**base, "data": {**data, **_as_there_is_room(job, entry, room=room)}})
 
 
-def _scalars(job: Mapping[str, Any], *, event: str, sequence: int) -> dict[str, Any]:
+def _scalars(job: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     metadata, spec, status = job["metadata"], job.get("spec") or {}, job.get("status") or {}
-    phase = _PHASES.get(event, status.get("phase"))
-    unchanged = status.get("phase") == phase
+    event, number = str(entry["event"]), entry.get("attempt")
+    phase, reason = _STATES[event]
+    unchanged = _unchanged(status, event)
+    attempts = status.get("attempts") or []
+    attempt: Mapping[str, Any] = next((a for a in attempts if a.get("number") == number), {})
     data = {
         "name": metadata["name"],
         "namespace": metadata["namespace"],
         "uid": metadata["uid"],
         "event": event,
-        "sequence": sequence,
+        "sequence": int(entry["sequence"]),
         "phase": phase,
-        "reason": status.get("reason") if unchanged else None,
+        "reason": status.get("reason") if unchanged else reason,
         "message": _cut(status.get("message") or "", _TEXT_LIMIT) if unchanged else None,
         "displayName": _cut(spec.get("displayName") or "", _TEXT_LIMIT) or None,
         "action": spec.get("action"),
         "architecture": spec.get("architecture") or spec.get("type"),
         "startTime": status.get("startTime"),
-        "completionTime": status.get("completionTime"),
-        "attempts": len(status.get("attempts") or []) or None,
+        "completionTime": status.get("completionTime") if unchanged else None,
+        "attempt": number,
+        "resumedFrom": attempt.get("resumedFrom"),
+        "attempts": len(attempts) or None,
+        "checkpointSaved": _saved(status) if unchanged and event in ("Paused", "Canceled") else None,
     }
     return {key: value for key, value in data.items() if value is not None}
 
 
-def _as_there_is_room(job: Mapping[str, Any], *, room: int) -> dict[str, Any]:
-    """Key metric, metrics, artifacts, logs and labels; of lists the beginning. `truncated` names what was cut."""
+def _as_there_is_room(job: Mapping[str, Any], entry: Mapping[str, Any], *, room: int) -> dict[str, Any]:
+    """How far the job is and what it has made; of lists the beginning. `truncated` names what was cut."""
     status = job.get("status") or {}
-    wanted = {key: status.get(key) for key in ("keyMetric", "metrics", "artifacts", "logs")}
+    wanted = {key: status.get(key) for key in ("progress", "keyMetric", "metrics", "artifacts", "logs")}
+    wanted["checkpoint"] = _checkpoint(status, entry)
     wanted["labels"] = job["metadata"].get("labels")
     result: dict[str, Any] = {}
     truncated = []
@@ -87,6 +103,25 @@ def _as_there_is_room(job: Mapping[str, Any], *, room: int) -> dict[str, Any]:
         if kept:
             result[key] = kept if isinstance(value, list) else value
     return {**result, "truncated": truncated} if truncated else result
+
+
+def _unchanged(status: Mapping[str, Any], event: str) -> bool:
+    """Whether the job is still as the event left it."""
+    phase, reason = _STATES[event]
+    return status.get("phase") == phase and reason in (None, status.get("reason"))
+
+
+def _checkpoint(status: Mapping[str, Any], entry: Mapping[str, Any]) -> Any:
+    """The last checkpoint; of a pause none that is of a later attempt."""
+    last = status.get("lastCheckpoint") or {}
+    of_now = entry["event"] != "Paused" or _unchanged(status, "Paused")
+    return last if of_now or str(last.get("time") or "") <= entry["time"] else None
+
+
+def _saved(status: Mapping[str, Any]) -> bool | None:
+    """Whether the trainer saved a checkpoint on its way out; None where that is not known, or nothing ran."""
+    saved: bool | None = (status.get("stop") or {}).get("checkpoint")
+    return saved
 
 
 def _cut(text: str, limit: int) -> str:

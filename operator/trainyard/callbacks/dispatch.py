@@ -17,10 +17,14 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Lane(NamedTuple):
-    """Deliveries of one namespace to one host; in turn among themselves."""
+    """Deliveries of one namespace to one host; in turn among themselves.
+
+    Reports of `progress` have lanes of their own: the end of a job does not wait for those of a thousand others.
+    """
 
     namespace: str
     host: str
+    progress: bool = False
 
 
 class Dispatcher:

@@ -1,7 +1,8 @@
-"""Callbacks: which events a new status tells of, which deliveries are due, and what came of those that were tried.
+"""Callbacks: which events a new status tells of, and what they and their deliveries add to a plan.
 
 Separate because it looks at each plan from outside: `planning.trainingjob` hands every one through `with_callbacks`.
-The intent to tell is in the very status that the event is first seen in, and a delivery is due only once it is there.
+The intent to tell is in the very status that the event is first seen in, and a delivery is due only once it is there:
+an event is the difference of two statuses, of which the API server accepts one write, so none has two ids.
 """
 
 from __future__ import annotations
@@ -10,76 +11,86 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from trainyard.api.callbacks import Callback, CallbackEvent
-from trainyard.api.reasons import Phase
+from trainyard.api.reasons import ConditionType
+from trainyard.planning import conditions, deliveries, jobstatus
+from trainyard.planning.deliveries import MESSAGE_LIMIT, RetryRules
 from trainyard.planning.observed import Answer, ObservedJob
-from trainyard.planning.pending import sooner
-from trainyard.planning.plan import Announcement, Delivery, Plan
-from trainyard.planning.times import seconds, stamp
+from trainyard.planning.plan import Announcement, Plan
+from trainyard.planning.times import sooner, stamp
 
 Json = dict[str, Any]
 
 #: Reason of the Event about a callback that is given up.
 CALLBACK_FAILED = "CallbackFailed"
-MESSAGE_LIMIT = 1024
-_ENTRIES_KEPT = 64
-_ENDS: Mapping[str, CallbackEvent] = {
-    Phase.DONE: "Completed",
-    Phase.ERROR: "Failed",
-    Phase.CANCELED: "Canceled",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetryRules:
-    """Seconds: the delay after the first failed try, the longest one, and when the last try is made."""
-
-    first: float = 5.0
-    longest: float = 3600.0
-    give_up: float = 86400.0
+_REPORTED = ("progress", "metrics", "keyMetric", "lastReport")
 
 
 def with_callbacks(observed: ObservedJob, plan: Plan, *, now: float, rules: RetryRules) -> Plan:
     """`plan` with what callbacks add to it: entries of `status.callbacks`, deliveries, when to look again."""
     if observed.deleting:
         return plan
-    old = list(observed.status.get("callbacks") or [])
+    old: list[Json] = list(observed.status.get("callbacks") or [])
     callbacks = observed.spec.callbacks if observed.spec is not None else None
     if not old and not callbacks:
         return plan
     status = plan.status if plan.status is not None else observed.status
-    entries = [_looked_at(entry, observed.answers, callbacks, rules=rules) for entry in old]
-    intents: list[Json] = []
+    looked_at = [deliveries.looked_at(entry, observed.answers, callbacks, rules=rules) for entry in old]
+    settled = {
+        entry["id"]
+        for before, entry in zip(old, looked_at, strict=True)
+        if entry is not before or entry["id"] in observed.answers
+    }
+    out = deliveries.under_way(looked_at, settled=settled, now=now)
+    entries = list(looked_at)
     for event in events(observed.status, status):
-        intents += _intents(observed.uid, event, (*entries, *intents), callbacks or (), now=now)
-    wanted = _bounded([*entries, *intents])
-    deliver, after = [], plan.requeue_after
-    for before, entry in zip(old, entries, strict=True):
-        if entry["state"] != "Pending" or callbacks is None:
-            continue
-        wait = (seconds(entry.get("nextAttemptTime")) or 0.0) - now
-        if wait <= 0 and entry is before and entry["id"] not in observed.answers:
-            deliver.append(_delivery(entry, callbacks))
-        else:
-            after = sooner(after, max(0.0, wait))
-    if intents:
-        after = 0.0  # NB: only the next look, which finds them in status, may send them
+        entries += _intents(
+            observed.uid, event, entries, callbacks or (), status, out=out, now=now, rules=rules
+        )
+    intents = {entry["id"] for entry in entries[len(old) :]}
+    wanted, lost = deliveries.kept(entries, out=out)
+    deliver, after = plan.deliver, plan.requeue_after
+    if callbacks is not None:
+        deliver, wait = deliveries.due(wanted, callbacks, settled=settled, intents=intents, now=now)
+        after = after if wait is None else sooner(after, wait)
     return dataclasses.replace(
         plan,
         status={**status, "callbacks": wanted} if wanted != old else plan.status,
-        announce=(*plan.announce, *_given_up(old, entries, observed.answers)),
-        deliver=tuple(deliver),
+        announce=(*plan.announce, *_given_up(old, looked_at, observed.answers), *_crowded_out(lost)),
+        deliver=deliver,
         requeue_after=after,
     )
 
 
 def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[CallbackEvent, ...]:
-    """What happened between two statuses of one job. A failed attempt that is tried again is no event."""
-    ended = bool(new.get("completionTime")) and not old.get("completionTime")
-    return (_ENDS[new["phase"]],) if ended and new.get("phase") in _ENDS else ()
+    """What happened between two statuses of one job, in this order. A failed attempt that is tried again is no event.
+
+    Whoever is told of an end or of a pause is told the progress with it.
+    """
+    before, after = _halt(old), _halt(new)
+    told: list[CallbackEvent] = []
+    if after is None and before in ("Paused", "Canceled"):
+        told.append("Resumed")
+    if new.get("startTime") and not old.get("startTime"):
+        told.append("Started")
+    if after is not None and after != before:
+        return (*told, after)
+    if any(new.get(key) is not None and new[key] != old.get(key) for key in _REPORTED):
+        told.append("Progress")
+    return tuple(told)
+
+
+def _halt(status: Mapping[str, Any]) -> CallbackEvent | None:
+    """The event that told that the job does not go on; None while it does, or has not begun."""
+    if status.get("completionTime"):
+        if conditions.is_true(status, ConditionType.SUCCEEDED):
+            return "Completed"
+        return "Canceled" if jobstatus.was_canceled(status) else "Failed"
+    stop = status.get("stop") or {}
+    return "Paused" if stop.get("endTime") and stop.get("cause") == "Suspend" else None
 
 
 def delivery_id(uid: str, name: str, event: str, sequence: int) -> str:
@@ -89,11 +100,30 @@ def delivery_id(uid: str, name: str, event: str, sequence: int) -> str:
 
 
 def _intents(
-    uid: str, event: CallbackEvent, before: Sequence[Json], callbacks: Sequence[Callback], *, now: float
+    uid: str,
+    event: CallbackEvent,
+    before: Sequence[Json],
+    callbacks: Sequence[Callback],
+    status: Mapping[str, Any],
+    *,
+    out: AbstractSet[str],
+    now: float,
+    rules: RetryRules,
 ) -> list[Json]:
     sequence = 1 + max((int(entry["sequence"]) for entry in before), default=0)
-    return [
-        {
+    attempts = status.get("attempts") or []
+    intents = []
+    for callback in callbacks:
+        if event not in callback.events:
+            continue
+        due = now
+        if event == "Progress":
+            if deliveries.takes_up(before, callback.name, out=out):
+                continue
+            due = deliveries.progress_due(
+                before, callback.name, out=out, now=now, interval=rules.progress_interval
+            )
+        entry: Json = {
             "id": delivery_id(uid, callback.name, event, sequence),
             "name": callback.name,
             "event": event,
@@ -102,85 +132,35 @@ def _intents(
             "state": "Pending",
             "attempts": 0,
         }
-        for callback in callbacks
-        if event in callback.events
-    ]
-
-
-def _looked_at(
-    entry: Json, answers: Mapping[str, Answer], callbacks: Sequence[Callback] | None, *, rules: RetryRules
-) -> Json:
-    if entry["state"] != "Pending":
-        return entry
-    answer = answers.get(entry["id"])
-    # NB: by its number: one that is in status already comes again when what was to follow that write has failed.
-    if answer is not None and answer.number == int(entry.get("attempts") or 0) + 1:
-        return _answered(entry, answer, rules=rules)
-    if callbacks is not None and all(callback.name != entry["name"] for callback in callbacks):
-        message = "Not delivered: this callback was taken out of spec.callbacks."
-        return {**_without(entry, "nextAttemptTime"), "state": "Failed", "message": message}
-    return entry
-
-
-def _answered(entry: Json, answer: Answer, *, rules: RetryRules) -> Json:
-    result = {
-        **_without(entry, "nextAttemptTime"),
-        "attempts": answer.number,
-        "lastAttemptTime": stamp(answer.sent_at),
-        "message": answer.message[:MESSAGE_LIMIT],
-    }
-    if answer.delivered:
-        return {**result, "state": "Delivered"}
-    deadline = (seconds(entry.get("time")) or answer.at) + rules.give_up
-    if answer.gone or answer.at + 1 >= deadline:
-        return {**result, "state": "Failed"}
-    delay = max(_delay(entry["id"], answer.number, rules=rules), answer.retry_after or 0.0, 1.0)
-    # NB: rounded up, as a receiver's Retry-After is no estimate; at the deadline there is one last try.
-    return {**result, "nextAttemptTime": stamp(math.ceil(min(answer.at + delay, deadline)))}
-
-
-def _delay(key: str, tries: int, *, rules: RetryRules) -> float:
-    """Doubled with each try, give or take a quarter, which is drawn from the id: a plan has no dice."""
-    spread = int(hashlib.sha256(f"{key} {tries}".encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
-    delay: float = min(rules.first * 2 ** min(tries - 1, 30), rules.longest)
-    return delay * (0.75 + spread / 2)
-
-
-def _delivery(entry: Json, callbacks: Sequence[Callback]) -> Delivery:
-    url = next(callback.url for callback in callbacks if callback.name == entry["name"])
-    return Delivery(id=entry["id"], url=url)
+        if attempts:
+            entry["attempt"] = int(attempts[-1]["number"])
+        if due > now:
+            entry["nextAttemptTime"] = stamp(math.ceil(due))
+        intents.append(entry)
+    return intents
 
 
 def _given_up(
     old: Sequence[Json], entries: Sequence[Json], answers: Mapping[str, Answer]
 ) -> tuple[Announcement, ...]:
-    lost = [
-        entry
+    return tuple(
+        _announcement(entry, entry["message"])
         for before, entry in zip(old, entries, strict=True)
         if before["state"] == "Pending" and entry["state"] == "Failed" and entry["id"] in answers
-    ]
+    )
+
+
+def _crowded_out(lost: Sequence[Json]) -> tuple[Announcement, ...]:
     return tuple(
-        Announcement(
-            type="Warning",
-            reason=CALLBACK_FAILED,
-            message=f"Callback {entry['name']} was not told {entry['event']} and is given up: {entry['message']}"[
-                :MESSAGE_LIMIT
-            ],
+        _announcement(
+            entry,
+            "as many later ones wait already as status can hold. Bring the receiver back, or take the callback out of "
+            "spec.callbacks.",
         )
         for entry in lost
     )
 
 
-def _bounded(entries: list[Json]) -> list[Json]:
-    """At most 64, in order: what is settled goes before what is pending, the oldest first."""
-    surplus = len(entries) - _ENTRIES_KEPT
-    if surplus <= 0:
-        return entries
-    settled = [entry["id"] for entry in entries if entry["state"] != "Pending"]
-    pending = [entry["id"] for entry in entries if entry["state"] == "Pending"]
-    gone = set([*settled, *pending][:surplus])
-    return [entry for entry in entries if entry["id"] not in gone]
-
-
-def _without(entry: Json, key: str) -> Json:
-    return {name: value for name, value in entry.items() if name != key}
+def _announcement(entry: Json, why: str) -> Announcement:
+    message = f"Callback {entry['name']} was not told {entry['event']} and is given up: {why}"
+    return Announcement(type="Warning", reason=CALLBACK_FAILED, message=message[:MESSAGE_LIMIT])

@@ -7,14 +7,13 @@ dispatcher send it, and the answers of a job ring for its next reconcile, which 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 from pydantic import ValidationError
 
 from trainyard import __version__, metrics
@@ -22,12 +21,13 @@ from trainyard.api.callbacks import Callback
 from trainyard.callbacks import cloudevent, credentials, signature
 from trainyard.callbacks.dispatch import Dispatcher, Lane
 from trainyard.callbacks.sender import NoReplyError, NotSentError, Reply, Sender
-from trainyard.cluster import resources
 from trainyard.cluster.cache import Cache, Key
-from trainyard.cluster.client import ApiError, Client
+from trainyard.cluster.client import Client
 from trainyard.planning.observed import Answer
 from trainyard.planning.plan import Delivery
+from trainyard.planning.times import seconds
 from trainyard.reconcile.queue import KeyedQueue
+from trainyard.reconcile.secrets import Lacking, Secrets
 from trainyard.settings import Callbacks
 
 Json = dict[str, Any]
@@ -38,31 +38,67 @@ logger = logging.getLogger(__name__)
 BATCH_SECONDS = 1.0
 
 
+@dataclass(eq=False, kw_only=True)
+class _Chain:
+    """What is being sent to one callback of one job, one after the other.
+
+    `parked` while it waits for a Secret and status says so already; setting it makes the next try. `callback` is what
+    the last try was made with.
+    """
+
+    key: Key
+    uid: str
+    name: str
+    host: str
+    ids: list[str]
+    parked: asyncio.Event | None = None
+    callback: Json | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """What came of one try of an entry, and the Secret that it lacked if that was why nothing was sent."""
+
+    entry: Json
+    outcome: str
+    answer: Answer
+    lacking: Lacking | None = None
+
+
 class Deliveries:
-    """Holds what is under way, by job and delivery, and answers until they are written."""
+    """Holds what is under way, by job and callback, and answers until they are written."""
 
     def __init__(self, *, client: Client, cache: Cache, queue: KeyedQueue, settings: Callbacks) -> None:
-        self._client = client
         self._cache = cache
         self._queue = queue
+        self._give_up = settings.give_up_seconds
         self._dispatcher = Dispatcher(total=settings.concurrency)
+        self._secrets = Secrets(client=client, seconds=settings.secret_poll_seconds)
         self._sender = Sender(
             allowed=settings.allowed_cidrs,
             seconds=settings.timeout_seconds,
             threads=settings.concurrency,
             user_agent=f"trainyard/{__version__}",
         )
-        self._under_way: dict[str, set[str]] = {}
+        self._under_way: dict[str, dict[str, _Chain]] = {}
         self._answers: dict[str, dict[str, Answer]] = {}
+        self._rings: dict[str, asyncio.TimerHandle] = {}
+        self._parked: set[asyncio.Task[None]] = set()
 
     def send(self, key: Key, uid: str, delivery: Delivery) -> None:
-        """Hand over; again is no harm while it is under way or its answer is not written."""
-        under_way = self._under_way.setdefault(uid, set())
-        if delivery.id in under_way or delivery.id in self._answers.get(uid, {}):
+        """Hand over; again is no harm while something to this callback is under way or its answer is not written."""
+        chain = self._under_way.get(uid, {}).get(delivery.callback)
+        if chain is not None:
+            if chain.parked is not None and self._callback(chain) != chain.callback:
+                chain.parked.set()
             return
-        under_way.add(delivery.id)
-        work = functools.partial(self._deliver, key, uid, delivery.id)
-        self._dispatcher.submit(Lane(namespace=key.namespace, host=_host(delivery.url)), work)
+        if self._answers.get(uid, {}).keys() & set(delivery.ids):
+            return
+        chain = _Chain(
+            key=key, uid=uid, name=delivery.callback, host=_host(delivery.url), ids=list(delivery.ids)
+        )
+        self._under_way.setdefault(uid, {})[delivery.callback] = chain
+        self._submit(chain)
 
     def answers(self, uid: str) -> Mapping[str, Answer]:
         """Answers that are not written yet, by delivery."""
@@ -81,67 +117,137 @@ class Deliveries:
     def forget(self, uid: str) -> None:
         """The job is gone: what waits for it finds that out when its turn comes."""
         self._answers.pop(uid, None)
+        for chain in self._under_way.get(uid, {}).values():
+            if chain.parked is not None:
+                chain.parked.set()
 
     async def close(self) -> None:
         """Break off what is under way; it is sent again after the next start."""
+        for ring in self._rings.values():
+            ring.cancel()
+        for task in self._parked:
+            task.cancel()
+        await self._secrets.close()
         await self._dispatcher.close()
         await self._sender.close()
 
-    async def _deliver(self, key: Key, uid: str, delivery: str) -> None:
-        answer = None
-        try:
-            answer = await self._answer(key, uid, delivery)
-        finally:
-            self._settle(key, uid, delivery, answer)
+    def _submit(self, chain: _Chain) -> None:
+        async def work() -> None:
+            try:
+                tried = await self._try(chain)
+            except BaseException:
+                self._end(chain)
+                raise
+            self._settle(chain, tried)
 
-    def _settle(self, key: Key, uid: str, delivery: str, answer: Answer | None) -> None:
-        under_way = self._under_way.get(uid, set())
-        under_way.discard(delivery)
-        if not under_way:
-            self._under_way.pop(uid, None)
-        if answer is None or self._cache.uid(key) != uid:
+        entry = _entry(self._job(chain) or {}, chain.ids[0]) or {}
+        lane = Lane(chain.key.namespace, chain.host, progress=entry.get("event") == "Progress")
+        self._dispatcher.submit(lane, work)
+
+    def _settle(self, chain: _Chain, tried: _Tried | None) -> None:
+        """Note the answer, and go on with the next of the chain if this one has arrived or is wanted no more."""
+        if self._job(chain) is None:
+            self._end(chain)
             return
-        first = uid not in self._answers
-        self._answers.setdefault(uid, {})[delivery] = answer
-        if not under_way:
-            self._queue.add(key)
-        elif first:
-            asyncio.get_running_loop().call_later(BATCH_SECONDS, self._queue.add, key)
+        if tried is not None and tried.lacking is not None and self._is_told(tried):
+            task = asyncio.ensure_future(self._park(chain, tried.entry, tried.lacking))
+            self._parked.add(task)
+            task.add_done_callback(self._parked.discard)
+            return
+        if tried is not None:
+            metrics.CALLBACKS.labels(event=tried.entry["event"], outcome=tried.outcome).inc()
+            self._answers.setdefault(chain.uid, {})[chain.ids[0]] = tried.answer
+        del chain.ids[0]
+        if chain.ids and (tried is None or tried.answer.delivered):
+            self._submit(chain)
+        else:
+            self._end(chain)
+        self._ring(chain)
 
-    async def _answer(self, key: Key, uid: str, delivery: str) -> Answer | None:
-        """One try; None when there is nothing to deliver any more."""
-        job = self._cache.get(key)
-        if job is None or job["metadata"]["uid"] != uid or job["metadata"].get("deletionTimestamp"):
+    def _end(self, chain: _Chain) -> None:
+        chains = self._under_way[chain.uid]
+        del chains[chain.name]
+        if not chains:
+            del self._under_way[chain.uid]
+
+    def _ring(self, chain: _Chain) -> None:
+        """At once when nothing else of the job is being sent, else when that has had time to be answered too."""
+        uid = chain.uid
+        if all(other.parked is not None for other in self._under_way.get(uid, {}).values()):
+            self._rung(chain)
+        elif uid not in self._rings:
+            self._rings[uid] = asyncio.get_running_loop().call_later(BATCH_SECONDS, self._rung, chain)
+
+    def _rung(self, chain: _Chain) -> None:
+        ring = self._rings.pop(chain.uid, None)
+        if ring is not None:
+            ring.cancel()
+        if self._job(chain) is not None:
+            self._queue.add(chain.key)
+
+    def _is_told(self, tried: _Tried) -> bool:
+        """Whether status says already what is lacking, and it is not too late: nobody need write it again."""
+        return tried.entry.get("message") == tried.answer.message and tried.answer.at < self._deadline(
+            tried.entry
+        )
+
+    def _deadline(self, entry: Json) -> float:
+        return (seconds(entry.get("time")) or 0.0) + self._give_up
+
+    async def _park(self, chain: _Chain, entry: Json, lacking: Lacking) -> None:
+        chain.parked = asyncio.Event()
+        wait = max(0.0, self._deadline(entry) - time.time())
+        await self._secrets.changed(lacking, woken=chain.parked, within=wait)
+        chain.parked = None
+        self._submit(chain)
+
+    def _job(self, chain: _Chain) -> Json | None:
+        """The raw job, unless it is gone or going."""
+        job = self._cache.get(chain.key)
+        if job is None or job["metadata"]["uid"] != chain.uid or job["metadata"].get("deletionTimestamp"):
             return None
-        entry = _entry(job, delivery)
-        raw = _raw_callback(job, entry["name"]) if entry is not None else None
-        if entry is None or raw is None:
+        return job
+
+    def _callback(self, chain: _Chain) -> Json | None:
+        spec = (self._job(chain) or {}).get("spec") or {}
+        return next((c for c in spec.get("callbacks") or [] if c.get("name") == chain.name), None)
+
+    async def _try(self, chain: _Chain) -> _Tried | None:
+        """One try of the first of a chain; None when there is nothing to deliver any more."""
+        job, raw = self._job(chain), self._callback(chain)
+        entry = _entry(job, chain.ids[0]) if job is not None else None
+        if job is None or entry is None or raw is None:
             return None
+        chain.callback = raw
         sent_at = time.time()
-        outcome, message, retry_after = "refused", "", None
+        outcome, message, retry_after, lacking = "refused", "", None, None
         try:
             reply = await self._send(job, entry, Callback.model_validate(raw), now=sent_at)
             outcome = "delivered" if reply.delivered else "gone" if reply.gone else "failed"
             message, retry_after = reply.message, reply.retry_after
-        except (NotSentError, credentials.UnusableSecretError) as error:
+        except credentials.UnusableSecretError as error:
+            message = str(error)
+            lacking = Lacking(chain.key.namespace, error.secret, error.version)
+        except NotSentError as error:
             message = str(error)
         except ValidationError as error:
             message = f"Not sent: spec.callbacks cannot be read: {error.errors()[0]['msg']}."
         except NoReplyError as error:
             outcome, message = "failed", str(error)
         except Exception:
-            logger.exception("Callback %s of %s/%s", delivery, key.namespace, key.name)
+            logger.exception("Callback %s of %s/%s", entry["id"], chain.key.namespace, chain.key.name)
             message = "Not sent: the operator met an error, which its log has."
-        metrics.CALLBACKS.labels(event=entry["event"], outcome=outcome).inc()
-        return Answer(
+        answer = Answer(
             number=int(entry.get("attempts") or 0) + 1,
             sent_at=sent_at,
             at=time.time(),
             message=message,
             delivered=outcome == "delivered",
             gone=outcome == "gone",
+            waiting=lacking is not None,
             retry_after=retry_after,
         )
+        return _Tried(entry=entry, outcome=outcome, answer=answer, lacking=lacking)
 
     async def _send(self, job: Json, entry: Json, callback: Callback, *, now: float) -> Reply:
         headers, keys = await self._credentials(job["metadata"]["namespace"], callback)
@@ -157,39 +263,17 @@ class Deliveries:
         headers: dict[str, str] = {}
         keys: tuple[bytes, ...] = ()
         if callback.secret_ref is not None:
-            keys = credentials.signing_keys(await self._secret(namespace, callback.secret_ref.name))
+            keys = credentials.signing_keys(await self._secrets.read(namespace, callback.secret_ref.name))
         if callback.headers_secret_ref is not None:
-            headers = credentials.headers(await self._secret(namespace, callback.headers_secret_ref.name))
+            headers = credentials.headers(
+                await self._secrets.read(namespace, callback.headers_secret_ref.name)
+            )
         return headers, keys
-
-    async def _secret(self, namespace: str, name: str) -> Json:
-        try:
-            return await self._client.get(resources.path("Secret", namespace, name))
-        except ApiError as error:
-            if error.status == 404:
-                raise credentials.UnusableSecretError(
-                    f"There is no Secret {name} in this namespace yet."
-                ) from error
-            if error.status == 403:
-                raise credentials.UnusableSecretError(
-                    f"The operator may not read Secret {name}: its Role lacks `get` on secrets."
-                ) from error
-            raise credentials.UnusableSecretError(
-                f"Secret {name} could not be read: {error.reason}."
-            ) from error
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise credentials.UnusableSecretError(
-                f"Secret {name} could not be read: the API server does not answer."
-            ) from error
 
 
 def _entry(job: Json, delivery: str) -> Json | None:
     entries = (job.get("status") or {}).get("callbacks") or []
     return next((e for e in entries if e["id"] == delivery and e["state"] == "Pending"), None)
-
-
-def _raw_callback(job: Json, name: str) -> Json | None:
-    return next((c for c in (job.get("spec") or {}).get("callbacks") or [] if c.get("name") == name), None)
 
 
 def _host(url: str) -> str:

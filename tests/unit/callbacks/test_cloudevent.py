@@ -100,6 +100,72 @@ def test_a_job_that_has_gone_on_since_is_told_by_its_event() -> None:
     assert "message" not in event["data"]
 
 
+PAUSED = {
+    "phase": "Pending",
+    "reason": "Paused",
+    "message": "Paused with a checkpoint of epoch 3, saved on the way out.",
+    "attempts": [{"number": 0}],
+    "stop": {"cause": "Suspend", "endTime": "2026-01-02T03:04:05Z", "checkpoint": True},
+    "lastCheckpoint": {"epoch": 3, "uri": "pvc://out/u-1/epoch-3", "time": "2026-01-02T03:04:06Z"},
+}
+
+
+def test_a_pause_tells_its_checkpoint() -> None:
+    data = body(a_job(PAUSED), event="Paused", attempt=0)["data"]
+    assert (data["phase"], data["reason"], data["message"]) == ("Pending", "Paused", PAUSED["message"])
+    assert data["checkpoint"] == PAUSED["lastCheckpoint"]
+    assert data["checkpointSaved"] is True
+    assert data["attempt"] == 0
+
+
+def test_a_pause_that_is_told_late_tells_nothing_of_what_came_after_it() -> None:
+    later = {
+        "phase": "Pending",
+        "reason": "Resuming",
+        "completionTime": "2026-01-02T05:00:00Z",
+        "lastCheckpoint": {"epoch": 9, "uri": "pvc://out/u-1/epoch-9", "time": "2026-01-02T04:00:00Z"},
+    }
+    data = body(a_job(later), event="Paused", attempt=0)["data"]
+    assert (data["phase"], data["reason"]) == ("Pending", "Paused")
+    assert not data.keys() & {"message", "checkpoint", "checkpointSaved", "completionTime"}
+    before = {**later["lastCheckpoint"], "time": "2026-01-02T03:00:00Z"}
+    assert body(a_job({**later, "lastCheckpoint": before}), event="Paused")["data"]["checkpoint"] == before
+
+
+def test_going_on_tells_the_attempt_and_where_it_begins_also_when_a_later_one_is_on() -> None:
+    attempts = [
+        {"number": 0},
+        {"number": 1, "resumedFrom": "pvc://out/u-1/epoch-3"},
+        {"number": 2, "resumedFrom": "pvc://out/u-1/epoch-7"},
+    ]
+    data = body(a_job({"phase": "Running", "attempts": attempts}), event="Resumed", attempt=1)["data"]
+    assert (data["attempt"], data["resumedFrom"]) == (1, "pvc://out/u-1/epoch-3")
+    assert data["phase"] == "Pending"
+    assert data["attempts"] == 3
+
+
+def test_progress_tells_how_far_it_is() -> None:
+    status = {
+        "phase": "Running",
+        "reason": "Training",
+        "progress": {"epoch": 12, "maxEpoch": 40, "percent": 30, "summary": "12/40"},
+        "metrics": [{"name": "accuracy", "value": "0.9", "epoch": 12}],
+        "keyMetric": {"name": "accuracy", "value": "0.9", "display": "accuracy 0.9"},
+        "lastCheckpoint": {"epoch": 10, "uri": "pvc://out/u-1/epoch-10", "time": "2026-01-02T03:04:00Z"},
+    }
+    event = body(a_job(status), event="Progress", attempt=0)
+    assert event["type"] == "dev.trainyard.trainingjob.progress"
+    for key in ("progress", "metrics", "keyMetric"):
+        assert event["data"][key] == status[key]
+    assert event["data"]["checkpoint"] == status["lastCheckpoint"]
+
+
+def test_a_start_that_is_told_after_the_end_is_still_one() -> None:
+    data = body(a_job({"completionTime": "2026-01-02T05:00:00Z"}), event="Started", attempt=0)["data"]
+    assert data["phase"] == "Running"
+    assert not data.keys() & {"reason", "message", "completionTime"}
+
+
 def test_what_is_too_large_is_cut_and_named() -> None:
     artifacts = [{"uri": f"pvc://out/{number}/" + "x" * 1500} for number in range(64)]
     event = body(a_job({"artifacts": artifacts, "message": "\x01" * 4096}, labels={"a": "b" * 9000}))

@@ -18,14 +18,22 @@ class Works:
         self.running: dict[str, asyncio.Event] = {}
         self.started: list[str] = []
 
-    def submit(self, dispatcher: Dispatcher, name: str, *, host: str, namespace: str = "team-a") -> None:
+    def submit(
+        self,
+        dispatcher: Dispatcher,
+        name: str,
+        *,
+        host: str,
+        namespace: str = "team-a",
+        progress: bool = False,
+    ) -> None:
         async def work() -> None:
             self.started.append(name)
             self.running[name] = asyncio.Event()
             await self.running[name].wait()
             del self.running[name]
 
-        dispatcher.submit(Lane(namespace=namespace, host=host), work)
+        dispatcher.submit(Lane(namespace=namespace, host=host, progress=progress), work)
 
     async def end(self, *names: str) -> None:
         for name in names:
@@ -68,6 +76,19 @@ async def test_hosts_take_turns_and_a_host_keeps_its_order() -> None:
         assert list(works.running) == [name]
         await works.end(name)
     assert works.running == {}
+
+
+async def test_an_end_does_not_queue_behind_the_reports_of_many_jobs() -> None:
+    works, dispatcher = Works(), Dispatcher(total=1)
+    for number in range(50):
+        works.submit(dispatcher, f"report-{number}", host="a", progress=True)
+    works.submit(dispatcher, "end", host="a")
+    for _ in range(2):
+        await _settle()
+        await works.end(*works.running)
+    await _settle()
+    assert "end" in works.started
+    await dispatcher.close()
 
 
 async def test_closing_drops_what_waits_and_breaks_off_what_runs() -> None:

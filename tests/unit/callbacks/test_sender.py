@@ -116,6 +116,29 @@ async def test_a_body_without_an_end_is_not_read_to_it(sender: Sender, receiver:
     assert time.monotonic() - begin < 3
 
 
+async def test_a_large_body_is_success_and_left_unread(sender: Sender, receiver: Receiver) -> None:
+    receiver.script["/"] = [Say(status=200, body=b"x" * 50_000_000)]
+    begin = time.monotonic()
+    assert (await post(sender, receiver.url())).delivered
+    assert time.monotonic() - begin < 3
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 20_000, "\x00"], ids=["a header line without end", "a broken header"]
+)
+async def test_an_answer_that_is_no_http_is_no_reply(sender: Sender, receiver: Receiver, value: str) -> None:
+    receiver.script["/"] = [Say(headers={"x-much": value})]
+    with pytest.raises(NoReplyError, match="broke off the connection"):
+        await post(sender, receiver.url())
+
+
+async def test_a_connection_that_is_broken_off_is_no_reply(sender: Sender, receiver: Receiver) -> None:
+    receiver.script["/"] = [Say(broken=True)]
+    with pytest.raises(NoReplyError, match=r"127\.0\.0\.1 broke off the connection"):
+        await post(sender, receiver.url())
+    assert len(receiver.requests) == 1, "it is not sent again by the library"
+
+
 async def test_nobody_there_is_no_reply(sender: Sender) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
