@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from typer.testing import CliRunner, Result
 
 from tests.harness import controlplane, kwok
 from tests.harness import operator as operators

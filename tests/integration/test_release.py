@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from typer.testing import CliRunner, Result
 
 from tests.harness import binaries
 from tests.harness import operator as operators
@@ -161,7 +161,8 @@ def test_says_what_it_was_not_allowed_and_fails(
     result = release(control_plane.kubeconfig(user), "-n", namespace)
 
     assert result.exit_code == 1
-    assert f"Could not release pod {namespace}/one. The cluster does not allow this: " in result.stderr
+    may_not = f"You ({user}) may not patch pods in namespace {namespace}; ask an administrator"
+    assert f"Could not release pod {namespace}/one. {may_not}" in result.stderr
     assert finalizers_of(admin, namespace, "one") == [OURS]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from click.testing import CliRunner, Result
+from typer.testing import CliRunner, Result
 
 from tests.harness.controlplane import ControlPlane
 from tests.objects import Jobs
@@ -24,10 +24,10 @@ def test_a_job_that_is_done_is_a_success(control_plane: ControlPlane, jobs: Jobs
     assert result.stdout.splitlines()[-1].startswith("Done Completed")
 
 
-def test_a_job_that_ends_otherwise_is_none(control_plane: ControlPlane, jobs: Jobs) -> None:
+def test_a_job_that_failed_is_told_apart_by_the_exit_code(control_plane: ControlPlane, jobs: Jobs) -> None:
     jobs.create("wrong", runtime="absent")
     result = watch(control_plane, jobs, "wrong", "--timeout", "60")
-    assert (result.exit_code, result.stderr) == (1, "")
+    assert (result.exit_code, result.stderr) == (4, "")
     assert result.stdout.splitlines()[-1].startswith("Error InvalidSpec: No runtime is named absent")
 
 

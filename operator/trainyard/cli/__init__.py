@@ -6,49 +6,146 @@ operator's pod never imports what only people's commands need.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
-import click
+import typer
+from typer.core import TyperGroup
 
 from trainyard import __version__
+from trainyard.cli.exitcodes import ExitCode
+from trainyard.cli.failing import CommandError
 
 
 class _Lazy(NamedTuple):
     module: str
     help: str
+    function: str = "command"
     hidden: bool = False
 
 
 _COMMANDS = {
+    "submit": _Lazy("submit", "Create TrainingJobs and what belongs to them."),
+    "get": _Lazy("get", "List jobs, datasets, experiments and models, or show one."),
+    "watch": _Lazy("watch", "Watch a TrainingJob until it ends."),
     "logs": _Lazy("logs", "Print the log of a TrainingJob."),
-    "release": _Lazy("release", "Take Trainyard's finalizers off, so that things can be deleted."),
-    "run": _Lazy("run", "Run the operator."),
+    "pause": _Lazy("verbs", "Pause TrainingJobs: they save a checkpoint and give up their nodes.", "pause"),
+    "resume": _Lazy("verbs", "Let paused or cancelled TrainingJobs go on.", "resume"),
+    "cancel": _Lazy("verbs", "Cancel TrainingJobs; their record and logs stay.", "cancel"),
+    "retry": _Lazy("verbs", "Try TrainingJobs that have failed again.", "retry"),
+    "delete": _Lazy("delete", "Delete TrainingJobs with their record."),
     "runtimes": _Lazy("runtimes", "List the runtimes that jobs can use."),
     "schema": _Lazy("schema", "Print the parameters of an action as JSON schema."),
-    "stored-log": _Lazy("stored", "Print a stored log of this machine.", hidden=True),
+    "release": _Lazy("release", "Take Trainyard's finalizers off, so that things can be deleted."),
+    "run": _Lazy("run", "Run the operator."),
     "version": _Lazy("version", "Print the version."),
-    "watch": _Lazy("watch", "Watch a TrainingJob until it ends."),
+    "stored-log": _Lazy("stored", "Print a stored log of this machine.", hidden=True),
 }
+_PLUGIN = "kubectl-trainyard"
+_COMPLETION = ("install_completion", "show_completion")
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(_COMMANDS)
+class LazyGroup(TyperGroup):
+    """Knows its commands by name, and tells what goes wrong in one line.
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+    NB: contexts and commands are of the library's private copy of click, hence Any.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        lazy = _COMMANDS.get(cmd_name)
+        if lazy is None:
             return None
-        command = import_module(f"{__name__}.{_COMMANDS[cmd_name].module}").command
-        assert isinstance(command, click.Command)
-        return command
+        function = getattr(import_module(f"{__name__}.{lazy.module}"), lazy.function)
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(cmd_name, hidden=lazy.hidden, context_settings=ctx.command.context_settings)(function)
+        return typer.main.get_command(app)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        # NB: by names only, or the library would look for the nearest among commands that are not loaded.
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            from trainyard.planning.nearest import hint
+
+            visible = [name for name, lazy in _COMMANDS.items() if not lazy.hidden]
+            raise CommandError(f"There is no command {args[0]}: {hint(args[0], visible)}", ExitCode.USAGE)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, lazy.help) for name, lazy in _COMMANDS.items() if not lazy.hidden])
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        from typer.core import CompletionItem  # type: ignore[attr-defined]  # not declared as exported
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="trainyard", message="%(prog)s %(version)s")
-def main() -> None:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=lazy.help)
+            for name, lazy in _COMMANDS.items()
+            if name.startswith(incomplete) and not lazy.hidden
+        ]
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        if prog_name is None and Path(sys.argv[0]).stem == _PLUGIN:
+            # NB: kubectl completes its plugins by itself, see `completing`.
+            prog_name = "kubectl trainyard"
+            self.params = [param for param in self.params if param.name not in _COMPLETION]
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        try:
+            code = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+        except CommandError as error:
+            _fail(error.message, error.code)
+        except typer.TyperException as error:
+            where = getattr(getattr(error, "ctx", None), "command_path", "")
+            # NB: pydantic, by which the library reads values, begins with that word of its own.
+            message = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+            _fail(f"{message}. See {where} --help." if where else f"{message}.", error.exit_code)
+        except typer.Abort:
+            _fail("Nothing was done.", ExitCode.FAILED)
+        sys.exit(code if isinstance(code, int) else ExitCode.OK)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"Error: {message}", err=True)
+    sys.exit(code)
+
+
+main = typer.Typer(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trainyard {__version__}")
+        raise typer.Exit
+
+
+@main.callback()
+def _root(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Model training on Kubernetes."""
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())

@@ -1,7 +1,6 @@
-"""The cluster that a command talks to, and its errors as sentences.
+"""The cluster that a command talks to.
 
-Separate because every command that needs a cluster has the same options and must fail in the same way: one
-sentence on stderr, exit code 1, no traceback.
+Separate because every command that needs a cluster has the same options, and finds it in the same way.
 """
 
 from __future__ import annotations
@@ -9,25 +8,59 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import aiohttp
-import click
+import typer
 import yaml
 from kubernetes.aio import config
 
+from trainyard.cli import completing, errors
+from trainyard.cli.failing import CommandError
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError, Client, NoClusterError
+from trainyard.planning.nearest import hint
 
 Json = dict[str, Any]
 _Result = TypeVar("_Result")
-_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "-n",
+        "--namespace",
+        help="Namespace; default: that of the context.",
+        show_default=False,
+        autocompletion=completing.namespaces,
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        help="Context of the kubeconfig; default: the current one.",
+        show_default=False,
+        autocompletion=completing.contexts,
+    ),
+]
+Kubeconfig = Annotated[
+    str | None,
+    typer.Option(help="Kubeconfig; default: that of kubectl.", metavar="FILE", show_default=False),
+]
+Job = Annotated[str, typer.Argument(metavar="JOB", show_default=False, autocompletion=completing.jobs)]
+Jobs = Annotated[
+    list[str] | None, typer.Argument(metavar="JOB", show_default=False, autocompletion=completing.jobs)
+]
+
+#: Where the chart is installed unless somebody chose otherwise.
+OPERATOR_NAMESPACE = "trainyard-system"
 
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_MOST_NAMES = "500"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,46 +80,60 @@ class Connection:
     namespace: str
 
     async def training_job(self, name: str) -> Json:
-        """The raw TrainingJob. Raises ClickException when there is none of that name."""
+        """The raw TrainingJob. Raises CommandError when there is none of that name."""
+        return await self.object("TrainingJob", name)
+
+    async def object(self, kind: str, name: str) -> Json:
+        """The raw object of a kind of ours. Raises CommandError when there is none of that name."""
         try:
-            return await self.client.get(resources.path("TrainingJob", self.namespace, name))
+            return await self.client.get(resources.path(kind, self.namespace, name))
         except ApiError as error:
             if error.status != 404:
                 raise
-            if not (error.body.get("details") or {}).get("name"):
-                raise click.ClickException(
-                    "This cluster has no TrainingJobs; Trainyard is not installed."
-                ) from None
-            raise click.ClickException(
-                f"There is no TrainingJob {name} in namespace {self.namespace}."
-            ) from None
+            raise CommandError(await self.missing(kind, name, error)) from None
 
+    async def missing(self, kind: str, name: str, error: ApiError) -> str:
+        """What a 404 means: no such object, with the nearest names, or no such kind."""
+        if errors.is_not_served(error):
+            return errors.NOT_INSTALLED
+        there = f"There is no {kind} {name} in namespace {self.namespace}"
+        try:
+            known = await self.names(kind)
+        except (ApiError, aiohttp.ClientError, TimeoutError):
+            return f"{there}."
+        return f"{there}: {hint(name, known)}"
 
-def options(command: _Command) -> _Command:
-    """-n, --context and --kubeconfig."""
-    namespace = click.option("-n", "--namespace", help="Namespace; default: that of the context.")
-    return namespace(cluster_options(command))
-
-
-def cluster_options(command: _Command) -> _Command:
-    """--context and --kubeconfig, for commands with a word of their own on namespaces."""
-    for option in (
-        click.option("--kubeconfig", type=click.Path(), help="Kubeconfig; default: that of kubectl."),
-        click.option("--context", help="Context of the kubeconfig; default: the current one."),
-    ):
-        command = option(command)
-    return command
+    async def names(self, kind: str) -> list[str]:
+        """The names of the objects of a kind in the namespace; of very many, the first."""
+        found = await self.client.request(
+            "GET",
+            resources.path(kind, self.namespace),
+            params={"limit": _MOST_NAMES},
+            headers={"Accept": _METADATA_ONLY},
+        )
+        return [raw["metadata"]["name"] for raw in found.get("items") or []]
 
 
 @asynccontextmanager
 async def connected(where: Where) -> AsyncIterator[Connection]:
     """A connection as the command line and the kubeconfig say."""
     logging.getLogger("kubernetes").setLevel(logging.ERROR)
-    client = await Client.from_environment(kubeconfig=where.kubeconfig, context=where.context)
+    client = await _client(where)
     try:
         yield Connection(client=client, namespace=where.namespace or default_namespace(where))
     finally:
         await client.close()
+
+
+async def _client(where: Where) -> Client:
+    try:
+        return await Client.from_environment(kubeconfig=where.kubeconfig, context=where.context)
+    except (NoClusterError, config.ConfigException, yaml.YAMLError):
+        raise
+    except Exception:
+        # NB: of a file that is no kubeconfig at all the official client raises anything.
+        named = where.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        raise CommandError(f"{named} is no kubeconfig; name another by --kubeconfig.") from None
 
 
 def default_namespace(where: Where) -> str:
@@ -94,40 +141,20 @@ def default_namespace(where: Where) -> str:
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and _POD_NAMESPACE.exists()
     if in_pod and where.kubeconfig is None and where.context is None:
         return _POD_NAMESPACE.read_text(encoding="utf-8").strip()
-    contexts, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]  # untyped in the official client
-        config_file=where.kubeconfig
-    )
-    wanted = where.context or (current or {}).get("name")
-    chosen: Json = next((entry for entry in contexts if entry.get("name") == wanted), {})
+    found, current = contexts(where.kubeconfig)
+    chosen: Json = next((e for e in found if e.get("name") == (where.context or current)), {})
     return (chosen.get("context") or {}).get("namespace") or "default"
 
 
+def contexts(kubeconfig: str | None) -> tuple[list[Json], str | None]:
+    """The contexts of the kubeconfig, and the current one's name."""
+    found, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]  # untyped in the official client
+        config_file=kubeconfig
+    )
+    return found, (current or {}).get("name")
+
+
 def run(work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Runs the work of a command. Raises ClickException with a sentence for what a user can meet."""
-    try:
+    """Runs the work of a command. Raises CommandError with a sentence for what a user can meet."""
+    with errors.told():
         return asyncio.run(work)
-    except ApiError as error:
-        raise click.ClickException(sentence(error)) from None
-    except (config.ConfigException, NoClusterError) as error:
-        raise click.ClickException(f"There is no cluster to talk to: {_as_sentence(str(error))}") from None
-    except yaml.YAMLError as error:
-        raise click.ClickException(
-            f"The kubeconfig cannot be read: {' '.join(str(error).split())}."
-        ) from None
-    except (aiohttp.ClientError, TimeoutError) as error:
-        detail = str(error) or type(error).__name__
-        raise click.ClickException(f"The cluster does not answer: {_as_sentence(detail)}") from None
-
-
-def sentence(error: ApiError) -> str:
-    """What a refusal of the API server means to the user."""
-    if error.status == 401:
-        return "The cluster does not know you; log in again or choose another context."
-    if error.status == 403:
-        return f"The cluster does not allow this: {_as_sentence(error.message)}"
-    return f"The cluster refuses this ({error.status} {error.reason}): {_as_sentence(error.message)}"
-
-
-def _as_sentence(text: str) -> str:
-    text = " ".join(text.split())
-    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -5,94 +5,55 @@ Separate because `runtimes` and `schema` have the same options, and work without
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any
 
-import click
-import yaml
+import typer
 
 from trainyard import catalog
 from trainyard.catalog import CatalogError
 from trainyard.cli import connection
 from trainyard.cli.connection import Connection, Where
+from trainyard.cli.failing import CommandError
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
 from trainyard.planning.runtime import Runtime
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 # As the chart labels its Deployment, and where it mounts entries.
 _OPERATOR_SELECTOR = "app.kubernetes.io/part-of=trainyard,app.kubernetes.io/component=operator"
 _CATALOG_FOLDER = "/etc/trainyard-catalog/"
 
 
-def options(command: _Command) -> _Command:
-    """--catalog, --cluster and what goes with it; the command is called with the `entries` that they come to."""
-
-    @functools.wraps(command)
-    def with_entries(
-        *,
-        folders: tuple[Path, ...],
-        cluster: bool,
-        operator_namespace: str,
-        context: str | None,
-        kubeconfig: str | None,
-        **rest: Any,
-    ) -> Any:
-        where = Where(namespace=operator_namespace, context=context, kubeconfig=kubeconfig)
-        return command(entries=_load(folders, where if cluster else None), **rest)
-
-    decorated: Any = with_entries
-    for option in (
-        click.option("--kubeconfig", type=click.Path(), help="Kubeconfig; default: that of kubectl."),
-        click.option("--context", help="Context of the kubeconfig; default: the current one."),
-        click.option(
-            "--operator-namespace",
-            default="trainyard-system",
-            show_default=True,
-            help="Namespace of the operator (with --cluster).",
-        ),
-        click.option(
-            "--cluster",
-            is_flag=True,
-            help="Also the entries that the cluster's operator is given by ConfigMaps.",
-        ),
-        click.option(
-            "--catalog",
-            "folders",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            multiple=True,
-            help="Also the entries in this folder; may be given again.",
-        ),
-    ):
-        decorated = option(decorated)
-    return cast(_Command, decorated)
+Folders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--catalog",
+        exists=True,
+        file_okay=False,
+        metavar="FOLDER",
+        help="Also the entries in this folder; may be given again.",
+        show_default=False,
+    ),
+]
+Cluster = Annotated[
+    bool,
+    typer.Option("--cluster", help="Also the entries that the cluster's operator is given by ConfigMaps."),
+]
+OperatorNamespace = Annotated[str, typer.Option(help="Namespace of the operator (with --cluster).")]
 
 
-def _load(folders: tuple[Path, ...], where: Where | None) -> tuple[Runtime, ...]:
+def load(folders: list[Path] | None, where: Where | None) -> tuple[Runtime, ...]:
     """The entries. Raises ClickException with a sentence for one that is wrong."""
     try:
         files: dict[str, str] = {}
-        for folder in folders:
+        for folder in folders or ():
             _add(files, catalog.texts(str(folder)), source=str(folder))
         if where is not None:
             for name, found in connection.run(_config_maps(where)):
                 _add(files, found, source=f"ConfigMap {name}")
         return catalog.with_files(files)
     except CatalogError as error:
-        raise click.ClickException(str(error)) from None
-
-
-def print_data(found: Any, *, output: str) -> None:
-    """As `json` or `yaml`."""
-    text = json.dumps(found, indent=2)
-    if output == "yaml":
-        # NB: by way of JSON, or shared parts would become anchors.
-        text = yaml.safe_dump(json.loads(text), sort_keys=False, width=110).rstrip()
-    click.echo(text)
+        raise CommandError(str(error)) from None
 
 
 def _add(files: dict[str, str], more: dict[str, str], *, source: str) -> None:
@@ -111,7 +72,7 @@ async def _config_maps(where: Where) -> list[tuple[str, dict[str, str]]]:
         deployments = found.get("items") or []
         if len(deployments) != 1:
             number = len(deployments)
-            raise click.ClickException(
+            raise CommandError(
                 f"Namespace {there.namespace} has {number} Deployments of a Trainyard operator, not 1: give the "
                 "operator's namespace as --operator-namespace."
             )
@@ -138,7 +99,7 @@ async def _files(there: Connection, name: str) -> dict[str, str]:
     except ApiError as error:
         if error.status != 404:
             raise
-        raise click.ClickException(
+        raise CommandError(
             f"ConfigMap {name} is not there; without it the operator does not start again."
         ) from None
     return {file: text for file, text in (found.get("data") or {}).items() if not file.startswith(".")}

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
-import click
+import typer
 
 from trainyard.api import names
 from trainyard.api.reasons import FINAL, Phase
-from trainyard.cli import connection
+from trainyard.cli import connection, durations
 from trainyard.cli.connection import Connection, Where
+from trainyard.cli.excerpts import Excerpt
+from trainyard.cli.failing import CommandError, UsageError
+from trainyard.cli.reading import headline, phase, printable
 from trainyard.cli.stored import not_kept, read_from_operator
-from trainyard.cli.waiting import Start, container_state, find_pod, newest_attempt, started, wait_for_start
-from trainyard.cli.watch import headline, phase, printable
+from trainyard.cli.waiting import (
+    Start,
+    ended,
+    find_pod,
+    has_begun,
+    newest_attempt,
+    restarted,
+    started,
+    wait_for_start,
+)
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
 from trainyard.logs.splice import Line, LineSplitter, Splicer, split
@@ -40,70 +52,98 @@ class Wanted:
     rank: int
     follow: bool
     timestamps: bool
-    from_start: bool
+    excerpt: Excerpt
     operator_namespace: str
 
 
-@click.command("logs")
-@click.argument("job")
-@click.option("-f", "--follow", is_flag=True, help="Wait for more, also for a job that has not started yet.")
-@click.option("--attempt", type=click.IntRange(min=0), help="Which attempt; default: the newest.")
-@click.option(
-    "--rank", type=click.IntRange(min=0), default=0, show_default=True, help="Which pod of the job, from 0."
-)
-@click.option("--timestamps", is_flag=True, help="Print each line's stamp before it.")
-@click.option(
-    "--since-beginning/--from-now",
-    "from_start",
-    default=True,
-    help="From the first line (default), or only what is logged from now on (with -f).",
-)
-@click.option(
-    "--operator-namespace",
-    default="trainyard-system",
-    show_default=True,
-    help="Namespace of the operator, which keeps the logs of pods that are gone.",
-)
-@connection.options
 def command(
-    job: str,
-    follow: bool,
-    attempt: int | None,
-    rank: int,
-    timestamps: bool,
-    from_start: bool,
-    operator_namespace: str,
-    namespace: str | None,
-    context: str | None,
-    kubeconfig: str | None,
+    job: connection.Job,
+    follow: Annotated[
+        bool,
+        typer.Option("-f", "--follow", help="Wait for more, also for a job that has not started yet."),
+    ] = False,
+    previous: Annotated[
+        bool,
+        typer.Option(
+            "-p", "--previous", help="The attempt before, or the container before where pods restart theirs."
+        ),
+    ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which attempt, from 0; default: the newest.", show_default=False),
+    ] = None,
+    rank: Annotated[int, typer.Option(min=0, help="Which pod of the job, from 0.")] = 0,
+    tail: Annotated[
+        int | None, typer.Option(min=0, help="Only so many of the last lines.", show_default=False)
+    ] = None,
+    since: Annotated[
+        int | None,
+        typer.Option(
+            parser=durations.seconds,
+            metavar="TIME",
+            help="Only what is younger: seconds, or 90s, 10m, 1h30m.",
+            show_default=False,
+        ),
+    ] = None,
+    timestamps: Annotated[
+        bool, typer.Option("--timestamps", help="Print each line's stamp before it.")
+    ] = False,
+    from_start: Annotated[
+        bool,
+        typer.Option(
+            "--since-beginning/--from-now",
+            help="From the first line (default), or only what is logged from now on (with -f).",
+            show_default=False,
+        ),
+    ] = True,
+    operator_namespace: Annotated[
+        str, typer.Option(help="Namespace of the operator, which keeps the logs of pods that are gone.")
+    ] = connection.OPERATOR_NAMESPACE,
+    namespace: connection.Namespace = None,
+    context: connection.Context = None,
+    kubeconfig: connection.Kubeconfig = None,
 ) -> None:
-    """Print the log of the TrainingJob JOB."""
+    """Print the log of the TrainingJob JOB: of its pod while there is one, else the stored one."""
+    if previous and follow:
+        raise UsageError("--previous is a log that has ended; take it without --follow.")
     wanted = Wanted(
         job=job,
         attempt=attempt,
         rank=rank,
         follow=follow,
         timestamps=timestamps,
-        from_start=from_start,
+        excerpt=Excerpt(tail=tail if from_start else 0, since=since),
         operator_namespace=operator_namespace,
     )
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
-    connection.run(_logs(where, wanted))
+    connection.run(_logs(where, wanted, previous=previous))
 
 
-async def _logs(where: Where, wanted: Wanted) -> None:
+async def _logs(where: Where, wanted: Wanted, *, previous: bool) -> None:
     async with connection.connected(where) as there:
         job = await there.training_job(wanted.job)
         newest = newest_attempt(job)
         if wanted.attempt is not None and wanted.attempt > newest:
-            raise click.ClickException(f"TrainingJob {wanted.job} has no attempt {wanted.attempt}.")
+            raise CommandError(
+                f"TrainingJob {wanted.job} has no attempt {wanted.attempt}; its newest is {newest}."
+            )
         attempt = newest if wanted.attempt is None else wanted.attempt
         pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
+        if previous:
+            if pod is not None and restarted(pod):
+                await _print_live(there, pod, wanted, previous=True)
+                return
+            attempt -= 1
+            if attempt < 0:
+                raise CommandError(f"TrainingJob {wanted.job} has made no attempt before this one.")
+            pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
         if pod is not None and started(pod):
             await _print_live(there, pod, wanted)
-        elif pod is not None or (attempt == newest and phase(job) == Phase.PENDING):
+        elif pod is not None or (phase(job) == Phase.PENDING and not has_begun(job, attempt)):
             if not wanted.follow:
-                click.echo(f"{wanted.job} has not started. {headline(job)}", err=True)
+                again = f"Attempt {attempt} of {wanted.job}" if attempt else wanted.job
+                before = " --previous prints the log of the attempt before." if attempt else ""
+                typer.echo(f"{again} has not started. {headline(job)}{before}", err=True)
                 return
             attempt -= 1
         else:
@@ -114,27 +154,28 @@ async def _logs(where: Where, wanted: Wanted) -> None:
 
 async def _follow_on(there: Connection, job: Json, wanted: Wanted, *, after: int) -> None:
     """The attempts that start after `after`, one by one, until the job has ended."""
-    wanted = replace(wanted, from_start=True)
+    wanted = replace(wanted, excerpt=Excerpt())
     while wanted.attempt is None or after < wanted.attempt:
         start = Start(after=after, attempt=wanted.attempt, rank=wanted.rank)
-        pod = await wait_for_start(there, job, start, say=lambda text: click.echo(text, err=True))
+        pod = await wait_for_start(there, job, start, say=lambda text: typer.echo(text, err=True))
         if pod is None:
             return
         after = int(pod["metadata"]["labels"][names.LABEL_ATTEMPT])
         if after > 0 and wanted.attempt is None:
-            click.echo(f"Attempt {after} of {wanted.job} has started.", err=True)
+            typer.echo(f"Attempt {after} of {wanted.job} has started.", err=True)
         await _print_live(there, pod, wanted)
 
 
-async def _print_live(there: Connection, pod: Json, wanted: Wanted) -> None:
+async def _print_live(there: Connection, pod: Json, wanted: Wanted, *, previous: bool = False) -> None:
     """One pod's log; when it is followed and cut, from the last line on."""
     name, out = pod["metadata"]["name"], _Printer(timestamps=wanted.timestamps)
     path = resources.path("Pod", there.namespace, name, "log")
     params = {"container": names.TRAINER_CONTAINER, "timestamps": "true"}
     if wanted.follow:
         params["follow"] = "true"
-    if not wanted.from_start:
-        params["tailLines"] = "0"
+    if previous:
+        params["previous"] = "true"
+    params |= wanted.excerpt.params()
     splicer = Splicer()
     while True:
         splicer.resume()
@@ -158,8 +199,8 @@ async def _print_live(there: Connection, pod: Json, wanted: Wanted) -> None:
             return
         await asyncio.sleep(_RECONNECT_SECONDS)
         if splicer.since is not None:
-            params = {**params, "sinceTime": splicer.since}
-            params.pop("tailLines", None)
+            rest_of_it = {key: value for key, value in params.items() if key not in wanted.excerpt.params()}
+            params = {**rest_of_it, "sinceTime": splicer.since}
 
 
 async def _has_ended(there: Connection, pod: Json) -> bool:
@@ -169,19 +210,21 @@ async def _has_ended(there: Connection, pod: Json) -> bool:
         if error.status == 404:
             return True
         raise
-    return now["metadata"]["uid"] != pod["metadata"]["uid"] or "terminated" in container_state(now)
+    return now["metadata"]["uid"] != pod["metadata"]["uid"] or ended(now)
 
 
 async def _print_stored(there: Connection, job: Json, attempt: int, wanted: Wanted) -> None:
     metadata, out = job["metadata"], _Printer(timestamps=wanted.timestamps)
     if (sentence := never_started(job)) is not None:
-        raise click.ClickException(sentence)
+        raise CommandError(sentence)
     uri = (job.get("status") or {}).get("logs")
     if not uri:
-        raise click.ClickException(not_kept(attempt=attempt, rank=wanted.rank))
+        raise CommandError(not_kept(attempt=attempt, rank=wanted.rank))
     file = local_file(uri, namespace=there.namespace, uid=metadata["uid"], attempt=attempt, rank=wanted.rank)
+    part = wanted.excerpt.reader(now=time.time())
     if file is not None and file.path.exists():
-        out.lines(file.lines())
+        out.lines(part.take(file.lines()))
+        out.lines(part.rest())
         return
     splitter = LineSplitter()
     await read_from_operator(
@@ -191,8 +234,9 @@ async def _print_stored(there: Connection, job: Json, attempt: int, wanted: Want
         uid=metadata["uid"],
         attempt=attempt,
         rank=wanted.rank,
-        write=lambda data: out.lines(filter(None, map(split, splitter.feed(data)))),
+        write=lambda data: out.lines(part.take(filter(None, map(split, splitter.feed(data))))),
     )
+    out.lines(part.rest())
 
 
 def never_started(job: Json) -> str | None:

@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import aiohttp
-import click
+import typer
 
 from trainyard.api import names
-from trainyard.cli import connection, stopping
+from trainyard.cli import completing, connection, errors, stopping
 from trainyard.cli.connection import Connection, Json, Where
+from trainyard.cli.failing import UsageError
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError, Client
 
@@ -65,55 +67,56 @@ class _Account:
     failures: list[str] = field(default_factory=list)
 
 
-@click.command("release")
-@connection.cluster_options
-@click.option(
-    "-n", "--namespace", "namespaces", multiple=True, help="Namespace; repeatable. Default: the context's."
-)
-@click.option("-A", "--all-namespaces", is_flag=True, help="All namespaces.")
-@click.option(
-    "--stop-deployment",
-    metavar="[NAMESPACE/]NAME",
-    help="First scale this Deployment, the operator's, to 0 and wait until its pods are gone.",
-)
-@click.option(
-    "--timeout", type=click.FloatRange(min=1), default=120, show_default=True, help="Seconds to try."
-)
-@click.option(
-    "--skip-forbidden",
-    is_flag=True,
-    help="Skip what may not be listed. The permissions in a namespace go with it.",
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be released and change nothing.")
-@click.pass_context
 def command(
-    ctx: click.Context,
-    context: str | None,
-    kubeconfig: str | None,
-    namespaces: tuple[str, ...],
-    all_namespaces: bool,
-    stop_deployment: str | None,
-    timeout: float,
-    skip_forbidden: bool,
-    dry_run: bool,
-) -> None:
+    context: connection.Context = None,
+    kubeconfig: connection.Kubeconfig = None,
+    namespaces: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-n",
+            "--namespace",
+            help="Namespace; repeatable. Default: the context's.",
+            show_default=False,
+            autocompletion=completing.namespaces,
+        ),
+    ] = None,
+    all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="All namespaces.")] = False,
+    stop_deployment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[NAMESPACE/]NAME",
+            help="First scale this Deployment, the operator's, to 0 and wait until its pods are gone.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to try.")] = 120,
+    skip_forbidden: Annotated[
+        bool,
+        typer.Option(
+            "--skip-forbidden", help="Skip what may not be listed. The permissions in a namespace go with it."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be released and change nothing.")
+    ] = False,
+) -> int:
     """Take Trainyard's finalizers off pods and resources, so that they and their namespaces can be deleted.
 
     For when the operator is gone for good: a pod that is removed afterwards takes with it how it ended, where the
     job's status does not hold that yet. Running trainings go on. The exit code is 0 when none is left.
     """
     if all_namespaces and namespaces:
-        raise click.UsageError("Give either --namespace or --all-namespaces.")
+        raise UsageError("Give either --namespace or --all-namespaces.")
     where = Where(context=context, kubeconfig=kubeconfig)
     done = _release(
         where,
-        namespaces=(None,) if all_namespaces else namespaces,
+        namespaces=(None,) if all_namespaces else tuple(namespaces or ()),
         deployment=stop_deployment,
         timeout=timeout,
         skipped=frozenset({404, 403} if skip_forbidden else {404}),
         dry_run=dry_run,
     )
-    ctx.exit(connection.run(done))
+    return connection.run(done)
 
 
 async def _release(
@@ -137,13 +140,13 @@ async def _release(
             account.failures.append(f"Not finished after {timeout:g} s; run it again.")
     if account.released:
         objects = f"{account.released} object{'' if account.released == 1 else 's'}"
-        click.echo(f"Would release {objects}; nothing was changed." if dry_run else f"Released {objects}.")
+        typer.echo(f"Would release {objects}; nothing was changed." if dry_run else f"Released {objects}.")
     elif not account.failures:
-        click.echo(f"Trainyard holds nothing in {_place(within)}.")
+        typer.echo(f"Trainyard holds nothing in {_place(within)}.")
     for failure in account.failures[:_SHOWN_FAILURES]:
-        click.echo(failure, err=True)
+        typer.echo(failure, err=True)
     if (more := len(account.failures) - _SHOWN_FAILURES) > 0:
-        click.echo(f"And {more} more.", err=True)
+        typer.echo(f"And {more} more.", err=True)
     return 1 if account.failures else 0
 
 
@@ -151,13 +154,13 @@ async def _stop(there: Connection, deployment: str, *, limit: float, dry_run: bo
     namespace, _, name = deployment.rpartition("/")
     namespace = namespace or there.namespace
     if dry_run:
-        click.echo(f"Would stop deployment {namespace}/{name}.")
+        typer.echo(f"Would stop deployment {namespace}/{name}.")
         return
     try:
         await stopping.stop(there.client, namespace, name, limit=limit)
     except _TROUBLE as error:
         # NB: no reason to give up: finalizers that a living operator sets meanwhile are found by the next round.
-        click.echo(f"Could not stop deployment {namespace}/{name}. {_sentence(error)}", err=True)
+        typer.echo(f"Could not stop deployment {namespace}/{name}. {_sentence(error)}", err=True)
 
 
 async def _rounds(
@@ -170,7 +173,7 @@ async def _rounds(
         held = await _held(client, namespaces, account)
         if dry_run:
             for item in held:
-                click.echo(f"Would release {item}.")
+                typer.echo(f"Would release {item}.")
             account.released = len(held)
             return
         await _let_go(client, held, account)
@@ -235,7 +238,7 @@ async def _let_go(client: Client, held: Sequence[Held], account: _Account) -> No
                 account.failures.append(f"Could not release {item}. {_sentence(error)}")
             else:
                 account.released += 1
-                click.echo(f"Released {item}.")
+                typer.echo(f"Released {item}.")
 
     await asyncio.gather(*(let_go(item) for item in held))
 
@@ -264,5 +267,5 @@ def _place(namespaces: Sequence[str | None]) -> str:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, ApiError):
-        return connection.sentence(error)
-    return f"The cluster does not answer: {str(error) or type(error).__name__}."
+        return errors.sentence(error)
+    return errors.unreachable(error)

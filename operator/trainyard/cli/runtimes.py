@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import click
+import typer
 
-from trainyard.cli import known_runtimes
+from trainyard.cli import connection, known_runtimes, output
+from trainyard.cli.connection import Where
+from trainyard.cli.failing import CommandError
 from trainyard.planning.nearest import hint
 from trainyard.planning.runtime import Details, Runtime, RuntimeAction
 
 Json = dict[str, Any]
 
-_WIDE = 240
 
-
-@click.command("runtimes")
-@click.argument("name", required=False)
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True
-)
-@known_runtimes.options
 def command(
-    *,
-    entries: tuple[Runtime, ...],
-    name: str | None,
-    output: str,
+    name: Annotated[str | None, typer.Argument(show_default=False)] = None,
+    form: Annotated[Literal["table", "json", "yaml"], typer.Option("-o", "--output")] = "table",
+    folders: known_runtimes.Folders = None,
+    cluster: known_runtimes.Cluster = False,
+    operator_namespace: known_runtimes.OperatorNamespace = connection.OPERATOR_NAMESPACE,
+    context: connection.Context = None,
+    kubeconfig: connection.Kubeconfig = None,
 ) -> None:
     """List the runtimes that jobs can use, or show the one called NAME in full."""
+    where = Where(namespace=operator_namespace, context=context, kubeconfig=kubeconfig)
+    entries = known_runtimes.load(folders, where if cluster else None)
     if name is not None:
         chosen = tuple(entry for entry in entries if entry.name == name)
         if not chosen:
             known = [entry.name for entry in entries]
-            raise click.ClickException(f"No runtime is named {name}: {hint(name, known)}")
+            raise CommandError(f"No runtime is named {name}: {hint(name, known)}")
         entries = chosen
-    if output == "table":
+    if form == "table":
         _print_table(entries) if name is None else _print_entry(entries[0])
     else:
         found = [described(entry) for entry in entries]
-        known_runtimes.print_data(found[0] if name is not None else found, output=output)
+        output.print_data(found[0] if name is not None else found, form=form)
 
 
 def described(entry: Runtime) -> Json:
@@ -110,7 +108,7 @@ def _print_table(entries: tuple[Runtime, ...]) -> None:
             entry.image or "your own",
             "; ".join(entry.requires) or "-",
         )
-    _print(table)
+    output.print_table(table)
 
 
 def _print_entry(entry: Runtime) -> None:
@@ -127,7 +125,7 @@ def _print_entry(entry: Runtime) -> None:
     ):
         if text:
             head.add_row(title, text)
-    _print(head)
+    output.print_table(head)
     if entry.kinds:
         kinds = Table("SERVES", "ACTIONS", "DATASET TYPE", "FORMATS", "METRICS", box=None, pad_edge=False)
         for kind in sorted(entry.kinds):
@@ -139,18 +137,7 @@ def _print_entry(entry: Runtime) -> None:
                 ", ".join(details.dataset_formats),
                 ", ".join(details.metrics),
             )
-        click.echo()
-        _print(kinds)
+        typer.echo()
+        output.print_table(kinds)
     else:
-        click.echo(f"\nActions: {', '.join(sorted(entry.actions))}")
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    # NB: markup off, the texts are an administrator's. A pipe has no width.
-    wide = None if sys.stdout.isatty() else _WIDE
-    console = Console(width=wide, markup=False, highlight=False, emoji=False)
-    with console.capture() as text:
-        console.print(table)
-    click.echo("\n".join(line.rstrip() for line in text.get().splitlines()))
+        typer.echo(f"\nActions: {', '.join(sorted(entry.actions))}")

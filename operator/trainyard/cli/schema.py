@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import click
+import typer
 
-from trainyard.cli import known_runtimes
+from trainyard.cli import connection, known_runtimes, output
+from trainyard.cli.connection import Where
+from trainyard.cli.failing import CommandError
 from trainyard.planning.runtime import Runtime, RuntimeAction, Unresolved, choose, named
 
 Json = dict[str, Any]
@@ -14,23 +16,22 @@ Json = dict[str, Any]
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-@click.command("schema")
-@click.argument("what", metavar="ARCHITECTURE|TYPE|RUNTIME")
-@click.argument("action")
-@click.option("-o", "--output", type=click.Choice(["json", "yaml"]), default="json", show_default=True)
-@known_runtimes.options
 def command(
-    *,
-    entries: tuple[Runtime, ...],
-    what: str,
-    action: str,
-    output: str,
+    what: Annotated[str, typer.Argument(metavar="ARCHITECTURE|TYPE|RUNTIME", show_default=False)],
+    action: Annotated[str, typer.Argument(show_default=False)],
+    form: Annotated[Literal["json", "yaml"], typer.Option("-o", "--output")] = "json",
+    folders: known_runtimes.Folders = None,
+    cluster: known_runtimes.Cluster = False,
+    operator_namespace: known_runtimes.OperatorNamespace = connection.OPERATOR_NAMESPACE,
+    context: connection.Context = None,
+    kubeconfig: connection.Kubeconfig = None,
 ) -> None:
     """Print the JSON schema of the parameters of ACTION, with the catalogue's defaults."""
-    found = _find(what, action, entries)
+    where = Where(namespace=operator_namespace, context=context, kubeconfig=kubeconfig)
+    found = _find(what, action, known_runtimes.load(folders, where if cluster else None))
     if isinstance(found, Unresolved):
-        raise click.ClickException(found.message)
-    known_runtimes.print_data(with_defaults(*found), output=output)
+        raise CommandError(found.message)
+    output.print_data(with_defaults(*found), form=form)
 
 
 def _find(what: str, action: str, entries: tuple[Runtime, ...]) -> tuple[Runtime, RuntimeAction] | Unresolved:

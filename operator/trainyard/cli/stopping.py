@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import Any
 
-import click
+import typer
 
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError, Client
@@ -32,7 +32,7 @@ async def stop(client: Client, namespace: str, name: str, *, limit: float) -> No
     except ApiError as error:
         if error.status != 404:
             raise
-        click.echo(f"There is no deployment {namespace}/{name} to stop.")
+        typer.echo(f"There is no deployment {namespace}/{name} to stop.")
         return
     await client.merge_patch(f"{path}/scale", {"spec": {"replicas": 0}})
     spec = deployment["spec"]
@@ -41,10 +41,10 @@ async def stop(client: Client, namespace: str, name: str, *, limit: float) -> No
     deadline = time.monotonic() + min(limit, grace + _PATIENCE_SECONDS)
     while names := await _alive(client, namespace, selector):
         if time.monotonic() > deadline:
-            click.echo(f"Pod {', '.join(names)} of {namespace}/{name} does not end; going on.", err=True)
+            typer.echo(f"Pod {', '.join(names)} of {namespace}/{name} does not end; going on.", err=True)
             return
         await asyncio.sleep(_EVERY_SECONDS)
-    click.echo(f"Stopped deployment {namespace}/{name}.")
+    typer.echo(f"Stopped deployment {namespace}/{name}.")
 
 
 async def _alive(client: Client, namespace: str, selector: str) -> list[str]:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
-import click
 import orjson
+import typer
 
 from trainyard import settings
+from trainyard.cli.failing import CommandError
 from trainyard.cluster import resources
 from trainyard.cluster.client import Client
-from trainyard.logs.store import LogStore
+from trainyard.logs.configured import kept_logs
 from trainyard.settings import SettingsError
 
 Json = dict[str, Any]
@@ -27,29 +28,37 @@ _STDOUT, _STDERR, _STATUS = 1, 2, 3
 _MAX_COMPLAINT = 2000
 
 
-@click.command("stored-log", hidden=True)
-@click.option("--namespace", required=True)
-@click.option("--uid", required=True)
-@click.option("--attempt", type=int, required=True)
-@click.option("--rank", type=int, required=True)
-@click.option(
-    "--config", type=click.Path(), help="Settings file; default: the one named in TRAINYARD_CONFIG."
-)
-def command(namespace: str, uid: str, attempt: int, rank: int, config: str | None) -> None:
+def command(
+    namespace: Annotated[str, typer.Option()],
+    uid: Annotated[str, typer.Option()],
+    attempt: Annotated[int, typer.Option()],
+    rank: Annotated[int, typer.Option()],
+    config: Annotated[
+        str | None, typer.Option(help="Settings file; default: the one named in TRAINYARD_CONFIG.")
+    ] = None,
+) -> None:
     """Print a stored log with its stamps, from the store that the settings name."""
     try:
-        store = LogStore(settings.load(config).logs.store)
-        file = store.file(namespace=namespace, uid=uid, attempt=attempt, rank=rank)
+        kept = kept_logs(settings.load(config).logs)
+        lines = kept.lines(namespace=namespace, uid=uid, attempt=attempt, rank=rank)
     except (SettingsError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
-    if not file.path.exists():
-        raise click.ClickException(not_kept(attempt=attempt, rank=rank))
-    for stamp, text in file.lines():
-        sys.stdout.buffer.write(b"%b %b\n" % (stamp, text))
+        raise CommandError(str(error)) from None
+    except Exception as error:
+        # NB: an object store's library has exceptions of its own.
+        raise CommandError(f"The log store cannot be read: {error}") from None
+    if lines is None:
+        raise CommandError(not_kept(attempt=attempt, rank=rank))
+    try:
+        for stamp, text in lines:
+            sys.stdout.buffer.write(b"%b %b\n" % (stamp, text))
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        raise CommandError(f"The log store cannot be read further: {error}") from None
 
 
 def not_kept(*, attempt: int, rank: int) -> str:
-    return f"No log of attempt {attempt}, rank {rank} is kept."
+    return f"No log of attempt {attempt}, rank {rank} is kept; logs.retentionDays of the operator says for how long."
 
 
 async def read_from_operator(
@@ -62,7 +71,7 @@ async def read_from_operator(
     rank: int,
     write: Callable[[bytes], None],
 ) -> None:
-    """Has the operator's pod print a stored log. Raises ClickException with what it says if it cannot."""
+    """Has the operator's pod print a stored log. Raises CommandError with what it says if it cannot."""
     pod, container = await _operator_pod(client, operator_namespace)
     arguments = ["--namespace", namespace, "--uid", uid, "--attempt", str(attempt), "--rank", str(rank)]
     params = [("command", part) for part in ("trainyard", "stored-log", *arguments)]
@@ -83,14 +92,14 @@ async def read_from_operator(
                     status.read(data)
     except aiohttp.WSServerHandshakeError as error:
         if error.status == 403:
-            raise click.ClickException(
+            raise CommandError(
                 f"The log is kept by the operator, and the cluster does not allow you to run commands in its pod "
                 f"{pod} in namespace {operator_namespace}."
             ) from None
         raise
     if not status.success:
         said = complaint.decode("utf-8", "replace").strip().removeprefix("Error: ") or status.message
-        raise click.ClickException(said)
+        raise CommandError(said)
 
 
 class Status:
@@ -116,7 +125,7 @@ async def _operator_pod(client: Client, namespace: str) -> tuple[str, str]:
             containers = [container["name"] for container in pod["spec"]["containers"]]
             chosen = _OPERATOR_CONTAINER if _OPERATOR_CONTAINER in containers else containers[0]
             return pod["metadata"]["name"], chosen
-    raise click.ClickException(
+    raise CommandError(
         f"The log is kept by the operator, and no pod of it runs in namespace {namespace} "
         f"(choose another by --operator-namespace)."
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import click
+import typer
 
 from trainyard import __version__
 
 
-@click.command("version")
 def command() -> None:
     """Print the version."""
-    click.echo(f"trainyard {__version__}")
+    typer.echo(f"trainyard {__version__}")

@@ -14,7 +14,7 @@ from typing import Any
 from trainyard.api import names
 from trainyard.api.reasons import FINAL, Phase
 from trainyard.cli.connection import Connection
-from trainyard.cli.watch import headline, phase
+from trainyard.cli.reading import headline, phase
 from trainyard.cli.watching import changes
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
@@ -44,16 +44,35 @@ def newest_attempt(job: Json) -> int:
     return max((int(attempt["number"]) for attempt in attempts), default=0)
 
 
-def container_state(pod: Json) -> Json:
-    """The trainer's state: one of waiting, running, terminated as key; empty when there is none yet."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    return next((s.get("state") or {} for s in statuses if s.get("name") == names.TRAINER_CONTAINER), {})
+def has_begun(job: Json, number: int) -> bool:
+    """Whether the trainer of this attempt has started, as the job's status remembers it."""
+    attempts = (job.get("status") or {}).get("attempts") or []
+    return any(attempt.get("startTime") for attempt in attempts if int(attempt["number"]) == number)
 
 
 def started(pod: Json) -> bool:
     """Whether the trainer runs or has run, so that there is a log."""
-    state = container_state(pod)
-    return "running" in state or "terminated" in state
+    state = _trainer(pod).get("state") or {}
+    return "running" in state or "terminated" in state or restarted(pod)
+
+
+def restarted(pod: Json) -> bool:
+    """Whether the trainer's container has had one before it, by a restartPolicy of the user's template."""
+    return bool(_trainer(pod).get("restartCount"))
+
+
+def ended(pod: Json) -> bool:
+    """Whether the trainer will log no more."""
+    if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return True
+    again = (pod.get("spec") or {}).get("restartPolicy", "Never") != "Never"
+    return not again and "terminated" in (_trainer(pod).get("state") or {})
+
+
+def _trainer(pod: Json) -> Json:
+    """The trainer's containerStatus; empty when there is none yet."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    return next((one for one in statuses if one.get("name") == names.TRAINER_CONTAINER), {})
 
 
 async def find_pod(there: Connection, job: Json, *, attempt: int, rank: int) -> Json | None:

@@ -6,7 +6,7 @@ Separate from the operator's watches, which are kopf's: a command looks at one o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any
 
 import aiohttp
@@ -22,14 +22,15 @@ _PAUSE_SECONDS = 1.0
 
 
 async def changes(
-    client: Client, path: str, params: dict[str, str]
+    client: Client, path: str, params: dict[str, str], *, seen: Iterable[Json] = ()
 ) -> AsyncGenerator[tuple[bool, Json], None]:
     """Each state of each object, and whether it is there still; first what is there at the start.
 
+    `seen` are objects that were there a moment ago: they are told as gone when they are not there at the start.
     Reconnects when it is cut. Raises ApiError for a refusal, aiohttp.ClientError after half a minute without
     an answer.
     """
-    known: dict[str, Json] = {}
+    known: dict[str, Json] = {raw["metadata"]["uid"]: raw for raw in seen}
     version: str | None = None
     failures = 0
     while True:
@@ -43,7 +44,7 @@ async def changes(
                 for uid, raw in found.items():
                     known[uid] = raw
                     yield True, raw
-            async for event in _events(client, path, {**params, "resourceVersion": version}):
+            async for event in events(client, path, {**params, "resourceVersion": version}):
                 failures = 0
                 raw = event["object"]
                 if event["type"] == "ERROR":
@@ -70,10 +71,13 @@ async def changes(
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
-async def _events(client: Client, path: str, params: dict[str, str]) -> AsyncIterator[Json]:
-    query = {**params, "watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": "300"}
+async def events(
+    client: Client, path: str, params: dict[str, str], *, headers: dict[str, str] | None = None
+) -> AsyncIterator[Json]:
+    """The events of one watch as they come, until it is cut or its time is over."""
+    query = {"allowWatchBookmarks": "true", **params, "watch": "true", "timeoutSeconds": "300"}
     rest = b""
-    async with client.stream(path, query) as content:
+    async with client.stream(path, query, headers=headers) as content:
         while chunk := await content.readany():
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:

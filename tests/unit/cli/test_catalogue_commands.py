@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from typer.testing import CliRunner, Result
 
 from trainyard import catalog
 from trainyard.cli import main

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from typer.testing import CliRunner, Result
 
 from trainyard import __version__
 from trainyard.cli import main
+from trainyard.cli.exitcodes import ExitCode
 from trainyard.logs.store import LogStore
 
 UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
+
+
+VISIBLE = (
+    "submit", "get", "watch", "logs", "pause", "resume", "cancel", "retry", "delete",
+    "runtimes", "schema", "release", "run", "version",
+)  # fmt: skip
 
 
 def call(*arguments: str) -> Result:
@@ -23,12 +31,12 @@ def call(*arguments: str) -> Result:
 def test_help_names_the_commands_for_people_and_hides_the_others() -> None:
     result = call("--help")
     assert result.exit_code == 0
-    for name in ("logs", "release", "run", "version", "watch"):
+    for name in VISIBLE:
         assert f"  {name} " in result.stdout
     assert "stored-log" not in result.stdout
 
 
-@pytest.mark.parametrize("command", ["logs", "release", "run", "version", "watch", "stored-log"])
+@pytest.mark.parametrize("command", [*VISIBLE, "stored-log"])
 def test_every_command_explains_itself(command: str) -> None:
     result = call(command, "--help")
     assert result.exit_code == 0
@@ -61,16 +69,17 @@ def test_loads_only_what_it_needs(arguments: list[str], unwanted: list[str]) -> 
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     loaded = set(done.stdout.split())
-    assert "click" in loaded
+    assert "typer" in loaded
     assert not loaded.intersection(unwanted)
 
 
-@pytest.mark.parametrize("command", ["logs", "watch"])
+@pytest.mark.parametrize("command", ["logs", "watch", "get", "pause", "cancel"])
 @pytest.mark.parametrize(
     ("content", "arguments", "sentence"),
     [
         pytest.param(None, [], "There is no cluster to talk to", id="no kubeconfig"),
         pytest.param("]:", [], "The kubeconfig cannot be read", id="a broken kubeconfig"),
+        pytest.param("", [], "KUBECONFIG is no kubeconfig; name another", id="an empty kubeconfig"),
         pytest.param(
             "{apiVersion: v1, kind: Config, clusters: [], users: [], contexts: [], current-context: ''}",
             ["--context", "absent"],
@@ -96,7 +105,7 @@ def test_says_in_one_sentence_what_is_wrong_with_the_cluster(
     result = call(command, "resnet", "--kubeconfig", str(kubeconfig), *arguments)
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith(f"Error: {sentence}")
+    assert result.stderr.startswith(f"Error: {sentence.replace('KUBECONFIG', str(kubeconfig))}")
     assert result.stderr.count("\n") == 1
 
 
@@ -157,7 +166,11 @@ async def test_prints_a_stored_log_with_its_stamps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "sentence"),
     [
-        pytest.param((), "No log of attempt 0, rank 0 is kept.", id="a log that is not there"),
+        pytest.param(
+            (),
+            "No log of attempt 0, rank 0 is kept; logs.retentionDays of the operator says for how long.",
+            id="a log that is not there",
+        ),
         pytest.param(("--uid", "../../etc"), "'../../etc' is not a UID.", id="a UID that climbs"),
         pytest.param(
             ("--namespace", ".."), "'..' is not the name of a namespace.", id="a namespace that climbs"
@@ -169,3 +182,20 @@ def test_refuses_a_stored_log(tmp_path: Path, extra: tuple[str, ...], sentence: 
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == f"Error: {sentence}\n"
+
+
+def table_of(heading: str) -> list[list[str]]:
+    """The first table after a heading of docs/cli.md, without its titles."""
+    text = (Path(__file__).parents[3] / "docs" / "cli.md").read_text(encoding="utf-8")
+    lines = text.partition(heading)[2].splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("|---"))
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[first + 1 :])
+    return [[cell.strip() for cell in row.replace("\\|", "/").strip("|").split("|")] for row in rows]
+
+
+def test_the_documentation_has_every_exit_code() -> None:
+    assert [int(row[0]) for row in table_of("## Exit codes")] == list(ExitCode)
+
+
+def test_the_documentation_has_every_command() -> None:
+    assert tuple(row[0].strip("`").split()[0] for row in table_of("# The command line")) == VISIBLE

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from trainyard.cli.connection import Where, default_namespace, sentence
+from trainyard.cli.connection import Where, default_namespace
+from trainyard.cli.errors import sentence
 from trainyard.cli.logs import local_file, never_started
+from trainyard.cli.reading import headline, is_stalled, phase, progress_line
 from trainyard.cli.stored import Status
 from trainyard.cli.waiting import Start, newest_attempt, started
-from trainyard.cli.watch import headline, is_stalled, phase, progress_line
 from trainyard.cluster.client import ApiError
 
 UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
@@ -221,9 +222,22 @@ def test_default_namespace(tmp_path: Path, arguments: dict[str, str], expected: 
     [
         (401, "Unauthorized", "The cluster does not know you; log in again or choose another context."),
         (403, 'pods is forbidden: User "u"', 'The cluster does not allow this: pods is forbidden: User "u".'),
+        (
+            403,
+            'trainingjobs.trainyard.dev "resnet" is forbidden: User "u" cannot patch resource "trainingjobs" in API '
+            'group "trainyard.dev" in the namespace "team"',
+            "You (u) may not patch trainingjobs.trainyard.dev in namespace team; ask an administrator for a Role with "
+            "this verb, or choose another --namespace or --context.",
+        ),
+        (
+            403,
+            'pods is forbidden: User "u" cannot list resource "pods" in API group "" at the cluster scope',
+            "You (u) may not list pods in all namespaces; ask an administrator for a Role with this verb, or choose "
+            "another --namespace or --context.",
+        ),
         (500, "etcd is away.", "The cluster refuses this (500 Why): etcd is away."),
     ],
-    ids=["unauthorized", "forbidden", "broken"],
+    ids=["unauthorized", "forbidden", "forbidden by RBAC", "forbidden everywhere", "broken"],
 )
 def test_a_refusal_as_a_sentence(status: int, message: str, expected: str) -> None:
     assert sentence(ApiError(status=status, reason="Why", message=message)) == expected

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainyard.cli.watch import LiveView, PlainView
+from trainyard.cli.views import LiveView, PlainView
 
 
 def a_job(message: str) -> dict[str, Any]:

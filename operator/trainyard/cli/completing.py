@@ -1,0 +1,91 @@
+"""What the shell completes: names of jobs and namespaces, asked of the cluster, and contexts of the kubeconfig.
+
+Separate because it must never hinder typing: it has a second, prints nothing but candidates, and any trouble means
+that there are none. Also `kubectl_complete-trainyard`, by which kubectl completes `kubectl trainyard`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import typer
+
+_SECONDS = 1.0
+# Cobra's ShellCompDirectiveNoFileComp and ShellCompDirectiveDefault, which kubectl reads after the candidates.
+_NO_FILES, _FILES = ":4", ":0"
+_COMPLETES_FILES = frozenset({"submit"})
+
+
+def jobs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """TrainingJobs of the namespace that the command line names so far."""
+    return _asked(ctx, incomplete, lambda there: there.names("TrainingJob"))
+
+
+def objects(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What `get` takes: first a kind or the name of a TrainingJob, then names of that kind."""
+    from trainyard.cli import kinds
+
+    given = [str(one) for one in ctx.params.get("what") or ()]
+    kind = kinds.known(given[0]) if given else None
+    names = _asked(ctx, incomplete, lambda there: there.names(kind or "TrainingJob"))
+    return names if given else [*(one for one in kinds.WORDS if one.startswith(incomplete)), *names]
+
+
+def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Namespaces of the cluster, as far as they may be listed."""
+
+    async def names(there: Any) -> list[str]:
+        found = await there.client.get("/api/v1/namespaces", {"limit": "500"})
+        return [raw["metadata"]["name"] for raw in found.get("items") or []]
+
+    return _asked(ctx, incomplete, names)
+
+
+def contexts(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Contexts of the kubeconfig."""
+    from trainyard.cli import connection
+
+    try:
+        found, _ = connection.contexts(ctx.params.get("kubeconfig"))
+    except Exception:  # whatever is wrong with the file, there is nothing to offer
+        return []
+    return [name for entry in found if (name := str(entry.get("name"))).startswith(incomplete)]
+
+
+def _asked(ctx: typer.Context, incomplete: str, ask: Callable[[Any], Awaitable[list[str]]]) -> list[str]:
+    from trainyard.cli import connection
+
+    given = {key: ctx.params.get(key) for key in ("namespace", "context", "kubeconfig")}
+
+    async def asked() -> list[str]:
+        async with asyncio.timeout(_SECONDS), connection.connected(connection.Where(**given)) as there:
+            return await ask(there)
+
+    # NB: a login that fails is logged by the official client.
+    logging.disable()
+    try:
+        return sorted(name for name in asyncio.run(asked()) if name.startswith(incomplete))
+    except Exception:  # a completion that complains would write into the line that is being typed
+        return []
+
+
+def kubectl() -> None:
+    """`kubectl_complete-trainyard WORD...`: the candidates for the last word, a line each, then Cobra's directive."""
+    from trainyard.cli import main
+
+    words = sys.argv[1:] or [""]
+    os.environ |= {
+        "_TRAINYARD_COMPLETE": "complete_bash",
+        "COMP_WORDS": shlex.join(["trainyard", *words[:-1]]) + f" {words[-1]}",
+        "COMP_CWORD": str(len(words)),
+    }
+    try:
+        main(prog_name="trainyard")
+    finally:
+        print(f"\n{_FILES if words[0] in _COMPLETES_FILES else _NO_FILES}")

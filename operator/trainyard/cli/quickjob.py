@@ -1,0 +1,101 @@
+"""A TrainingJob from options of the command line, for trying things out without a file.
+
+Separate because it is a manifest like any other from here on; `-o yaml --dry-run` shows it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from trainyard.api import names
+from trainyard.cli.failing import UsageError
+from trainyard.cli.manifests import Manifest
+
+Json = dict[str, Any]
+
+
+def _option(*flags: str, help: str, metavar: str) -> Any:
+    return typer.Option(*flags, help=help, metavar=metavar, show_default=False)
+
+
+Runtime = Annotated[str | None, _option(help="Runtime of the catalogue.", metavar="NAME")]
+Type = Annotated[str | None, _option("--type", help="Type of model, as neural_network.", metavar="TYPE")]
+Architecture = Annotated[str | None, _option(help="Network architecture, as dino.", metavar="NAME")]
+Image = Annotated[
+    str | None, _option(help="Image of your own, or instead of the runtime's.", metavar="IMAGE")
+]
+Action = Annotated[str | None, _option(help="What to do; default: train.", metavar="ACTION")]
+Parameters = Annotated[
+    list[str] | None, _option("-p", "--parameter", help="A parameter; repeatable.", metavar="NAME=VALUE")
+]
+Datasets = Annotated[
+    list[str] | None, _option("--dataset", help="A Dataset to train on; repeatable.", metavar="NAME")
+]
+Parent = Annotated[str | None, _option(help="Job whose model is worked on.", metavar="JOB")]
+Gpus = Annotated[
+    int | None, typer.Option(min=0, help="GPUs of the pod.", metavar="NUMBER", show_default=False)
+]
+OutputClaim = Annotated[str | None, _option(help="Volume claim for what is made.", metavar="NAME")]
+
+
+def manifest(
+    *,
+    name: str | None,
+    runtime: str | None,
+    kind: str | None,
+    architecture: str | None,
+    image: str | None,
+    action: str | None,
+    parameters: list[str],
+    datasets: list[str],
+    parent: str | None,
+    gpus: int | None,
+    output_claim: str | None,
+) -> Manifest | None:
+    """The job; None where the options say nothing of one. Raises UsageError for a parameter without a value."""
+    spec: Json = {
+        "runtime": runtime,
+        "type": kind,
+        "architecture": architecture,
+        "image": image,
+        "action": action,
+        "parameters": _nested(parameters),
+        "datasets": {"train": datasets} if datasets else None,
+        "parentJob": parent,
+        "accelerator": {"count": gpus} if gpus else None,
+        "output": {"claimName": output_claim} if output_claim else None,
+    }
+    spec = {key: value for key, value in spec.items() if value}
+    if not spec:
+        return None
+    begin = (kind or architecture or runtime or "job").lower().replace("_", "-")[:40]
+    metadata = {"name": name} if name else {"generateName": f"{begin}-"}
+    raw = {"apiVersion": names.API_VERSION, "kind": "TrainingJob", "metadata": metadata, "spec": spec}
+    return Manifest(source="the command line", raw=raw)
+
+
+def _nested(parameters: list[str]) -> Json:
+    """`a.b=1` as {a: {b: 1}}; a value is JSON where it is some, else text. Decimals are text, as in every spec."""
+    found: Json = {}
+    for one in parameters:
+        key, sign, text = one.partition("=")
+        if not sign or not all(key.split(".")):
+            raise UsageError(f"Parameter {one!r} is not NAME=VALUE.")
+        *path, last = key.split(".")
+        place = found
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"Parameter {key} is below {part}, which has a value of its own.")
+        place[last] = _value(text)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=str)
+    except ValueError:
+        return text
