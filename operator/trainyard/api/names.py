@@ -24,6 +24,8 @@ VERDICT_FINALIZER = f"{GROUP}/verdict"
 SPEC_HASH = f"{GROUP}/spec-hash"
 #: Annotation of a pod: digest of the parameters that it was given.
 PARAMETERS_DIGEST = f"{GROUP}/parameters-digest"
+#: Annotation of a failed job: a new value asks for another attempt.
+RETRY_REQUESTED_AT = f"{GROUP}/retry-requested-at"
 #: A Secret that a callback may use carries this label with the value "true".
 LABEL_CALLBACK = f"{GROUP}/callback"
 

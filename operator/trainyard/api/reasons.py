@@ -37,12 +37,24 @@ class Reason(StrEnum):
     POLICY_REFUSED = "PolicyRefused"
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_NAME_TAKEN = "PodNameTaken"
+    SECRET_NOT_FOUND = "SecretNotFound"
+    CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
+    SERVICE_ACCOUNT_NOT_FOUND = "ServiceAccountNotFound"
+    VOLUME_MOUNT_FAILED = "VolumeMountFailed"
+    PAUSED = "Paused"
+    RESUMING = "Resuming"
     BACKING_OFF = "BackingOff"
     SPEC_CHANGED = "SpecChanged"
     NOT_YET_SUPPORTED = "NotYetSupported"
     # Running
     TRAINING = "Training"
+    PAUSING = "Pausing"
+    CANCELING = "Canceling"
+    STOPPING = "Stopping"
     RESTARTING = "Restarting"
+    NODE_LOST = "NodeLost"
+    EVICTED = "Evicted"
+    PREEMPTED = "Preempted"
     # Done
     COMPLETED = "Completed"
     # Error
@@ -53,7 +65,13 @@ class Reason(StrEnum):
     OUT_OF_MEMORY = "OutOfMemory"
     TRAINER_FAILED = "TrainerFailed"
     POD_FAILED = "PodFailed"
+    COMMAND_NOT_FOUND = "CommandNotFound"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    NO_PROGRESS = "NoProgress"
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
+    # Canceled
+    CANCELED_BY_USER = "CanceledByUser"
+    PARENT_CANCELED = "ParentCanceled"
 
 
 #: Phases that nothing but a new request leaves.
@@ -69,4 +87,5 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     SUCCEEDED = "Succeeded"
     FINISHED = "Finished"
+    SUSPENDED = "Suspended"
     SPEC_CHANGED = "SpecChanged"

@@ -136,12 +136,16 @@ class RegisteredVersion(ApiModel):
 class Stop(ApiModel):
     """A stop that has been decided; written before any pod is told, so that it outlives the operator."""
 
-    cause: Literal["Suspend", "Cancel", "DeadlineExceeded", "NoProgress", "ParentCanceled"] = Field(
+    cause: Literal["Suspend", "Cancel", "DeadlineExceeded", "NoProgress"] = Field(
         description="Why the pods are stopped."
     )
     time: Timestamp = Field(description="When it was decided.")
+    end_time: Timestamp | None = Field(
+        default=None, description="When nothing of the job ran any longer; absent: pods are still ending."
+    )
     checkpoint: bool | None = Field(
-        default=None, description="Whether the trainer saved a checkpoint after it; absent: not known yet."
+        default=None,
+        description="Whether the trainer saved a checkpoint on its way out; absent: not known yet, or nothing ran.",
     )
 
 
@@ -168,9 +172,12 @@ class TrainingJobStatus(CommonStatus):
     completion_time: Timestamp | None = Field(default=None, description="When the job ended.")
     run_seconds: int | None = Field(
         default=None,
-        description="Seconds that all attempts have run, together; those count that are no longer listed.",
+        description="Seconds that ended attempts have run, together, since the last retry; those count that are no "
+        "longer listed.",
     )
-    stop: Stop | None = Field(default=None, description="The stop that is under way, or that was the last.")
+    stop: Stop | None = Field(
+        default=None, description="The stop that is under way or in force; it goes when the job goes on."
+    )
     progress: Progress | None = Field(default=None, description="How far the trainer says it is.")
     metrics: Metrics = Field(default_factory=list, description="Latest value of each metric.")
     key_metric: KeyMetric | None = Field(default=None, description="The headline metric.")

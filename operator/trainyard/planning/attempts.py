@@ -22,6 +22,8 @@ _FIRST_DELAY = 10.0
 _LONGEST_DELAY = 300.0
 #: Pods of attempts that failed or were lost are kept for their logs, so many of them.
 _OLD_PODS_KEPT = 3
+#: Attempts that ended because their user wanted it.
+_STOPPED = frozenset({Reason.PAUSED, Reason.CANCELED_BY_USER})
 
 
 def newest(status: Json, pods: Sequence[PodView]) -> int:
@@ -41,8 +43,9 @@ def not_before(status: Json, attempt: int) -> float:
     if before is None or not before.get("completionTime"):
         return 0.0
     ended = seconds(before["completionTime"]) or 0.0
-    if before.get("reason") != Reason.RESTARTING:
-        return ended + backoff(int(status.get("failures") or 1))
+    if before.get("counted") is not False:
+        failures = int(status.get("failures") or 0)  # none: somebody has asked for a retry
+        return ended + backoff(failures) if failures else 0.0
     short = 0
     while (entry := entries.get(attempt - 1 - short)) is not None and _was_lost_soon(entry):
         short += 1
@@ -98,7 +101,7 @@ def judged(observed: ObservedJob, status: Json) -> tuple[PodView, ...]:
 
 
 def _was_lost_soon(entry: Json) -> bool:
-    if entry.get("reason") != Reason.RESTARTING:
+    if entry.get("counted") is not False or entry.get("reason") in _STOPPED:
         return False
     started, ended = seconds(entry.get("startTime")), seconds(entry.get("completionTime"))
     return ended is not None and (started is None or ended - started < SHORT_SECONDS)

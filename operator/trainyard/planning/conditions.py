@@ -28,6 +28,7 @@ def _conditions(
     available: bool | None = None,
     spec_changed: str | None = None,
     unsupported: str | None = None,
+    suspended: bool = False,
 ) -> list[dict[str, Any]]:
     """All conditions of an object in `phase`; `old` is its previous status. `available` for kinds that are used."""
     # NB: what is not supported yet is not going anywhere either, though a newer operator will take it up.
@@ -46,6 +47,8 @@ def _conditions(
     if spec_changed is not None:
         wanted[ConditionType.SPEC_CHANGED] = True
     before = {c.get("type"): c for c in old.get("conditions") or []}
+    if suspended or ConditionType.SUSPENDED in before:
+        wanted[ConditionType.SUSPENDED] = suspended
     result = []
     for kind, value in wanted.items():
         text = "True" if value else "False"
@@ -87,6 +90,7 @@ def stated(
     available: bool | None = None,
     spec_changed: str | None = None,
     unsupported: str | None = None,
+    suspended: bool = False,
 ) -> dict[str, Any]:
     """What the status of every kind says: generation, phase, reason, message (cut to its limit) and conditions."""
     message = message[:MESSAGE_LIMIT]
@@ -106,6 +110,7 @@ def stated(
             available=available,
             spec_changed=spec_changed,
             unsupported=unsupported,
+            suspended=suspended,
         ),
     }
 

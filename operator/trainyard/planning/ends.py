@@ -12,7 +12,7 @@ from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import attempts, jobstatus
 from trainyard.planning.observed import Memory, ObservedJob, PodView
 from trainyard.planning.plan import Plan
-from trainyard.planning.times import seconds, stamp
+from trainyard.planning.times import seconds, sooner, stamp
 from trainyard.planning.verdict import Verdict
 
 #: How long other containers of a pod may go on after the training container's end.
@@ -33,24 +33,27 @@ def end(
     requeue_after: float | None = None,
 ) -> Plan:
     """The plan that ends the job, and with it the attempt that was under way."""
-    over = dict(over or {})
+    over = {"stop": None, **(over or {})}
     if reason is Reason.INVALID_SPEC:
-        message = f"{message.rstrip()} This is final: mend it, delete the job and create it anew."
-    recorded = over.get("attempts") or observed.status.get("attempts") or []
+        message = f"{message.rstrip()} Mend it, then use trainyard retry {observed.name}."
+    left = {**observed.status, **over}
+    recorded = left.get("attempts") or []
     if recorded and not recorded[-1].get("completionTime"):
-        over["attempts"] = jobstatus.with_attempt(
-            {"attempts": recorded},
+        over |= jobstatus.closed(
+            left,
             int(recorded[-1]["number"]),
-            completionTime=stamp(now),
+            at=stamp(now),
             reason=str(reason),
             message=message[:ATTEMPT_MESSAGE_LIMIT],
+            counted=None if phase is Phase.DONE else phase is Phase.ERROR,
         )
     status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
     return Plan(
         status=status,
         announce=jobstatus.announcement(observed.status, status),
         delete=delete,
-        requeue_after=requeue_after,
+        # NB: nobody rings when its pods' time has come.
+        requeue_after=requeue_after if _ttl(observed) is None else sooner(requeue_after, 0.0),
     )
 
 
@@ -102,7 +105,7 @@ def backing_off(status: Mapping[str, Any], attempt: int, *, limit: int) -> str:
     """Why `attempt` has not begun: what the one before came to, and when it will."""
     due = stamp(attempts.not_before(status, attempt))
     before = jobstatus.attempt_entry(status, attempt - 1)
-    if before.get("reason") == Reason.RESTARTING:
+    if before.get("counted") is False:
         return f"Attempt {attempt - 1} was lost soon after its start; attempt {attempt} begins at {due}."
     return f"Retry {status.get('failures', 1)} of {limit} begins at {due}. {before.get('message', '')}"
 
@@ -119,18 +122,17 @@ def next_attempt(
 ) -> Plan:
     """Record the next attempt; its pod is created only by a later plan that finds it recorded."""
     over = dict(over or {})
-    entry = jobstatus.attempt_entry(
-        {"attempts": over.get("attempts") or observed.status.get("attempts")}, attempt
-    )
-    ended = {**observed.status, "attempts": over.get("attempts") or observed.status.get("attempts") or []}
-    ended["attempts"] = jobstatus.with_attempt(
-        ended,
+    left = {**observed.status, **over}
+    over |= jobstatus.closed(
+        left,
         attempt,
-        completionTime=entry.get("completionTime") or stamp(now),
-        reason=entry.get("reason") or str(Reason.RESTARTING),
-        message=entry.get("message") or message[:ATTEMPT_MESSAGE_LIMIT],
+        at=stamp(now),
+        reason=str(reason),
+        message=message[:ATTEMPT_MESSAGE_LIMIT],
+        counted=False,
     )
-    over["attempts"] = jobstatus.with_attempt(ended, attempt + 1)
+    checkpoint = left.get("lastCheckpoint") or {}
+    over["attempts"] = jobstatus.with_attempt(over, attempt + 1, resumedFrom=checkpoint.get("uri"))
     status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
     return Plan(
         status=status,
@@ -141,15 +143,28 @@ def next_attempt(
 
 
 def after_the_end(observed: ObservedJob, *, now: float) -> Plan:
-    """Nothing of a finished job holds a node; an edit is acknowledged and changes nothing.
+    """Nothing of a finished job holds a node; its pods go when their time has come; an edit is acknowledged.
 
     A pod whose training container has ended may have others (an injected proxy) that end by themselves, or never.
     """
-    holding = [pod for pod in observed.pods if not pod.over and pod.deletion_requested_at is None]
-    wait = (seconds(observed.status.get("completionTime")) or 0.0) + LINGER_SECONDS - now
+    there = [pod for pod in observed.pods if pod.deletion_requested_at is None]
+    holding = [pod for pod in there if not pod.over]
+    ended = seconds(observed.status.get("completionTime")) or 0.0
+    wait = ended + LINGER_SECONDS - now
     delete = tuple(pod for pod in holding if wait <= 0 or not pod.judgeable)
     later = wait if len(delete) < len(holding) else None
+    ttl = _ttl(observed)
+    if ttl is not None and there:
+        left = ended + ttl - now
+        if left <= 0:
+            delete, later = tuple(there), None
+        else:
+            later = sooner(later, left)
     if observed.status.get("observedGeneration") == observed.generation:
         return Plan(delete=delete, requeue_after=later)
     status = {**observed.status, "observedGeneration": observed.generation}
     return Plan(delete=delete, status=status, requeue_after=later)
+
+
+def _ttl(observed: ObservedJob) -> int | None:
+    return observed.spec.ttl_seconds_after_finished if observed.spec is not None else None

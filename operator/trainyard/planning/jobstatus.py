@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainyard.api.reasons import FINAL, Phase, Reason
+from trainyard.api.reasons import FINAL, ConditionType, Phase, Reason
 from trainyard.planning import conditions, progress, spechash, uris
 from trainyard.planning.observed import ObservedJob, PodView
 from trainyard.planning.plan import Announcement
 from trainyard.planning.podspec import OUTPUT_MOUNT
 from trainyard.planning.progress import Report
 from trainyard.planning.statusline import MAX_PATH, Termination
-from trainyard.planning.times import stamp
+from trainyard.planning.times import seconds, stamp
 
 Json = dict[str, Any]
 
@@ -31,6 +31,15 @@ _WARNED = frozenset(
         Reason.POLICY_REFUSED,
         Reason.POD_NAME_TAKEN,
         Reason.RESTARTING,
+        Reason.NODE_LOST,
+        Reason.EVICTED,
+        Reason.PREEMPTED,
+        Reason.STOPPING,
+        Reason.SECRET_NOT_FOUND,
+        Reason.CONFIG_MAP_NOT_FOUND,
+        Reason.SERVICE_ACCOUNT_NOT_FOUND,
+        Reason.VOLUME_MOUNT_FAILED,
+        Reason.CLAIM_NOT_FOUND,
         Reason.BACKING_OFF,
         Reason.SPEC_CHANGED,
         Reason.NOT_YET_SUPPORTED,
@@ -58,6 +67,7 @@ def in_phase(
         now=now,
         ready=reason != Reason.INVALID_SPEC,
         spec_changed=spechash.changed(observed),
+        suspended=phase not in FINAL and (status.get("stop") or {}).get("endTime") is not None,
         unsupported=observed.unsupported if phase not in FINAL else None,
     )
     if phase in FINAL:
@@ -86,6 +96,51 @@ def with_attempt(status: Mapping[str, Any], number: int, **fields: Any) -> list[
     entry = {**entries.get(number, {"number": number}), **fields}
     entries[number] = {key: value for key, value in entry.items() if value is not None}
     return [entries[n] for n in sorted(entries)][-_ATTEMPTS_KEPT:]
+
+
+def closed(
+    status: Mapping[str, Any],
+    number: int,
+    *,
+    at: str,
+    reason: str,
+    message: str,
+    counted: bool | None,
+    **fields: Any,
+) -> Json:
+    """The fields that record the end of an attempt: its entry, and how long all have run.
+
+    What is recorded of an end stays. `counted` says whether it counts against backoffLimit; None for a success.
+    """
+    entry = attempt_entry(status, number)
+    known = {
+        "completionTime": at,
+        "reason": reason,
+        "message": message,
+        "counted": counted,
+        **fields,
+    }
+    attempts = with_attempt(
+        status, number, **{k: v for k, v in (known | dict(entry)).items() if k != "number"}
+    )
+    if entry.get("completionTime"):
+        return {"attempts": attempts}
+    begun = seconds(entry.get("startTime") or fields.get("startTime"))
+    ran = int(status.get("runSeconds") or 0)
+    if begun is not None:
+        ran += max(0, round((seconds(at) or begun) - begun))
+    return {"attempts": attempts, "runSeconds": ran or None}
+
+
+def was_canceled(status: Mapping[str, Any]) -> bool:
+    """Whether a job has ended because somebody wanted it: by its record, for `phase` is an output."""
+    ended: Mapping[str, Any] = next(
+        (c for c in status.get("conditions") or [] if c.get("type") == ConditionType.FINISHED), {}
+    )
+    return ended.get("status") == "True" and ended.get("reason") in (
+        Reason.CANCELED_BY_USER,
+        Reason.PARENT_CANCELED,
+    )
 
 
 def attempt_entry(status: Mapping[str, Any], number: int) -> Mapping[str, Any]:

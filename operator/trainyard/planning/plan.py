@@ -23,10 +23,13 @@ class Announcement:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """An entry of `status.callbacks` to send now, and where to."""
+    """Entries of `status.callbacks` of one callback to send now, one after the other: the first that does not arrive
+    ends it.
+    """
 
-    id: str
+    callback: str
     url: str
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,7 @@ class Plan:
     """What to do now, in this order: pods are created, status is written, finalizers are taken off, pods are
     deleted, Events are posted.
 
+    Pods are deleted with `grace_seconds` from SIGTERM to SIGKILL, or what they were made with when it is None.
     `status` is the whole status as it shall read, or None for no write; `release` are pods whose verdict it holds or
     whose job is gone; `requeue_after` is in seconds; `follow` are pods whose log is to be followed; `ended` are pods
     whose trainer has ended; `deliver` are callbacks to send, which nothing waits for.
@@ -41,6 +45,7 @@ class Plan:
 
     create: tuple[Mapping[str, Any], ...] = ()
     delete: tuple[PodView, ...] = ()
+    grace_seconds: int | None = None
     release: tuple[PodView, ...] = ()
     status: Mapping[str, Any] | None = None
     announce: tuple[Announcement, ...] = ()

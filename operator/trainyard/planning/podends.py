@@ -8,15 +8,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import attempts, jobstatus, podspec, waiting
+from trainyard.api.reasons import Phase
+from trainyard.planning import jobstatus, nodeloss, podspec, stops, waiting
 from trainyard.planning.context import Context
 from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, LINGER_SECONDS, end, failed, next_attempt
 from trainyard.planning.observed import ObservedJob, PodView
-from trainyard.planning.pending import pending, sooner
+from trainyard.planning.pending import pending
 from trainyard.planning.plan import Plan
-from trainyard.planning.times import stamp
-from trainyard.planning.verdict import Verdict, judge
+from trainyard.planning.times import seconds, sooner, stamp
+from trainyard.planning.verdict import Verdict, judge, lost_by
 
 #: How long the end of a pod waits for the end of its log, so that the last metrics are in the same write.
 LOG_END_SECONDS = 10.0
@@ -37,14 +37,23 @@ def ended(observed: ObservedJob, pod: PodView, *, now: float, context: Context) 
         wait = seen[1] + LOG_END_SECONDS - now
         if wait > 0:
             return Plan(follow=(pod,), ended=(pod,), requeue_after=wait, memory=memory)
-    verdict = judge(pod, log)
+    restart_on = observed.spec.restart_on if observed.spec is not None else None
+    verdict = judge(pod, log, restart_on=restart_on, told_to_end=_told_to_end(observed, pod))
     finished_at = pod.trainer.finished_at if pod.trainer is not None else None
     if finished_at is not None:
         finished_at = min(finished_at, now)  # NB: by the clock of the node, which may be ahead of ours
     over = _what_it_left(observed, pod, verdict, now=now, context=context, finished_at=finished_at)
-    if verdict.lost:
-        return next_attempt(observed, pod.attempt, message=verdict.message, now=now, over=over)
     completed = stamp(finished_at if finished_at is not None else now)
+    stop = observed.status.get("stop")
+    if verdict.lost and stop:
+        cause = stops.wanted(observed) or "Suspend"
+        return stops.stopped(
+            observed, pod.attempt, cause, now=now, context=context, over=over, ended_at=completed
+        )
+    if verdict.lost:
+        return next_attempt(
+            observed, pod.attempt, message=verdict.message, now=now, over=over, reason=verdict.reason
+        )
     linger = None if pod.over else LINGER_SECONDS
     if verdict.phase is Phase.ERROR:
         return failed(observed, pod.attempt, verdict, now=now, over=over, ended=completed, linger=linger)
@@ -57,6 +66,16 @@ def ended(observed: ObservedJob, pod: PodView, *, now: float, context: Context) 
         over={**over, "completionTime": completed},
         requeue_after=linger,
     )
+
+
+def _told_to_end(observed: ObservedJob, pod: PodView) -> bool:
+    """Whether the record says that the trainer was told to end before it did: by a stop, or by `leaving`."""
+    entry = jobstatus.attempt_entry(observed.status, pod.attempt)
+    if entry.get("reason") and not entry.get("completionTime"):
+        return True
+    decided = seconds((observed.status.get("stop") or {}).get("time"))
+    finished = pod.trainer.finished_at if pod.trainer is not None else None
+    return decided is not None and (finished is None or finished >= decided)
 
 
 def _what_it_left(
@@ -73,23 +92,30 @@ def _what_it_left(
     entry = jobstatus.attempt_entry(observed.status, pod.attempt)
     started = entry.get("startTime") or (stamp(started_at) if started_at is not None else None)
     report = jobstatus.final_report(log.report if log is not None else None, verdict.termination, now=now)
+    known = {
+        "startTime": started,
+        "node": pod.node,
+        "exitCode": verdict.exit_code,
+        "parametersDigest": pod.parameters_digest or None,
+    }
+    if not entry.get("completionTime") and not verdict.lost:
+        known["reason"] = None  # what `leaving` has noted; the end says better
     over: dict[str, Any] = {
         "startTime": observed.status.get("startTime") or started,
-        "attempts": jobstatus.with_attempt(
-            observed.status,
-            pod.attempt,
-            startTime=started,
-            completionTime=stamp(finished_at if finished_at is not None else now),
-            node=pod.node,
-            reason=str(verdict.reason),
-            message=verdict.message[:ATTEMPT_MESSAGE_LIMIT],
-            exitCode=verdict.exit_code,
-            parametersDigest=pod.parameters_digest or None,
-        ),
+        "attempts": jobstatus.with_attempt(observed.status, pod.attempt, **known),
         "pods": jobstatus.summary(observed.pods, pod.attempt),
         "logs": logs_uri(observed, context),
         **jobstatus.reported(observed, report),
     }
+    if not (verdict.lost and observed.status.get("stop")):
+        over |= jobstatus.closed(
+            {**observed.status, **over},
+            pod.attempt,
+            at=stamp(finished_at if finished_at is not None else now),
+            reason=str(verdict.reason),
+            message=verdict.message[:ATTEMPT_MESSAGE_LIMIT],
+            counted=None if verdict.phase is Phase.DONE else not verdict.lost,
+        )
     if verdict.phase is Phase.DONE and observed.spec is not None:
         uri = podspec.output_uri(observed, observed.spec, attempt=pod.attempt)
         over["artifacts"] = [{"uri": uri}] if uri is not None else None
@@ -101,24 +127,29 @@ def leaving(observed: ObservedJob, pod: PodView, *, now: float, context: Context
     if not pod.scheduled:
         # NB: no kubelet will ever end it, so nothing is to be learnt from it.
         return Plan(release=(pod,) if pod.finalized else (), memory=observed.memory)
-    if attempts.given_up(pod, now=now):
-        return next_attempt(
-            observed,
-            pod.attempt,
-            message=f"Pod {pod.name} was deleted by force and its node {pod.node} has told no end of it; the next "
-            "attempt continues from the last checkpoint, if there is one.",
-            now=now,
-        )
+    lost = nodeloss.given_up(observed, pod, now=now)
+    if lost is not None:
+        return next_attempt(observed, pod.attempt, message=lost.message, now=now, reason=lost.reason)
     follow = (
         (pod,) if context.follow_logs and pod.trainer is not None and pod.trainer.state == "running" else ()
     )
-    finding = waiting.pod_is_being_deleted(pod, now=now)
+    finding, reason = waiting.pod_is_being_deleted(pod, now=now), lost_by(pod)
+    away = nodeloss.node_is_lost(observed, pod)
+    if away is not None:
+        finding, reason = dataclasses.replace(finding, message=away.message), away.reason
     if not jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime"):
         plan = pending(observed, finding, now=now, pod=pod)
         later = sooner(plan.requeue_after, _LOOK_AGAIN_SECONDS)
         return dataclasses.replace(plan, follow=follow, requeue_after=later)
+    # NB: in its entry as well, for how a deletion is stamped does not outlast the end of the pod.
+    told = jobstatus.with_attempt(observed.status, pod.attempt, reason=str(reason))
     status = jobstatus.in_phase(
-        observed, phase=Phase.RUNNING, reason=Reason.RESTARTING, message=finding.message, now=now
+        observed,
+        phase=Phase.RUNNING,
+        reason=reason,
+        message=finding.message,
+        now=now,
+        over={"attempts": told},
     )
     written = None if status == observed.status else status
     return Plan(

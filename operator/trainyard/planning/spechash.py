@@ -57,13 +57,16 @@ def changed(observed: ObservedJob) -> str | None:
             "belong to it). An attempt that runs goes on as it was; no other is started. Change it back, or delete the "
             "job and create it anew; for an attempt that has not started yet it is enough to delete its pod."
         )
+    if (status.get("stop") or {}).get("endTime"):
+        return None  # nothing runs: the attempt that it goes on with takes them as they are then
     recorded = [e["parametersDigest"] for e in status.get("attempts") or [] if e.get("parametersDigest")]
     given = [p.parameters_digest for p in observed.pods if p.parameters_digest]
     last = next(iter([*reversed(recorded), *given]), None)
     if last and last != parameters_digest(spec):
         return (
             "spec.parameters was changed after an attempt had begun with other ones. A running attempt goes on with "
-            "those it was given; no other is started. Change them back, or delete the job and create it anew."
+            "those it was given; no other is started. Change them back, or pause the job and resume it: the next "
+            "attempt takes them then."
         )
     return None
 

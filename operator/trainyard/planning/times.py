@@ -21,3 +21,8 @@ def seconds(stamp: str | None) -> float | None:
 def stamp(now: float) -> str:
     """RFC 3339 in UTC with whole seconds, as metav1.Time writes it."""
     return datetime.fromtimestamp(int(now), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def sooner(one: float | None, other: float) -> float:
+    """The earlier of two delays, of which the first may be none."""
+    return other if one is None else min(one, other)

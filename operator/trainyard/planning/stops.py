@@ -1,0 +1,351 @@
+"""Stops: a job is paused, cancelled, or stopped by one of its limits, and goes on again.
+
+Separate because a stop is decided once and outlives the operator: `status.stop` is written before any pod is told, the
+pods end, and only then is it in force. What the user wants may change at any moment in between; a stop that is under
+way is brought to its end, and what is wanted then decides how it ends. Called by `planning.trainingjob` and `podends`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from trainyard.api.reasons import ConditionType, Phase, Reason
+from trainyard.planning import conditions, jobstatus, nodeloss, spechash
+from trainyard.planning.context import Context
+from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, end, failed
+from trainyard.planning.observed import Memory, ObservedJob, PodView
+from trainyard.planning.plan import Plan
+from trainyard.planning.runtime import Unresolved, resolve
+from trainyard.planning.times import seconds, sooner, stamp
+from trainyard.planning.verdict import Verdict
+
+Json = Mapping[str, Any]
+Cause = Literal["Suspend", "Cancel", "DeadlineExceeded", "NoProgress"]
+
+#: Nobody rings when time has passed over a pod that does not end.
+_LOOK_AGAIN_SECONDS = 15.0
+_STOPPING: Mapping[Cause, tuple[Reason, str]] = {
+    "Suspend": (Reason.PAUSING, "Being paused"),
+    "Cancel": (Reason.CANCELING, "Being cancelled"),
+    "DeadlineExceeded": (Reason.STOPPING, "activeDeadlineSeconds have passed"),
+    "NoProgress": (Reason.STOPPING, "The trainer has been silent for longer than progressTimeoutSeconds"),
+}
+
+
+def wanted(observed: ObservedJob) -> Cause | None:
+    """Why the job shall not run, or None: what its spec says, or a stop that cannot be taken back."""
+    cause: Cause | None = (observed.status.get("stop") or {}).get("cause")
+    if cause in ("DeadlineExceeded", "NoProgress"):
+        return cause
+    if observed.spec is not None and observed.spec.cancel:
+        return "Cancel"
+    # NB: pods that were told to end are not to be held up: it pauses, and goes on afterwards.
+    return "Suspend" if cause is not None or (observed.spec is not None and observed.spec.suspend) else None
+
+
+def in_force(status: Json) -> bool:
+    """Whether the job was stopped and nothing of it runs."""
+    return bool((status.get("stop") or {}).get("endTime"))
+
+
+def overdue(observed: ObservedJob, pod: PodView, *, now: float) -> tuple[Cause | None, float | None]:
+    """The limit that the running attempt has reached, if any, and the seconds until the next one is."""
+    spec, later = observed.spec, None
+    if spec is None:
+        return None, None
+    if spec.active_deadline_seconds is not None:
+        begun = seconds(jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime")) or now
+        ran = int(observed.status.get("runSeconds") or 0) + now - begun
+        later = spec.active_deadline_seconds - ran
+        if later <= 0:
+            return "DeadlineExceeded", None
+    log = observed.logs.get(pod.uid)
+    if spec.progress_timeout_seconds and log is not None and log.report is not None and log.silent_since:
+        left = log.silent_since + spec.progress_timeout_seconds - now
+        if left <= 0:
+            return "NoProgress", None
+        later = sooner(later, left)
+    return None, later
+
+
+def stopping(observed: ObservedJob, attempt: int, cause: Cause, *, now: float, context: Context) -> Plan:
+    """Bring the pods of a job to their end; when there is none left, record that it is stopped."""
+    holding = tuple(
+        pod for pod in observed.pods if not pod.over and nodeloss.given_up(observed, pod, now=now) is None
+    )
+    if not holding:
+        return stopped(observed, attempt, cause, now=now, context=context)
+    begun = next((pod for pod in holding if pod.trainer is not None and pod.trainer.started_at), None)
+    reason, why = _STOPPING[cause]
+    lost = nodeloss.node_is_lost(observed, begun) if begun is not None else None
+    message = f"{why}; {_what_ends(holding, begun) if lost is None else lost.message}"
+    over: dict[str, Any] = {}
+    before = observed.status.get("stop") or {}
+    if not before:
+        # NB: what was reported until now is written with it: a checkpoint that differs at the end is of the way out.
+        over = _reported(observed, attempt)
+    status = jobstatus.in_phase(
+        observed,
+        phase=Phase.PENDING if begun is None else Phase.RUNNING,
+        reason=Reason.WAITING_FOR_CLEANUP if begun is None else reason,
+        message=message,
+        now=now,
+        over={**over, "stop": {"cause": cause, "time": before.get("time") or stamp(now)}},
+    )
+    running = tuple(pod for pod in holding if pod.trainer is not None and pod.trainer.state == "running")
+    return Plan(
+        status=None if status == observed.status else status,
+        announce=() if status == observed.status else jobstatus.announcement(observed.status, status),
+        delete=tuple(pod for pod in holding if pod.deletion_requested_at is None),
+        # NB: no kubelet will ever end one without a node, so nothing is to be learnt from it.
+        release=tuple(
+            pod
+            for pod in holding
+            if pod.deletion_requested_at is not None and not pod.scheduled and pod.finalized
+        ),
+        grace_seconds=observed.spec.grace_period_seconds if observed.spec is not None else None,
+        follow=running if context.follow_logs else (),
+        requeue_after=_LOOK_AGAIN_SECONDS,
+        memory=dataclasses.replace(observed.memory, pending=None),
+    )
+
+
+def stopped(
+    observed: ObservedJob,
+    attempt: int,
+    cause: Cause,
+    *,
+    now: float,
+    context: Context,
+    over: dict[str, Any] | None = None,
+    ended_at: str | None = None,
+) -> Plan:
+    """Record that nothing of the job runs any longer; `over` is what its last pod left."""
+    over = dict(over or {})
+    ended_at = ended_at or stamp(now)
+    left = {**observed.status, **over}
+    stop: dict[str, Any] = {**(observed.status.get("stop") or {"time": stamp(now)}), "cause": cause}
+    begun = bool(jobstatus.attempt_entry(left, attempt).get("startTime"))
+    if begun and not stop.get("endTime"):
+        stop["checkpoint"] = left.get("lastCheckpoint") != observed.status.get("lastCheckpoint")
+    message = _told(observed, left, cause, stop, begun=begun, context=context)
+    if begun or any(pod.attempt == attempt for pod in observed.pods):
+        reason = {"Suspend": Reason.PAUSED, "Cancel": Reason.CANCELED_BY_USER}.get(cause)
+        closed = {"reason": str(reason or cause), "message": message[:ATTEMPT_MESSAGE_LIMIT]}
+        over |= jobstatus.closed(left, attempt, at=ended_at, **closed, counted=cause == "NoProgress")
+    if cause == "NoProgress":
+        verdict = Verdict(phase=Phase.ERROR, reason=Reason.NO_PROGRESS, message=message)
+        return failed(observed, attempt, verdict, now=now, over={**over, "stop": None}, ended=ended_at)
+    over["stop"] = {**stop, "endTime": ended_at}
+    if cause == "Suspend":
+        return _resting(observed, message=message, now=now, over=over)
+    phase, reason = {
+        "Cancel": (Phase.CANCELED, Reason.CANCELED_BY_USER),
+        "DeadlineExceeded": (Phase.ERROR, Reason.DEADLINE_EXCEEDED),
+    }[cause]
+    return end(
+        observed,
+        phase=phase,
+        reason=reason,
+        message=message,
+        now=now,
+        over={**over, "completionTime": ended_at},
+    )
+
+
+def at_rest(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
+    """The plan of a paused job: it stays so, is cancelled, or goes on."""
+    left_over = tuple(pod for pod in observed.pods if not pod.over and pod.deletion_requested_at is None)
+    cause = "Cancel" if observed.spec is not None and observed.spec.cancel else "Suspend"
+    if cause == "Cancel":
+        plan = stopped(observed, attempt, "Cancel", now=now, context=context)
+    elif observed.spec is None or observed.spec.suspend:
+        plan = _resting(observed, message=str(observed.status.get("message") or ""), now=now, over={})
+    else:
+        plan = go_on(observed, attempt, now=now)
+    return dataclasses.replace(plan, delete=(*plan.delete, *left_over))
+
+
+def after_cancel(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan | None:
+    """The plan of a cancelled job that its user does not want cancelled any longer; None for any other ended job."""
+    cause = (observed.status.get("stop") or {}).get("cause")
+    if cause != "Cancel" or observed.spec is None or observed.spec.cancel or _retry(observed):
+        return None
+    if resumable(observed, context) or not spechash.begun(observed.status):
+        return go_on(observed, attempt, now=now)
+    message = (
+        f"Cancelled, and stays so: action {observed.spec.action} cannot go on where it was. "
+        f"trainyard retry {observed.name} runs it from its beginning."
+    )
+    if observed.status.get("message") == message:
+        return None
+    status = {**observed.status, "message": message, "observedGeneration": observed.generation}
+    return Plan(status=status, requeue_after=0.0)
+
+
+def asked_again(observed: ObservedJob, attempt: int, *, now: float) -> Plan | None:
+    """The plan of a job that ended without success and whose annotation retry-requested-at is new; else None."""
+    if not _retry(observed) or conditions.is_true(observed.status, ConditionType.SUCCEEDED):
+        return None
+    if observed.spec is not None and observed.spec.cancel:
+        return None  # NB: cancel wins; taken back, the request still stands
+    return go_on(
+        observed,
+        attempt,
+        now=now,
+        reason=Reason.BACKING_OFF,
+        over={"failures": None, "runSeconds": None, "retryRequestedAt": observed.retry_requested_at},
+    )
+
+
+def acknowledged(observed: ObservedJob, plan: Plan) -> Plan:
+    """`plan` with a request for a retry taken note of on a job that needs none: a later failure is not meant by it."""
+    status = observed.status if plan.status is None else plan.status
+    if not _retry(observed) or status.get("retryRequestedAt") == observed.retry_requested_at:
+        return plan
+    if status.get("completionTime") and not conditions.is_true(status, ConditionType.SUCCEEDED):
+        return plan
+    return dataclasses.replace(plan, status={**status, "retryRequestedAt": observed.retry_requested_at})
+
+
+def go_on(
+    observed: ObservedJob,
+    attempt: int,
+    *,
+    now: float,
+    reason: Reason = Reason.RESUMING,
+    over: dict[str, Any] | None = None,
+) -> Plan:
+    """Record the attempt that a stopped or ended job goes on with; what may change meanwhile is taken as it is now."""
+    made = any(pod.attempt == attempt for pod in observed.pods)
+    number = (
+        attempt + 1
+        if made or jobstatus.attempt_entry(observed.status, attempt).get("completionTime")
+        else attempt
+    )
+    over = {**(over or {}), "stop": None, "completionTime": None}
+    checkpoint = observed.status.get("lastCheckpoint") or {}
+    if number > 0:
+        digest = spechash.parameters_digest(observed.spec) if observed.spec is not None else None
+        over["attempts"] = jobstatus.with_attempt(
+            observed.status, number, parametersDigest=digest, resumedFrom=checkpoint.get("uri")
+        )
+    whence = (
+        f"goes on from the checkpoint of epoch {_epoch(checkpoint)}"
+        if checkpoint
+        else "begins; no checkpoint was reported"
+    )
+    message = (
+        f"Attempt {number} {whence}."
+        if spechash.begun(observed.status)
+        else "The job has not run yet and begins."
+    )
+    status = jobstatus.in_phase(
+        observed, phase=Phase.PENDING, reason=reason, message=message, now=now, over=over
+    )
+    return Plan(
+        status=status,
+        announce=jobstatus.announcement(observed.status, status),
+        requeue_after=0.0,
+        memory=Memory(),
+    )
+
+
+def resumable(observed: ObservedJob, context: Context) -> bool:
+    """Whether the job's action goes on from its own checkpoint."""
+    if observed.spec is None:
+        return False
+    resolved = resolve(observed.spec, context.catalog)
+    return not isinstance(resolved, Unresolved) and resolved[1].resumable
+
+
+def _resting(observed: ObservedJob, *, message: str, now: float, over: dict[str, Any]) -> Plan:
+    status = jobstatus.in_phase(
+        observed, phase=Phase.PENDING, reason=Reason.PAUSED, message=message, now=now, over=over
+    )
+    if status == observed.status:
+        return Plan(memory=observed.memory)
+    return Plan(status=status, announce=jobstatus.announcement(observed.status, status), requeue_after=0.0)
+
+
+def _retry(observed: ObservedJob) -> bool:
+    asked = observed.retry_requested_at
+    return bool(asked) and asked != observed.status.get("retryRequestedAt")
+
+
+def _reported(observed: ObservedJob, attempt: int) -> dict[str, Any]:
+    pod = next((pod for pod in observed.pods if pod.attempt == attempt), None)
+    log = observed.logs.get(pod.uid) if pod is not None else None
+    return jobstatus.reported(observed, log.report if log is not None else None)
+
+
+def _what_ends(holding: tuple[PodView, ...], begun: PodView | None) -> str:
+    if begun is not None:
+        return f"pod {begun.name} has been told to save a checkpoint and to end."
+    return f"pod {holding[0].name}, in which nothing has run yet, is being removed."
+
+
+def _told(
+    observed: ObservedJob,
+    left: Json,
+    cause: Cause,
+    stop: Json,
+    *,
+    begun: bool,
+    context: Context,
+) -> str:
+    """What came of the stop, and how the job goes on."""
+    spec = observed.spec
+    sentences = {
+        "Suspend": "Paused",
+        "Cancel": "Cancelled",
+        "DeadlineExceeded": "Stopped after activeDeadlineSeconds"
+        + (f" ({spec.active_deadline_seconds} s)" if spec is not None else ""),
+        "NoProgress": "Stopped, as the trainer had been silent for longer than progressTimeoutSeconds"
+        + (f" ({spec.progress_timeout_seconds} s)" if spec is not None else ""),
+    }
+    ever = begun or spechash.begun(left)
+    parts = [f"{sentences[cause]}{_with_checkpoint(left, stop, ever=ever, begun=begun)}"]
+    parts.append(_how_on(observed, cause, ever=ever, context=context))
+    return " ".join(part for part in parts if part)
+
+
+def _with_checkpoint(left: Json, stop: Json, *, ever: bool, begun: bool) -> str:
+    checkpoint = left.get("lastCheckpoint") or {}
+    if not ever:
+        return " before anything had run."
+    if not checkpoint:
+        return " without a checkpoint: the trainer has reported none."
+    if begun and stop.get("checkpoint"):
+        return f" with a checkpoint of epoch {_epoch(checkpoint)}, saved on the way out."
+    done = (left.get("progress") or {}).get("epoch")
+    last = f"the last one is of epoch {_epoch(checkpoint)}"
+    if isinstance(done, int | float) and done <= (checkpoint.get("epoch") or 0):
+        return f" without a new checkpoint; {last}, and no later epoch was done."
+    return f" without a new checkpoint: {last}; what came after it is done again."
+
+
+def _how_on(observed: ObservedJob, cause: Cause, *, ever: bool, context: Context) -> str:
+    name, able = observed.name, resumable(observed, context)
+    if cause == "Suspend":
+        begins_anew = ever and not able and observed.spec is not None
+        again = (
+            f"action {observed.spec.action} cannot resume and begins anew"
+            if begins_anew and observed.spec
+            else ""
+        )
+        return f"Set suspend to false to go on{f'; {again}' if again else ''}."
+    if cause == "Cancel":
+        if able or not ever:
+            return "Set cancel back to false to go on."
+        return f"This action cannot resume; trainyard retry {name} runs it from its beginning."
+    if cause == "DeadlineExceeded":
+        return f"Raise it and use trainyard retry {name} to go on."
+    return "See its log for where it hung; if it is silent by nature, raise progressTimeoutSeconds or set it to 0."
+
+
+def _epoch(checkpoint: Json) -> str:
+    epoch = checkpoint.get("epoch")
+    return "unknown" if epoch is None else f"{epoch:g}"
