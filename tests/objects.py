@@ -62,6 +62,10 @@ class Jobs:
         events = self.client.list(f"/api/v1/namespaces/{self.namespace}/events")
         return [e["reason"] for e in events if e["involvedObject"].get("name") == name]
 
+    def announces(self, name: str, reason: str) -> None:
+        """Wait for the Event, which follows the status that it speaks of."""
+        found(lambda: reason in self.events(name), what=f"an Event {reason} of {name}", timeout=10)
+
     def delete(self, plural: str, name: str) -> None:
         self.client.delete(self.path(plural, name))
 

@@ -25,12 +25,13 @@ from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB, Ca
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
 from trainyard.kinds import KINDS
-from trainyard.planning.callbacks import RetryRules
 from trainyard.planning.context import Context
+from trainyard.planning.deliveries import RetryRules
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.dataset import DatasetReconciler
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
+from trainyard.reconcile.lookups import LookUps
 from trainyard.reconcile.loop import Doorbell, Loop, Reconcile
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.reconcile.records import RecordReconciler
@@ -89,7 +90,7 @@ class Operator:
         self._logs = (
             FollowedLogs(
                 client=client,
-                store_url=settings.logs.store,
+                settings=settings.logs,
                 queue=self._queue,
                 interval=settings.progress.interval_seconds,
             )
@@ -105,6 +106,7 @@ class Operator:
             logs=self._logs,
             deliveries=self._deliveries,
             references=references,
+            lookups=LookUps(client),
             context=planning,
         )
         datasets = DatasetReconciler(client=client, cache=self._cache, executor=executor)
@@ -150,6 +152,7 @@ class Operator:
                 ),
                 name="resync",
             )
+            group.create_task(self._logs.sweep(self._unfinished_jobs), name="sweep of logs")
             group.create_task(self._take_signals_back(), name="signals")
             await asyncio.sleep(0)  # NB: kopf cancels, at its end, every task that is younger than itself
             await kopf.operator(
@@ -162,6 +165,11 @@ class Operator:
                 identity=cast(Any, socket.gethostname()),
             )
             raise RuntimeError("The watches have ended by themselves.")
+
+    def _unfinished_jobs(self) -> set[str]:
+        """The UIDs of jobs that have not ended."""
+        jobs = self._cache.objects(TRAINING_JOB)
+        return {raw["metadata"]["uid"] for raw in jobs if not (raw.get("status") or {}).get("completionTime")}
 
     async def _load(self) -> None:
         """Wait for the CRDs, as kopf looks for resources only once, and load everything."""
@@ -222,5 +230,6 @@ def _planning_context(settings: Settings) -> Context:
             first=settings.callbacks.first_retry_seconds,
             longest=settings.callbacks.longest_retry_seconds,
             give_up=settings.callbacks.give_up_seconds,
+            progress_interval=settings.callbacks.progress_interval_seconds,
         ),
     )

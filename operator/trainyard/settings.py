@@ -8,12 +8,21 @@ wrong types end the start with a sentence that names the key.
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 CONFIG_VARIABLE = "TRAINYARD_CONFIG"
@@ -89,11 +98,39 @@ class Accelerators(_Section):
     types: dict[str, AcceleratorType] = Field(default_factory=_default_accelerator_types)
 
 
+def _bytes(value: object) -> object:
+    """Bytes of a Kubernetes quantity."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMGTPE]i?|)", str(value))
+    if match is None:
+        raise ValueError("must be a size such as 500Mi or 8Gi")
+    number, unit = match.groups()
+    power = " kMGTPE".index(unit[0]) if unit else 0
+    return int(float(number) * (1024 if unit.endswith("i") else 1000) ** power)
+
+
 class Logs(_Section):
-    """Following the logs of running pods, and the folder where they are kept: a `file://` URL in this version."""
+    """Following the logs of running pods, and where they are kept: in a folder (`file://`), or as objects under
+    any URL of fsspec (`s3://bucket/prefix`).
+
+    `store_options` are fsspec's for it; secrets are none of them, they come by environment variables. Objects are
+    written to the folder `spool` first. At most `max_streams` logs are followed at once, and the others read when
+    their container has ended. Logs are removed `retention_days` after their last line, 0 is never; in a folder also
+    the oldest ones before `max_size` is taken, 0 is all the room there is. A job that has not ended loses none.
+    """
 
     follow: bool = True
-    store: str = "file:///var/lib/trainyard/logs"
+    store: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*:/")] = "file:///var/lib/trainyard/logs"
+    store_options: dict[str, Any] = Field(default_factory=dict)
+    spool: Annotated[str, Field(pattern=r"^/")] = "/var/lib/trainyard/logs"
+    max_streams: Annotated[int, Field(ge=0, le=100_000)] = 500
+    retention_days: Annotated[float, Field(ge=0, le=36_500)] = 30.0
+    max_size: Annotated[int, BeforeValidator(_bytes)] = 0
+
+    @model_validator(mode="after")
+    def _room_of_folders_only(self) -> Self:
+        if self.max_size and not self.store.startswith("file:"):
+            raise ValueError("maxSize is for a folder; an object store has retentionDays")
+        return self
 
 
 class Progress(_Section):
@@ -107,7 +144,9 @@ class Callbacks(_Section):
     """Telling the receivers in `spec.callbacks`.
 
     `allowed_cidrs` are networks that callbacks may reach although they are private, and by http. A delivery that
-    fails is tried again after `first_retry_seconds`, then after twice as long each time, for `give_up_seconds`.
+    fails is tried again after `first_retry_seconds`, then after twice as long each time, for `give_up_seconds`. A
+    Secret that is missing or unusable is looked at every `secret_poll_seconds`. Reports of progress to one callback of
+    a job are at least `progress_interval_seconds` apart.
     """
 
     allowed_cidrs: Annotated[tuple[Network, ...], Field(alias="allowedCIDRs", max_length=256)] = ()
@@ -115,6 +154,8 @@ class Callbacks(_Section):
     first_retry_seconds: Annotated[float, Field(ge=0.1, le=3600)] = 5.0
     longest_retry_seconds: Annotated[float, Field(ge=1, le=86400)] = 3600.0
     give_up_seconds: Annotated[float, Field(ge=1, le=604800)] = 86400.0
+    secret_poll_seconds: Annotated[float, Field(ge=0.5, le=3600)] = 15.0
+    progress_interval_seconds: Annotated[float, Field(ge=1, le=86400)] = 60.0
     concurrency: Annotated[int, Field(ge=1, le=256)] = 32
 
 

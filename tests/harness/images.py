@@ -138,7 +138,9 @@ def _fill_context(folder: Path, name: Name, wheels: Path | None) -> None:
 def _wheels(name: Name) -> Path:
     """A folder with the wheels of everything that an image installs, fetched on this side of the build."""
     pyproject = dict(RECIPES[name].paths())["pyproject.toml"]
-    required = [*tomllib.loads(pyproject.read_text())["project"]["dependencies"], *BUILD_TOOLS]
+    project = tomllib.loads(pyproject.read_text())["project"]
+    extras = project["optional-dependencies"]["s3"] if name == "operator" else []
+    required = [*project["dependencies"], *extras, *BUILD_TOOLS]
     log = cache.root() / "logs" / f"wheels-{name}.log"
 
     def fetch(folder: Path) -> None:

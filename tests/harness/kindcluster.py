@@ -7,6 +7,7 @@ what is missing. Called by `python -m tests.harness`, by the fixtures of tests/e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -152,6 +153,30 @@ def kill(handle: ClusterHandle, pattern: str) -> None:
     killed = [engine.succeeds("exec", node, *argv) for node in nodes]
     if not any(killed):
         raise HarnessError(f"No process on {', '.join(nodes)} matches {pattern}.")
+
+
+def run_on_nodes(handle: ClusterHandle, script: str) -> None:
+    """Runs a shell script on every node of ours. Raises HarnessError when it fails on one."""
+    engine = _engine_of(handle.name)
+    if not handle.made_by_us or engine is None:
+        raise HarnessError(f"The nodes of {handle.context} are not ours to change.")
+    for node in nodes_of(engine, handle.name):
+        engine.run("exec", node, "sh", "-ec", script)
+
+
+@contextlib.contextmanager
+def frozen(handle: ClusterHandle, node: str) -> Iterator[None]:
+    """A node of ours with all that runs on it stands still, as if it had died; afterwards it is back and Ready."""
+    engine = _engine_of(handle.name)
+    if not handle.made_by_us or engine is None:
+        raise HarnessError(f"The nodes of {handle.context} are not ours to freeze.")
+    engine.run("pause", node)
+    try:
+        yield
+    finally:
+        engine.run("unpause", node)
+        with Client(handle.kubeconfig) as client:
+            kindnodes.wait_ready(client, timeout=REVIVE_SECONDS)
 
 
 def _name_in_kind(handle: ClusterHandle) -> str:

@@ -11,6 +11,7 @@ import yaml
 
 from tests.harness import binaries
 from tests.harness.chart import CHART
+from trainyard import settings
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -44,13 +45,29 @@ def test_the_operator_may_do_with_pods_what_it_does_and_no_more(kind: str, value
     assert verbs["trainingjobs"] == ["get", "list", "watch"]
     assert verbs["trainingjobs/status"] == ["patch"]
     assert verbs["secrets"] == ["get"]
+    assert verbs["events"] == ["create", "list"]
+    assert "nodes" not in verbs
+
+
+@pytest.mark.parametrize(
+    "values", [(), ('settings.namespaces=["team"]',)], ids=["everywhere", "in one namespace"]
+)
+def test_looking_at_a_node_is_a_role_of_its_own_that_can_be_left_out(values: tuple[str, ...]) -> None:
+    (role,) = named(objects("ClusterRole", *values), "trainyard-nodes")
+    assert [(rule["resources"], rule["verbs"]) for rule in role["rules"]] == [(["nodes"], ["get"])]
+    (binding,) = named(objects("ClusterRoleBinding", *values), "trainyard-nodes")
+    assert [subject["name"] for subject in binding["subjects"]] == ["trainyard"]
+    assert not named(objects("ClusterRole", *values, "rbac.nodes=false"), "trainyard-nodes")
 
 
 @pytest.mark.parametrize(
     ("value", "names"),
     [
-        pytest.param('settings.logs.store="s3://logs/trainyard"', "store", id="logs in an object store"),
         pytest.param('settings.logs.store="file://relative"', "store", id="logs in a relative folder"),
+        pytest.param('settings.logs.store="s3://a:b@logs"', "store", id="credentials in an address"),
+        pytest.param('settings.logs.maxSize="much"', "maxSize", id="a size that is none"),
+        pytest.param("settings.logs.maxStreams=-1", "maxStreams", id="fewer streams than none"),
+        pytest.param('logs.secretRef="A b"', "secretRef", id="a Secret that cannot be"),
         pytest.param("settings.logs.keep=3", "keep", id="a setting of logs that there is none of"),
         pytest.param('settings.callbacks.allowedCIDRs=["lan"]', "allowedCIDRs", id="a network by its name"),
         pytest.param("settings.callbacks.allowed=[]", "allowed", id="a setting of callbacks of none"),
@@ -68,9 +85,52 @@ def test_wrong_values_are_refused_by_their_name(value: str, names: str) -> None:
 def test_right_values_of_logs_are_rendered() -> None:
     values = ('settings.logs.store="file:///var/lib/trainyard/logs"', 'settings.logLevel="CRITICAL"')
     (config,) = objects("ConfigMap", *values)
-    settings = yaml.safe_load(config["data"]["settings.yaml"])
-    assert settings["logs"] == {"store": "file:///var/lib/trainyard/logs"}
-    assert settings["logLevel"] == "CRITICAL"
+    rendered = yaml.safe_load(config["data"]["settings.yaml"])
+    assert rendered["logs"] == {"store": "file:///var/lib/trainyard/logs"}
+    assert rendered["logLevel"] == "CRITICAL"
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param((), None, id="a volume without a limit"),
+        pytest.param(("logs.persistence.enabled=true",), "10Gi", id="a claim of ours"),
+        pytest.param(('logs.emptyDirSizeLimit="2Gi"',), "2Gi", id="an emptyDir with a limit"),
+        pytest.param(
+            ("logs.persistence.enabled=true", 'settings.logs.maxSize="1Gi"'),
+            "1Gi",
+            id="what the settings say",
+        ),
+        pytest.param(
+            ("logs.persistence.enabled=true", 'logs.persistence.existingClaim="logs"'),
+            None,
+            id="another's claim",
+        ),
+        pytest.param(
+            ("logs.persistence.enabled=true", 'settings.logs.store="s3://logs/a"'), None, id="an object store"
+        ),
+    ],
+)
+def test_the_folder_of_logs_grows_no_larger_than_its_volume(
+    values: tuple[str, ...], expected: str | None, tmp_path: Path
+) -> None:
+    (config,) = objects("ConfigMap", *values)
+    rendered = tmp_path / "settings.yaml"
+    rendered.write_text(config["data"]["settings.yaml"])
+    assert (yaml.safe_load(rendered.read_text()).get("logs") or {}).get("maxSize") == expected
+    size = settings.load(rendered).logs.max_size
+    assert size == (0 if expected is None else int(expected.removesuffix("Gi")) << 30)
+
+
+def test_the_credentials_of_the_log_store_come_from_a_secret() -> None:
+    (deployment,) = objects("Deployment", 'logs.secretRef="log-store"', 'settings.logs.store="s3://logs/a"')
+    pod = deployment["spec"]["template"]["spec"]
+    (operator,) = pod["containers"]
+    assert operator["envFrom"] == [{"secretRef": {"name": "log-store"}}]
+    assert {"name": "log-store", "mountPath": "/etc/trainyard-logs", "readOnly": True} in operator[
+        "volumeMounts"
+    ]
+    assert {"name": "log-store", "secret": {"secretName": "log-store"}} in pod["volumes"]
 
 
 def named(found: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:

@@ -40,6 +40,20 @@ def load(tmp_path: Path, text: str) -> settings.Settings:
             "callbacks.allowedCIDRs.0: Value error, 10.1.2.3/8 has host bits set",
             id="a network with a host's bits",
         ),
+        pytest.param(
+            "logs: {maxSize: much}", "logs.maxSize: Value error, must be a size", id="a size of none"
+        ),
+        pytest.param(
+            "logs: {maxSize: -1}", "logs.maxSize: Value error, must be a size", id="less than nothing"
+        ),
+        pytest.param(
+            "logs: {store: s3://logs, maxSize: 1Gi}",
+            "logs: Value error, maxSize is for a folder",
+            id="a size of an object store",
+        ),
+        pytest.param(
+            "logs: {store: /var/logs}", "logs.store: String should match", id="a path that is no URL"
+        ),
         pytest.param('namespaces: ["a\\n"]', "namespaces.0: String should match", id="a line's end"),
     ],
 )
@@ -64,3 +78,11 @@ def test_networks_of_both_kinds_are_taken(tmp_path: Path) -> None:
 
 def test_no_pull_policy_is_kubernetes_own(tmp_path: Path) -> None:
     assert load(tmp_path, "imagePullPolicy: null").image_pull_policy is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("8Gi", 8 << 30), ("500M", 500_000_000), ("1.5k", 1500), ("4096", 4096), ("0", 0)],
+)
+def test_sizes_are_quantities(tmp_path: Path, text: str, expected: int) -> None:
+    assert load(tmp_path, f"logs: {{maxSize: {text}}}").logs.max_size == expected

@@ -58,6 +58,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toJson $folders }}
 {{- end }}
 
+{{- /* The settings of logs: the folder may grow as large as the volume is, unless they say otherwise. */}}
+{{- define "trainyard.logSettings" -}}
+{{- $logs := .Values.settings.logs | default dict }}
+{{- $volume := .Values.logs.persistence.enabled | ternary .Values.logs.persistence.size .Values.logs.emptyDirSizeLimit }}
+{{- $known := and $volume (not (and .Values.logs.persistence.enabled .Values.logs.persistence.existingClaim)) }}
+{{- $ours := eq "file:///var/lib/trainyard/logs" ($logs.store | default "file:///var/lib/trainyard/logs") }}
+{{- if and $known $ours (not (hasKey $logs "maxSize")) }}
+{{- $logs = merge (dict "maxSize" $volume) $logs }}
+{{- end }}
+{{- toYaml $logs }}
+{{- end }}
+
 {{- /* The port of health and metrics is a setting of the operator; every manifest follows it. */}}
 {{- define "trainyard.port" -}}
 {{- dig "endpoint" "port" 8081 .Values.settings | int }}
@@ -81,8 +93,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [persistentvolumeclaims]
   verbs: [get]
 - apiGroups: [""]
-  resources: [events]
-  verbs: [create]
+  resources: [events] # those of a pod that is stuck say why
+  verbs: [create, list]
 - apiGroups: [""]
   resources: [secrets] # of callbacks; the operator takes none without the label trainyard.dev/callback: "true"
   verbs: [get]

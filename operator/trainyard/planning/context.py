@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from trainyard.planning.callbacks import RetryRules
+from trainyard.planning.deliveries import RetryRules
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.runtime import Runtime
 

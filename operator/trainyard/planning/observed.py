@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.planning.lookedup import NodeView, PodEvent
 from trainyard.planning.progress import Report
 from trainyard.planning.times import seconds
 
@@ -27,7 +28,7 @@ _LOST_REASONS = frozenset(
         "UnexpectedAdmissionError",
     }
 )
-_LOST_CONDITIONS = frozenset({"DisruptionTarget", "TerminationTarget"})
+_LOST_CONDITIONS = ("DisruptionTarget", "TerminationTarget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,8 @@ class ContainerView:
                     reason=detail.get("reason") or "",
                     message=detail.get("message") or "",
                     exit_code=detail.get("exitCode"),
-                    started_at=seconds(detail.get("startedAt")),
+                    # NB: of a container that could not be started it is the zero of Unix time.
+                    started_at=seconds(detail.get("startedAt")) or None,
                     finished_at=seconds(detail.get("finishedAt")),
                 )
         return cls(name=raw.get("name", ""), state="unknown")
@@ -67,7 +69,9 @@ class PodView:
     anybody can copy or change labels: `job_uid` is empty for a pod that no job has made, whatever its labels say.
 
     `finalized` while our finalizer keeps it; the digests are those it was made with; `forced` when it is being deleted
-    without any grace; `watched` while it has the labels that our watch selects.
+    without any grace; `deletion_due_at` is when a node that lives has ended it; `disruption` is the reason of the
+    condition that says so, and `disruption_message` its words; `unheard_since` is when its node was found to be
+    silent; `claims` are those it mounts; `watched` while it has the labels that our watch selects.
     """
 
     name: str
@@ -83,7 +87,11 @@ class PodView:
     created_at: float | None = None
     deletion_requested_at: float | None = None
     forced: bool = False
+    deletion_due_at: float | None = None
     disrupted_at: float | None = None
+    disruption: str = ""
+    disruption_message: str = ""
+    unheard_since: float | None = None
     scheduled: bool = False
     scheduled_at: float | None = None
     scheduling_reason: str = ""
@@ -94,6 +102,7 @@ class PodView:
     watched: bool = True
     spec_hash: str = ""
     parameters_digest: str = ""
+    claims: tuple[str, ...] = ()
     trainer: ContainerView | None = None
     init: tuple[ContainerView, ...] = ()
 
@@ -105,15 +114,14 @@ class PodView:
         conditions = {c.get("type"): c for c in status.get("conditions") or []}
         scheduled = conditions.get("PodScheduled") or {}
         containers = [ContainerView.from_raw(c) for c in status.get("containerStatuses") or []]
-        deleted_at = seconds(metadata.get("deletionTimestamp"))
+        due_at = seconds(metadata.get("deletionTimestamp"))
+        deleted_at = due_at
         if deleted_at is not None:
             deleted_at -= float(metadata.get("deletionGracePeriodSeconds") or 0)
-        disrupted = [
-            at
-            for name in _LOST_CONDITIONS
-            if (conditions.get(name) or {}).get("status") == "True"
-            and (at := seconds(conditions[name].get("lastTransitionTime"))) is not None
+        lost = [
+            c for c in map(conditions.get, _LOST_CONDITIONS) if c is not None and c.get("status") == "True"
         ]
+        disrupted = [at for c in lost if (at := seconds(c.get("lastTransitionTime"))) is not None]
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
@@ -128,7 +136,11 @@ class PodView:
             created_at=seconds(metadata.get("creationTimestamp")),
             deletion_requested_at=deleted_at,
             forced=deleted_at is not None and metadata.get("deletionGracePeriodSeconds") == 0,
+            deletion_due_at=due_at,
             disrupted_at=min(disrupted, default=None),
+            disruption=next((c["reason"] for c in lost if c.get("reason")), ""),
+            disruption_message=next((c["message"] for c in lost if c.get("message")), ""),
+            unheard_since=_unheard_since(conditions),
             scheduled=scheduled.get("status") == "True" or bool(spec.get("nodeName")),
             scheduled_at=seconds(scheduled.get("lastTransitionTime"))
             if scheduled.get("status") == "True"
@@ -136,12 +148,16 @@ class PodView:
             scheduling_reason=scheduled.get("reason") or "",
             scheduling_message=scheduled.get("message") or "",
             sandbox_ready=(conditions.get("PodReadyToStartContainers") or {}).get("status") == "True",
-            disrupted=_is_lost(status.get("reason") or "")
-            or any((conditions.get(name) or {}).get("status") == "True" for name in _LOST_CONDITIONS),
+            disrupted=_is_lost(status.get("reason") or "") or bool(lost),
             finalized=names.VERDICT_FINALIZER in (metadata.get("finalizers") or ()),
             watched=labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY and names.LABEL_JOB_UID in labels,
             spec_hash=annotations.get(names.SPEC_HASH, ""),
             parameters_digest=annotations.get(names.PARAMETERS_DIGEST, ""),
+            claims=tuple(
+                volume["persistentVolumeClaim"]["claimName"]
+                for volume in spec.get("volumes") or []
+                if volume.get("persistentVolumeClaim")
+            ),
             trainer=next((c for c in containers if c.name == names.TRAINER_CONTAINER), None),
             init=tuple(ContainerView.from_raw(c) for c in status.get("initContainerStatuses") or []),
         )
@@ -178,15 +194,21 @@ class ParentView:
     succeeded: bool
     reason: str
     artifact_uri: str | None
+    canceled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogView:
-    """What the log of one pod has told so far."""
+    """What the log of one pod has told so far.
+
+    `silent_since` is when its last bytes came or when we began to listen, whichever was later; None while nobody
+    listens, which is no silence.
+    """
 
     report: Report | None = None
     tail: tuple[str, ...] = ()
     ended: bool = False
+    silent_since: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +224,10 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came of the `number`th try to deliver a callback; it was sent and known at these seconds since the epoch."""
+    """What came of the `number`th try to deliver a callback; it was sent and known at these seconds since the epoch.
+
+    `waiting`: nothing was sent, and the next try comes as soon as what it lacks (a Secret) is there.
+    """
 
     number: int
     sent_at: float
@@ -210,6 +235,7 @@ class Answer:
     message: str
     delivered: bool = False
     gone: bool = False
+    waiting: bool = False
     retry_after: float | None = None
 
 
@@ -229,7 +255,8 @@ class ObservedJob:
     """One TrainingJob and everything its plan rests on.
 
     `spec_error` says why a spec of None cannot be read, `unsupported` what in it nothing acts on yet; `orphans` are
-    pods of former jobs of this name.
+    pods of former jobs of this name; `retry_requested_at` is the annotation that asks for another attempt; `events`
+    are warnings of pods that are stuck, by their UID, and `nodes` those that may be lost.
     """
 
     namespace: str
@@ -240,6 +267,7 @@ class ObservedJob:
     status: Json
     spec: TrainingJobSpec | None
     spec_error: str = ""
+    retry_requested_at: str = ""
     unsupported: str | None = None
     pods: tuple[PodView, ...] = ()
     former_pod: PodView | None = None
@@ -247,9 +275,22 @@ class ObservedJob:
     datasets: Mapping[str, DatasetView | None] = field(default_factory=dict)
     parent: ParentView | None = None
     refusal: Refusal | None = None
+    events: Mapping[str, tuple[PodEvent, ...]] = field(default_factory=dict)
+    nodes: Mapping[str, NodeView] = field(default_factory=dict)
     logs: Mapping[str, LogView] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+
+
+def _unheard_since(conditions: Mapping[str, Json]) -> float | None:
+    """When the node controller has marked the pod, as it does when a node falls silent.
+
+    NB: it sets Ready and nothing else; a kubelet gives a reason with it, and ContainersReady is False as well.
+    """
+    ready, containers = conditions.get("Ready") or {}, conditions.get("ContainersReady") or {}
+    if ready.get("status") != "False" or ready.get("reason") or containers.get("status") != "True":
+        return None
+    return seconds(ready.get("lastTransitionTime"))
 
 
 def _is_lost(reason: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning import placement
 from trainyard.planning.merge import merged
@@ -49,9 +50,31 @@ def with_template(pod: Json, spec: TrainingJobSpec) -> Json:
     if spec.template is None:
         return pod
     try:
-        return merged(pod, spec.template.model_dump(by_alias=True, exclude_none=True))
+        result = merged(pod, spec.template.model_dump(by_alias=True, exclude_none=True))
+        restarts = _restarts_in_place(result["spec"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TemplateError(f"spec.template cannot be used: {type(error).__name__}: {error}") from error
+    if restarts is not None:
+        raise TemplateError(
+            f"spec.template sets {restarts}, but a trainer is never restarted in its pod, where the log and the end of "
+            "the first run would be lost: take it out. A trainer that fails is tried again in a new pod, "
+            "from its last checkpoint, up to backoffLimit times."
+        )
+    return result
+
+
+def _restarts_in_place(pod_spec: Mapping[str, Any]) -> str | None:
+    """What would have the kubelet restart the trainer, if anything."""
+    policy = pod_spec.get("restartPolicy")
+    if policy != "Never":
+        return f"restartPolicy to {policy}" if policy is not None else "restartPolicy to null"
+    for container in pod_spec["containers"]:
+        if container["name"] == names.TRAINER_CONTAINER:
+            if container.get("restartPolicyRules"):
+                return "restartPolicyRules of the trainer"
+            if (policy := container.get("restartPolicy", "Never")) != "Never":
+                return f"restartPolicy of the trainer to {policy}"
+    return None
 
 
 def _deep(value: Any) -> bool:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from trainyard.api.reasons import Phase, Reason
+from trainyard.api.reasons import FINAL, Phase, Reason
 from trainyard.planning import conditions, jobstatus
 from trainyard.planning.ends import end
+from trainyard.planning.finding import Finding
 from trainyard.planning.observed import Memory, ObservedJob, PodView
 from trainyard.planning.plan import Plan
-from trainyard.planning.waiting import Finding
+from trainyard.planning.times import sooner
 
 #: A Pending reason is written once it has stood this long: most pass sooner, and each write is a request.
 SETTLE_SECONDS = 3.0
@@ -24,7 +25,7 @@ MESSAGE_SECONDS = 30.0
 
 def pending(observed: ObservedJob, finding: Finding, *, now: float, pod: PodView | None = None) -> Plan:
     """The plan while `finding` stands; `pod` is the one that is stuck, if there is one."""
-    if finding.phase is Phase.ERROR:
+    if finding.phase in FINAL:
         return end(observed, phase=finding.phase, reason=finding.reason, message=finding.message, now=now)
     left = None
     if finding.since is not None and observed.spec is not None:
@@ -77,8 +78,3 @@ def _settling(observed: ObservedJob, finding: Finding, *, now: float) -> tuple[M
     if same_reason and memory.pending_written_at is not None:
         return memory, max(0.0, memory.pending_written_at + MESSAGE_SECONDS - now)
     return memory, max(0.0, memory.pending_since + SETTLE_SECONDS - now)
-
-
-def sooner(one: float | None, other: float) -> float:
-    """The earlier of two delays, of which the first may be none."""
-    return other if one is None else min(one, other)

@@ -11,8 +11,12 @@ from typing import Any
 
 from trainyard.api.pods import Accelerator
 from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.planning import nodeloss
 
 Json = dict[str, Any]
+
+#: Taints that Kubernetes gives a node which has fallen silent, or says that it is not ready.
+_NODE_TROUBLE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,22 @@ def resource_name(accelerator: Accelerator, rules: AcceleratorRules) -> str:
 
 
 def tolerations(spec: TrainingJobSpec, rules: AcceleratorRules) -> list[Json]:
-    """The user's, and the one for the taint that GPU nodes customarily carry (key = the resource's name)."""
-    result = [t.model_dump(by_alias=True, exclude_none=True) for t in spec.tolerations]
+    """The user's, the one for the taint that GPU nodes customarily carry (key = the resource's name), and how long a
+    pod stays bound to a lost node.
+    """
+    # NB: first, as Kubernetes takes the first that fits, and one of the user's may fit every taint, for ever.
+    spoken_of = _keys_of_tolerations(spec)
+    result: list[Json] = [
+        {
+            "key": key,
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": nodeloss.TOLERATION_SECONDS,
+        }
+        for key in _NODE_TROUBLE
+        if key not in spoken_of
+    ]
+    result += [t.model_dump(by_alias=True, exclude_none=True) for t in spec.tolerations]
     asked = [resource_name(spec.accelerator, rules)] if spec.accelerator is not None else []
     if rules.resource_name in spec.resources.limits or rules.resource_name in spec.resources.requests:
         asked.append(rules.resource_name)
@@ -47,6 +65,17 @@ def tolerations(spec: TrainingJobSpec, rules: AcceleratorRules) -> list[Json]:
         if taint not in result:
             result.append(taint)
     return result
+
+
+def _keys_of_tolerations(spec: TrainingJobSpec) -> set[Any]:
+    """Keys of the taints that the user speaks of, in the template as well, which can have any shape."""
+    keys: set[Any] = {toleration.key for toleration in spec.tolerations}
+    template = spec.template.spec if spec.template is not None else None
+    theirs = template.get("tolerations") if template is not None else None
+    for toleration in theirs if isinstance(theirs, list) else ():
+        if isinstance(toleration, Mapping) and isinstance(toleration.get("key"), str):
+            keys.add(toleration["key"])
+    return keys
 
 
 def affinity(spec: TrainingJobSpec, rules: AcceleratorRules) -> Json:

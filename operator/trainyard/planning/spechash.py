@@ -14,6 +14,7 @@ import orjson
 
 from trainyard.api.jobedits import RUN_POLICY
 from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.planning import attempts
 from trainyard.planning.observed import ObservedJob
 
 #: May change while no pod lives, beside the run policy. Whatever is not named is what, where or with what.
@@ -48,7 +49,10 @@ def changed(observed: ObservedJob) -> str | None:
     spec, status = observed.spec, observed.status
     if spec is None:
         return None
-    began_with = next((p.spec_hash for p in observed.pods if p.spec_hash), None)
+    # NB: what has never run binds nobody once its pod has ended, or another attempt is recorded.
+    newest = attempts.newest(status, observed.pods)
+    pods = [p for p in observed.pods if begun(status) or (p.attempt == newest and not p.over)]
+    began_with = next((pod.spec_hash for pod in pods if pod.spec_hash), None)
     if begun(status):
         began_with = status.get("specHash") or began_with
     if began_with and began_with != spec_hash(spec):

@@ -57,20 +57,7 @@ GAPS: Mapping[str, tuple[Gap, ...]] = {
         ),
         Gap(path="outputDataset", what="jobs that make a Dataset"),
         Gap(path="model", what="registering a version of an MLModel"),
-        Gap(path="suspend", what="pausing"),
-        Gap(path="cancel", what="cancelling"),
-        Gap(path="restartOn", what="choosing the exit codes that are tried again"),
-        Gap(path="activeDeadlineSeconds", what="a deadline"),
-        Gap(path="progressTimeoutSeconds", what="stopping a silent trainer", acts=(3600, 0)),
-        Gap(path="ttlSecondsAfterFinished", what="removing pods of ended jobs by time"),
         Gap(path="uploadSeconds", what="time to upload", acts=(300,)),
-        Gap(
-            path="callbacks[].events",
-            what="telling of it",
-            # NB: Canceled stands in the default; nothing is lost by it while nothing can be cancelled.
-            acts=("Completed", "Failed", "Canceled"),
-            partly="Completed and Failed are told; Canceled is accepted",
-        ),
     ),
     "Dataset": (
         Gap(path="source.uri", what=_FETCHING, prefix="pvc://", partly="pvc:// is mounted"),

@@ -13,23 +13,27 @@ from trainyard.planning import (
     attempts,
     callbacks,
     jobstatus,
+    nodeloss,
     opaque,
     parameters,
     placement,
     podends,
     podspec,
+    refusals,
     spechash,
+    stops,
+    stuckpod,
     waiting,
 )
 from trainyard.planning.context import Context
 from trainyard.planning.ends import after_the_end, backing_off, end, next_attempt
+from trainyard.planning.finding import Finding
 from trainyard.planning.observed import ObservedJob, PodView
-from trainyard.planning.pending import pending, sooner
+from trainyard.planning.pending import pending
 from trainyard.planning.plan import Plan
 from trainyard.planning.podspec import PodInputs
 from trainyard.planning.runtime import Unresolved, resolve
-from trainyard.planning.times import stamp
-from trainyard.planning.waiting import Finding
+from trainyard.planning.times import sooner, stamp
 
 #: Nobody rings when time has passed over a pod that does not end.
 _LOOK_AGAIN_SECONDS = 15.0
@@ -49,25 +53,32 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
 def _plan(observed: ObservedJob, *, now: float, context: Context) -> Plan:
     if observed.deleting:
         return Plan()  # its pods go with it, by their owner reference
-    if observed.status.get("completionTime"):
-        return after_the_end(observed, now=now)
     attempt = attempts.newest(observed.status, observed.pods)
+    if observed.status.get("completionTime"):
+        return stops.acknowledged(
+            observed,
+            stops.asked_again(observed, attempt, now=now)
+            or stops.after_cancel(observed, attempt, now=now, context=context)
+            or after_the_end(observed, now=now),
+        )
     plan = _plan_attempt(observed, attempt, now=now, context=context)
     old = attempts.surplus(observed.pods, attempt)
     if old:
         plan = dataclasses.replace(plan, delete=(*plan.delete, *old))
-    return _with_spec_hash(observed, plan)
+    return stops.acknowledged(observed, _with_spec_hash(observed, plan))
 
 
 def _with_spec_hash(observed: ObservedJob, plan: Plan) -> Plan:
-    """Keep what the job began with. Until an attempt has started it is that of the pod there is.
+    """Keep what the job began with. Until an attempt has started it is that of the pod there is; a job that has ended
+    before that can be mended and tried again.
 
     NB: a hash that the spec has left already is not kept: the API server would refuse to let anybody change it back.
     """
     if plan.status is None or observed.spec is None or spechash.begun(observed.status):
         return plan
     made_with = next((pod.spec_hash for pod in observed.pods if pod.spec_hash), None)
-    if made_with != spechash.spec_hash(observed.spec):
+    ended_before = bool(plan.status.get("completionTime")) and not spechash.begun(plan.status)
+    if made_with != spechash.spec_hash(observed.spec) or ended_before:
         made_with = None
     status = {key: value for key, value in plan.status.items() if key != "specHash"}
     return dataclasses.replace(
@@ -76,16 +87,22 @@ def _with_spec_hash(observed: ObservedJob, plan: Plan) -> Plan:
 
 
 def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
+    if stops.in_force(observed.status):
+        return stops.at_rest(observed, attempt, now=now, context=context)
     pod = next((p for p in observed.pods if p.attempt == attempt and p.rank == 0), None)
+    if pod is not None and pod.judgeable:
+        return podends.ended(observed, pod, now=now, context=context)
+    cause = stops.wanted(observed)
+    if cause is not None and not (cause == "Suspend" and _refused_before_it_began(observed, context)):
+        return stops.stopping(observed, attempt, cause, now=now, context=context)
     if pod is None:
         return _without_pod(observed, attempt, now=now, context=context)
-    if pod.judgeable:
-        return podends.ended(observed, pod, now=now, context=context)
     if pod.deletion_requested_at is not None:
         return podends.leaving(observed, pod, now=now, context=context)
     if pod.trainer is not None and pod.trainer.state == "running":
         return _running(observed, pod, now=now, context=context)
-    return pending(observed, waiting.stuck_pod(pod), now=now, pod=pod)
+    finding = stuckpod.what_it_waits_for(pod, observed.events.get(pod.uid, ()))
+    return pending(observed, finding, now=now, pod=pod)
 
 
 def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
@@ -101,6 +118,12 @@ def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
         or opaque.nested_too_deeply(spec)
         or parameters.unusable(spec.parameters, schema=resolved[1].schema, defaults=resolved[1].defaults)
     )
+
+
+def _refused_before_it_began(observed: ObservedJob, context: Context) -> bool:
+    """Whether the job is new and cannot be run: that is told at once, also of one that is suspended from the start."""
+    new = not observed.pods and not observed.status.get("attempts") and not observed.unsupported
+    return new and spec_is_invalid(observed, context) is not None
 
 
 def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
@@ -132,7 +155,7 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
     earlier = tuple(
         pod
         for pod in observed.pods
-        if pod.attempt < attempt and not pod.over and not attempts.given_up(pod, now=now)
+        if pod.attempt < attempt and not pod.over and nodeloss.given_up(observed, pod, now=now) is None
     )
     if earlier:
         # NB: a container of it may still write; two attempts never run beside each other.
@@ -144,7 +167,7 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
         create = (podspec.build(observed, observed.spec, _pod_inputs(observed, attempt, context=context)),)
     except opaque.TemplateError as error:
         return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=str(error), now=now)
-    refused = waiting.refused_by_the_api_server(observed.refusal)
+    refused = refusals.refused_by_the_api_server(observed.refusal)
     if refused is None or observed.refusal is None:
         return Plan(create=create, memory=observed.memory)
     plan = pending(observed, refused, now=now)
@@ -163,11 +186,12 @@ def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Contex
     started = stamp(pod.trainer.started_at if pod.trainer.started_at is not None else now)
     action = observed.spec.action if observed.spec is not None else "train"
     entry = jobstatus.attempt_entry(observed.status, pod.attempt)
+    lost = nodeloss.node_is_lost(observed, pod)
     status = jobstatus.in_phase(
         observed,
         phase=Phase.RUNNING,
-        reason=Reason.TRAINING,
-        message=f"Action {action} is running on node {pod.node}.",
+        reason=lost.reason if lost is not None else Reason.TRAINING,
+        message=lost.message if lost is not None else f"Action {action} is running on node {pod.node}.",
         now=now,
         over={
             "startTime": observed.status.get("startTime") or started,
@@ -177,26 +201,33 @@ def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Contex
                 startTime=entry.get("startTime") or started,
                 node=pod.node,
                 parametersDigest=pod.parameters_digest or None,
+                parentJob=entry.get("parentJob")
+                or (observed.spec.parent_job if observed.spec is not None else None),
             ),
             "pods": jobstatus.summary(observed.pods, pod.attempt),
             "logs": podends.logs_uri(observed, context),
         },
     )
+    cause, later = stops.overdue(observed, pod, now=now)
+    # NB: a lost node is silent, and that is no fault of the trainer's.
+    if cause is not None and not (cause == "NoProgress" and lost is not None):
+        return stops.stopping(observed, pod.attempt, cause, now=now, context=context)
     follow = (pod,) if context.follow_logs else ()
     memory = dataclasses.replace(observed.memory, pending=None)
     log = observed.logs.get(pod.uid)
     told = jobstatus.reported(observed, log.report) if log is not None and context.report_progress else {}
     wanted = {**status, **told}
     if wanted == observed.status:
-        return Plan(follow=follow, memory=memory)
+        return Plan(follow=follow, memory=memory, requeue_after=later)
     if status == observed.status and memory.progress_written_at is not None:
         wait = memory.progress_written_at + context.progress_interval - now
         if wait > 0:
-            return Plan(follow=follow, memory=memory, requeue_after=wait)
+            return Plan(follow=follow, memory=memory, requeue_after=sooner(later, wait))
     return Plan(
         status=wanted,
         announce=jobstatus.announcement(observed.status, wanted),
         follow=follow,
+        requeue_after=later,
         memory=dataclasses.replace(memory, progress_written_at=now),
     )
 

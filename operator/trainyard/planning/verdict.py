@@ -6,9 +6,12 @@ termination message and its last status line (docs/trainer-contract.md, "The ver
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from trainyard.api.reasons import Phase, Reason
+from trainyard.api.trainingjob import RestartOn
+from trainyard.planning import nodeloss, stucktexts
 from trainyard.planning.observed import ContainerView, LogView, PodView
 from trainyard.planning.statusline import Termination, parse_termination
 
@@ -16,6 +19,26 @@ _TAIL_LINES = 5
 _TAIL_CHARACTERS = 1200
 #: Exit code of a trainer that was given bad parameters or data; the same go would end the same.
 EXIT_BAD_INPUT = 2
+#: What a shell makes of a command that it cannot run or does not find.
+_EXITS_OF_SHELLS = frozenset({126, 127})
+#: 128 and SIGINT, SIGKILL, SIGTERM.
+_EXITS_BY_SIGNAL = frozenset({130, 137, 143})
+#: What runc leaves as the only output of a container whose program is none for this node.
+_NO_PROGRAM = re.compile(r"exec [^\n]*: exec format error")
+_START_FAILED = frozenset({"StartError", "ContainerCannotRun"})
+_PREEMPTED = frozenset({"PreemptionByScheduler", "Preempting"})
+_NODE_GONE = frozenset({nodeloss.BY_PODGC, "NodeLost"})
+_EVICTED = frozenset(
+    {
+        "EvictionByEvictionAPI",
+        "TerminationByKubelet",
+        nodeloss.BY_TAINT,
+        "Evicted",
+        "Terminated",
+        "NodeShutdown",
+        "Shutdown",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +56,13 @@ class Verdict:
     termination: Termination | None = None
 
 
-def judge(pod: PodView, log: LogView | None) -> Verdict:
-    """The verdict on a pod that is judgeable."""
+def judge(
+    pod: PodView, log: LogView | None, *, restart_on: RestartOn | None = None, told_to_end: bool = False
+) -> Verdict:
+    """The verdict on a pod that is judgeable; `restart_on` is the spec's choice of failures to try again.
+
+    `told_to_end` when the job's record says that the pod was being deleted before its trainer had ended.
+    """
     trainer = pod.trainer
     if _evicted_for_its_own_use(pod):
         return Verdict(
@@ -47,42 +75,57 @@ def judge(pod: PodView, log: LogView | None) -> Verdict:
         return _without_exit(pod)
     termination = parse_termination(trainer.message)
     code = trainer.exit_code if trainer.exit_code is not None else -1
-    if taken_away(pod, trainer, termination):
-        why = pod.message or pod.reason or "it was deleted"
+    if taken_away(pod, trainer, termination, told_to_end=told_to_end):
         return Verdict(
             phase=Phase.RUNNING,
-            reason=Reason.RESTARTING,
-            message=_taken_away_because(pod, why),
+            reason=lost_by(pod),
+            message=_taken_away_because(
+                pod, pod.message or pod.disruption_message or pod.reason or "it was deleted"
+            ),
             exit_code=code,
             lost=True,
             termination=termination,
         )
+    if trainer.reason in _START_FAILED:
+        return _not_started(pod, trainer, code)
+    again = tried_again(restart_on, code)
+    left_out = (
+        "" if again or restart_on is None else f" spec.restartOn does not have code {code} tried again."
+    )
     if trainer.reason == "OOMKilled":
         return Verdict(
             phase=Phase.ERROR,
             reason=Reason.OUT_OF_MEMORY,
             message=f"The training container of {pod.name} used more memory than its limit and was killed. Raise "
-            "resources.limits.memory or lower the batch size.",
+            f"resources.limits.memory or lower the batch size.{left_out}",
             exit_code=code,
+            again=again,
             termination=termination,
         )
+    if code != 0 and _NO_PROGRAM.fullmatch(trainer.message.strip()):
+        return Verdict(
+            phase=Phase.ERROR,
+            reason=Reason.COMMAND_NOT_FOUND,
+            message=stucktexts.no_command(trainer.name, stucktexts.short(trainer.message)),
+            exit_code=code,
+            again=False,
+        )
+    words = _last_words(termination, log)
     if code != 0:
-        hint = " By the trainer contract that means bad parameters or data." if code == EXIT_BAD_INPUT else ""
-        told = _last_words(termination, log)
+        exited = f"exited with code {code}{_named(trainer)}."
         return Verdict(
             phase=Phase.ERROR,
             reason=Reason.TRAINER_FAILED,
-            message=f"The training container of {pod.name} exited with code {code}{_named(trainer)}.{hint}{told}",
+            message=f"The training container of {pod.name} {exited}{_meaning(code)}{left_out}{words}",
             exit_code=code,
-            again=code != EXIT_BAD_INPUT,
+            again=again,
             termination=termination,
         )
     if _reported_failure(termination, log):
         return Verdict(
             phase=Phase.ERROR,
             reason=Reason.TRAINER_FAILED,
-            message=f"The trainer in {pod.name} reported FAILURE though it exited with code 0."
-            f"{_last_words(termination, log)}",
+            message=f"The trainer in {pod.name} reported FAILURE though it exited with code 0.{words}",
             exit_code=0,
             termination=termination,
         )
@@ -95,7 +138,9 @@ def judge(pod: PodView, log: LogView | None) -> Verdict:
     )
 
 
-def taken_away(pod: PodView, trainer: ContainerView, termination: Termination) -> bool:
+def taken_away(
+    pod: PodView, trainer: ContainerView, termination: Termination, *, told_to_end: bool = False
+) -> bool:
     """Whether the end is somebody's deletion or disruption of the pod and not the trainer's own.
 
     A trainer that is sent SIGTERM saves and exits with 0: that is no success unless it says "complete". One that
@@ -103,6 +148,11 @@ def taken_away(pod: PodView, trainer: ContainerView, termination: Termination) -
     """
     if termination.complete is True:
         return False
+    # NB: when the node has confirmed the end of a pod that a finalizer holds, the API server stamps the deletion anew:
+    # it then seems to have been asked for after the end. What the job and its trainer say is not lost by that.
+    signalled = trainer.exit_code in _EXITS_BY_SIGNAL and trainer.reason != "OOMKilled"
+    if pod.deletion_requested_at is not None and (told_to_end or termination.complete is False or signalled):
+        return True
     asked = [at for at in (pod.disrupted_at, pod.deletion_requested_at) if at is not None]
     # NB: a node that falls silent marks also the pods on it that had ended long before.
     if asked and trainer.finished_at is not None and trainer.finished_at < min(asked):
@@ -110,6 +160,56 @@ def taken_away(pod: PodView, trainer: ContainerView, termination: Termination) -
     if pod.disrupted:
         return trainer.exit_code != 0 or pod.deletion_requested_at is not None or pod.phase == "Failed"
     return pod.deletion_requested_at is not None
+
+
+def lost_by(pod: PodView) -> Reason:
+    """What took away a pod that did not end by itself."""
+    signs = {pod.disruption, pod.reason}
+    if signs & _PREEMPTED or "Preempt" in pod.disruption:
+        return Reason.PREEMPTED
+    if signs & _NODE_GONE:
+        return Reason.NODE_LOST
+    # NB: Kueue names its own reasons, all of which are evictions.
+    if signs & _EVICTED or pod.disruption.startswith("WorkloadEvicted"):
+        return Reason.EVICTED
+    return Reason.RESTARTING
+
+
+def tried_again(restart_on: RestartOn | None, exit_code: int) -> bool:
+    """Whether a training container that ended with this code is tried again, as long as backoffLimit allows."""
+    if restart_on is None:
+        return exit_code != EXIT_BAD_INPUT
+    codes = restart_on.exit_codes
+    return (exit_code in codes.values) == (codes.operator == "In")
+
+
+def _not_started(pod: PodView, trainer: ContainerView, code: int) -> Verdict:
+    """The container runtime could not start the container, and says why in its message."""
+    text = stucktexts.short(trainer.message)
+    if stucktexts.names_no_program(text):
+        return Verdict(
+            phase=Phase.ERROR,
+            reason=Reason.COMMAND_NOT_FOUND,
+            message=stucktexts.no_command(trainer.name, text),
+            exit_code=code,
+            again=False,
+        )
+    if "OOM-killed" in text or "memory limit too low" in text:
+        return Verdict(
+            phase=Phase.ERROR,
+            reason=Reason.OUT_OF_MEMORY,
+            message=f"The training container of {pod.name} could not even be started within its memory limit. Raise "
+            "resources.limits.memory.",
+            exit_code=code,
+            again=False,
+        )
+    return Verdict(
+        phase=Phase.ERROR,
+        reason=Reason.POD_FAILED,
+        message=f"The training container of {pod.name} could not be started on node {pod.node}: "
+        f"{stucktexts.start_failure(text)}. Mend what it names, or use another image or node.",
+        exit_code=code,
+    )
 
 
 def _without_exit(pod: PodView) -> Verdict:
@@ -123,11 +223,11 @@ def _without_exit(pod: PodView) -> Verdict:
             f"{failed.message}".strip(),
             exit_code=failed.exit_code,
         )
-    why = pod.message or pod.reason or "no reason is given"
+    why = pod.message or pod.disruption_message or pod.reason or "no reason is given"
     if pod.disrupted or pod.deletion_requested_at is not None:
         return Verdict(
             phase=Phase.RUNNING,
-            reason=Reason.RESTARTING,
+            reason=lost_by(pod),
             message=_taken_away_because(pod, why),
             lost=True,
         )
@@ -143,8 +243,21 @@ def _evicted_for_its_own_use(pod: PodView) -> bool:
 
 
 def _taken_away_because(pod: PodView, why: str) -> str:
+    who = {
+        Reason.EVICTED: f"evicted from node {pod.node}",
+        Reason.PREEMPTED: "preempted by a pod of higher priority",
+        Reason.NODE_LOST: f"lost with node {pod.node}",
+    }.get(lost_by(pod), "taken away")
     next_one = "the next attempt continues from its last checkpoint, if it saved one"
-    return f"Pod {pod.name} was taken away ({why}); {next_one}."
+    return f"Pod {pod.name} was {who} ({why.rstrip('.')}); {next_one}."
+
+
+def _meaning(code: int) -> str:
+    if code == EXIT_BAD_INPUT:
+        return " By the trainer contract that means bad parameters or data."
+    if code in _EXITS_OF_SHELLS:
+        return " A shell means by that a command that it cannot run or does not find."
+    return ""
 
 
 def _reported_failure(termination: Termination, log: LogView | None) -> bool:

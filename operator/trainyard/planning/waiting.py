@@ -1,4 +1,4 @@
-"""Why a job has no running container yet: checks from what it needs to what its pod is stuck on.
+"""Why a job has no pod yet: what it needs and has not, and pods that are in its way.
 
 Separate because each check is one rule with one sentence for the user, tested by tables. Each returns a Finding or
 None; the first one found is the job's state.
@@ -6,28 +6,13 @@ None; the first one found is the job's state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import spechash, uris
-from trainyard.planning.observed import ObservedJob, PodView, Refusal
+from trainyard.planning.finding import Finding
+from trainyard.planning.observed import ObservedJob, PodView
 
-_PULL_FAILED = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
-)
 #: Longer than nearly every grace period.
 _LONG_SECONDS = 180.0
-_CONFIG_WRONG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A phase other than the straight way, why, and what the user can do. `since` starts the start-up clock."""
-
-    phase: Phase
-    reason: Reason
-    message: str
-    since: float | None = None
 
 
 def dataset_is_missing_or_unusable(observed: ObservedJob) -> Finding | None:
@@ -71,6 +56,13 @@ def parent_is_unfinished_or_failed(observed: ObservedJob) -> Finding | None:
             phase=Phase.PENDING,
             reason=Reason.WAITING_FOR_PARENT,
             message=f"Waiting for TrainingJob {name} to be Done ({parent.reason or 'not started'}).",
+        )
+    if parent.canceled:
+        return Finding(
+            phase=Phase.CANCELED,
+            reason=Reason.PARENT_CANCELED,
+            message=f"TrainingJob {name} was cancelled, so there is nothing to work on. When it is Done after all, "
+            f"trainyard retry {observed.name} runs this one.",
         )
     if not parent.succeeded:
         return Finding(
@@ -142,130 +134,3 @@ def former_pod_is_in_the_way(observed: ObservedJob) -> Finding | None:
         message=f"Pod {pod.name} is still there and not this job's: one of an earlier TrainingJob of this name, or a "
         "copy that somebody made. Waiting until it is gone.",
     )
-
-
-def refused_by_the_api_server(refusal: Refusal | None) -> Finding | None:
-    """What the API server's refusal of the pod means."""
-    if refusal is None:
-        return None
-    text = refusal.message
-    if refusal.status == 409:
-        return Finding(
-            phase=Phase.PENDING,
-            reason=Reason.POD_NAME_TAKEN,
-            message=f"A pod that is not this job's has its name: {text}. Delete it or give the job another name.",
-            since=refusal.first_at,
-        )
-    if refusal.status == 403 and "exceeded quota" in text:
-        return Finding(
-            phase=Phase.PENDING,
-            reason=Reason.QUOTA_EXCEEDED,
-            message=f"The namespace's quota does not allow the pod: {text}. It is tried again by itself.",
-            since=refusal.first_at,
-        )
-    # NB: a webhook's denial comes as 400 and an admission policy's as 422 unless they say otherwise.
-    denied = "denied the request" in text or "denied request" in text
-    if refusal.status in (400, 413, 422) and not denied:
-        return Finding(
-            phase=Phase.ERROR,
-            reason=Reason.INVALID_SPEC,
-            message=f"The API server finds the pod invalid: {text}",
-        )
-    return Finding(
-        phase=Phase.PENDING,
-        reason=Reason.POLICY_REFUSED,
-        message=f"The API server does not allow the pod: {text}. It is tried again by itself.",
-        since=refusal.first_at,
-    )
-
-
-def stuck_pod(pod: PodView) -> Finding:
-    """What a pod without a running training container is waiting for."""
-    if pod.scheduling_reason == "SchedulingGated":
-        return Finding(
-            phase=Phase.PENDING,
-            reason=Reason.QUEUED,
-            message=f"Pod {pod.name} waits in its queue to be admitted.",
-        )
-    if not pod.scheduled:
-        if pod.scheduling_reason == "Unschedulable":
-            return Finding(
-                phase=Phase.PENDING,
-                reason=Reason.UNSCHEDULABLE,
-                message=f"No node can take pod {pod.name}: {_unschedulable(pod.scheduling_message)}",
-            )
-        return Finding(
-            phase=Phase.PENDING, reason=Reason.ACCEPTED, message=f"Pod {pod.name} waits for the scheduler."
-        )
-    running = next((c for c in pod.init if c.state == "running"), None)
-    if running is not None:
-        return Finding(
-            phase=Phase.PENDING,
-            reason=Reason.STARTING,
-            message=f"Init container {running.name} of pod {pod.name} is running on node {pod.node}.",
-        )
-    begun = [pod.scheduled_at if pod.scheduled_at is not None else pod.created_at]
-    begun += [container.finished_at for container in pod.init]
-    since = max((moment for moment in begun if moment is not None), default=None)
-    for container in (*pod.init, *((pod.trainer,) if pod.trainer else ())):
-        if container.state == "waiting" and container.reason in _PULL_FAILED:
-            return Finding(
-                phase=Phase.PENDING,
-                reason=Reason.IMAGE_PULL_FAILED,
-                message=f"The image of container {container.name} cannot be pulled ({container.reason}): "
-                f"{container.message or 'no detail is given'}. Check its name and the pull secret.",
-                since=since,
-            )
-        if container.state == "waiting" and container.reason in _CONFIG_WRONG:
-            return Finding(
-                phase=Phase.PENDING,
-                reason=Reason.CONTAINER_CONFIG_INVALID,
-                message=f"Container {container.name} cannot be created ({container.reason}): "
-                f"{container.message}{_advice(container.message)}",
-                since=since,
-            )
-    if pod.sandbox_ready:
-        return Finding(
-            phase=Phase.PENDING,
-            reason=Reason.PULLING_IMAGE,
-            message=f"Pod {pod.name} is on node {pod.node} and its image is being pulled.",
-            since=since,
-        )
-    return Finding(
-        phase=Phase.PENDING,
-        reason=Reason.STARTING,
-        message=f"Pod {pod.name} is on node {pod.node}; its volumes and network are being set up; if "
-        f"this lasts, kubectl describe pod {pod.name} says why.",
-        since=since,
-    )
-
-
-def _unschedulable(message: str) -> str:
-    """The scheduler's own count of nodes, and what would change it."""
-    told = message.split(" no new claims to deallocate")[0].split(" preemption: ")[0].strip().rstrip(",.")
-    advice = [
-        sentence
-        for sign, sentence in (
-            (
-                "untolerated taint",
-                "spec.accelerator brings the toleration of GPU nodes, spec.tolerations any other.",
-            ),
-            ("affinity/selector", "accelerator.type, nodeSelector and affinity say which nodes will do."),
-            ("Insufficient", "It starts by itself when a node has enough left of what it asks for."),
-            (
-                "unbound immediate PersistentVolumeClaims",
-                "kubectl describe pvc says why a volume is not bound.",
-            ),
-        )
-        if sign in message
-    ]
-    return " ".join([f"{told}.", *advice, "Where a job runs is changed by deleting it and creating it anew."])
-
-
-def _advice(message: str) -> str:
-    if "runAsNonRoot" in message or "non-root" in message:
-        return (
-            ". Set template.spec.securityContext.runAsUser to a user of the image, or runAsNonRoot: false where root "
-            "is allowed."
-        )
-    return ""

@@ -23,11 +23,13 @@ from trainyard.planning.observed import (
     ParentView,
     Refusal,
 )
-from trainyard.planning.pending import SETTLE_SECONDS, sooner
+from trainyard.planning.pending import SETTLE_SECONDS
 from trainyard.planning.support import not_yet_supported
+from trainyard.planning.times import sooner
 from trainyard.reconcile import specs
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
+from trainyard.reconcile.lookups import LookUps
 from trainyard.reconcile.references import References
 
 Json = dict[str, Any]
@@ -47,6 +49,7 @@ class TrainingJobReconciler:
         logs: FollowedLogs | NoLogs,
         deliveries: Deliveries,
         references: References,
+        lookups: LookUps,
         context: Context,
     ) -> None:
         self._cache = cache
@@ -54,6 +57,7 @@ class TrainingJobReconciler:
         self._logs = logs
         self._deliveries = deliveries
         self._references = references
+        self._lookups = lookups
         self._context = context
         self._memories: dict[str, Memory] = {}
         self._refusals: dict[str, Refusal] = {}
@@ -76,10 +80,12 @@ class TrainingJobReconciler:
             name = names.pod_name(job=key.name, attempt=attempt, rank=0)
             await self._executor.look_up_pod(key.namespace, name, uid)
             observed = self._observe(key, raw)
+        observed, look_again = await self._lookups.complete(observed)
         self._logs.keep(uid, observed.pods)
         plan = trainingjob.plan_training_job(observed, now=time.time(), context=self._context)
         for pod in plan.follow:
-            self._logs.follow(key.namespace, key.name, uid, pod)
+            silence = observed.spec.progress_timeout_seconds if observed.spec is not None else 0
+            self._logs.follow(key.namespace, key.name, uid, pod, progress_timeout=silence)
         for pod in plan.ended:
             self._logs.pod_ended(pod)
         for delivery in plan.deliver:
@@ -100,7 +106,7 @@ class TrainingJobReconciler:
             raise outcome.failure
         if self._may_have_an_unwatched_pod(observed):
             return sooner(plan.requeue_after, _UNWATCHED_AGAIN_SECONDS)
-        return plan.requeue_after
+        return plan.requeue_after if look_again is None else sooner(plan.requeue_after, look_again)
 
     async def _release_its_pods(self, key: Key) -> None:
         """The job is gone: nobody will ask for the verdicts of its pods."""
@@ -147,6 +153,9 @@ class TrainingJobReconciler:
             status=status,
             spec=spec,
             spec_error=problem,
+            retry_requested_at=str((metadata.get("annotations") or {}).get(names.RETRY_REQUESTED_AT) or "")[
+                :64
+            ],
             unsupported=not_yet_supported("TrainingJob", raw.get("spec") or {}),
             pods=pods,
             former_pod=there if there is not None and there.job_uid != uid else None,
@@ -188,12 +197,14 @@ class TrainingJobReconciler:
             finished=conditions.is_true(status, ConditionType.FINISHED),
             succeeded=conditions.is_true(status, ConditionType.SUCCEEDED),
             reason=status.get("reason") or str(Phase.PENDING),
+            canceled=jobstatus.was_canceled(status),
             artifact_uri=artifacts[0].get("uri") if artifacts else None,
         )
 
     def _settle(self, key: Key, uid: str) -> None:
         self._memories.pop(uid, None)
         self._refusals.pop(uid, None)
+        self._lookups.forget(uid)
         self._references.set(key, set())
 
     def _forget(self, key: Key) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.context import Context
+from trainyard.planning.lookedup import NodeView, PodEvent
 from trainyard.planning.observed import (
     ContainerView,
     DatasetView,
@@ -60,6 +61,8 @@ def a_job(
     datasets: Mapping[str, DatasetView | None] | None = None,
     parent: ParentView | None = None,
     refusal: Refusal | None = None,
+    events: Mapping[str, tuple[PodEvent, ...]] | None = None,
+    nodes: Mapping[str, NodeView] | None = None,
     logs: Mapping[str, LogView] | None = None,
     memory: Memory | None = None,
     former_pod: PodView | None = None,
@@ -85,6 +88,8 @@ def a_job(
         datasets=datasets or {},
         parent=parent,
         refusal=refusal,
+        events=events or {},
+        nodes=nodes or {},
         logs=logs or {},
         memory=memory or Memory(),
     )

@@ -156,6 +156,7 @@ def test_an_attempt_that_ran_long_is_replaced_at_once() -> None:
                 "startTime": "2027-01-15T07:00:00Z",
                 "completionTime": "2027-01-15T08:00:00Z",
                 "reason": "Restarting",
+                "counted": False,
             },
             {"number": 1},
         ]

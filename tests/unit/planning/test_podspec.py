@@ -62,9 +62,8 @@ def test_the_pod_passes_pod_security_restricted() -> None:
 def test_a_gpu_request_brings_its_toleration_and_its_node_labels() -> None:
     pod = pod_of(a_job(accelerator={"count": 2, "type": "a100"}))
     assert trainer_of(pod)["resources"]["limits"] == {"nvidia.com/gpu": "2"}
-    assert pod["spec"]["tolerations"] == [
-        {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
-    ]
+    tainted = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    assert tainted in pod["spec"]["tolerations"]
     terms = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert [t["matchExpressions"][0]["key"] for t in terms["nodeSelectorTerms"]] == [
         "nvidia.com/gpu.product",
@@ -75,7 +74,28 @@ def test_a_gpu_request_brings_its_toleration_and_its_node_labels() -> None:
 def test_another_device_has_its_own_resource_and_toleration() -> None:
     pod = pod_of(a_job(accelerator={"resourceName": "amd.com/gpu"}))
     assert trainer_of(pod)["resources"]["requests"] == {"amd.com/gpu": "1"}
-    assert pod["spec"]["tolerations"][0]["key"] == "amd.com/gpu"
+    assert pod["spec"]["tolerations"][-1]["key"] == "amd.com/gpu"
+
+
+def a_minute_of(key: str) -> Json:
+    return {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}
+
+
+def test_a_pod_leaves_a_lost_node_after_a_minute_also_where_the_user_tolerates_everything() -> None:
+    tolerations = pod_of(a_job(tolerations=[{"operator": "Exists"}]))["spec"]["tolerations"]
+    silent = "node.kubernetes.io/unreachable"
+    # NB: Kubernetes takes the first that fits the taint.
+    assert tolerations[:2] == [a_minute_of("node.kubernetes.io/not-ready"), a_minute_of(silent)]
+
+
+@pytest.mark.parametrize("where", ["spec", "template"])
+def test_a_user_who_speaks_of_lost_nodes_is_heeded(where: str) -> None:
+    theirs = {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 900}
+    given = {"tolerations": [theirs]}
+    fields: Json = given if where == "spec" else {"template": {"spec": given}}
+    tolerations = pod_of(a_job(**fields))["spec"]["tolerations"]
+    assert [t for t in tolerations if t["key"] == theirs["key"]] == [theirs]
+    assert a_minute_of("node.kubernetes.io/not-ready") in tolerations
 
 
 def test_the_users_affinity_and_the_accelerators_both_hold() -> None:
@@ -100,7 +120,7 @@ def test_scheduling_wishes_are_passed_on() -> None:
         )
     )
     spec = pod["spec"]
-    assert spec["tolerations"][0]["key"] == "team"
+    assert spec["tolerations"][-1]["key"] == "team"
     assert spec["nodeSelector"] == {"disk": "fast"}
     assert (spec["priorityClassName"], spec["schedulerName"]) == ("high", "volcano")
     assert pod["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
@@ -210,4 +230,4 @@ def test_lists_of_named_things_are_merged_by_name(key: str) -> None:
 
 def test_a_gpu_asked_for_as_a_plain_resource_brings_its_toleration_too() -> None:
     pod = pod_of(a_job(resources={"limits": {"nvidia.com/gpu": 1}}))
-    assert pod["spec"]["tolerations"][0]["key"] == "nvidia.com/gpu"
+    assert pod["spec"]["tolerations"][-1]["key"] == "nvidia.com/gpu"

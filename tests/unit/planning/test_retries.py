@@ -101,7 +101,7 @@ def test_an_eviction_for_the_pods_own_use_counts() -> None:
     )
     assert said(plan(a_job(pods=(pod,)))) == ("Error", "PodFailed")
     pressed = dataclasses.replace(pod, message="The node was low on resource: memory.")
-    assert said(plan(a_job(pods=(pressed,)))) == ("Running", "Restarting")
+    assert said(plan(a_job(pods=(pressed,)))) == ("Running", "Evicted")
 
 
 def test_a_higher_limit_while_waiting_is_honoured_and_a_lower_one_too() -> None:

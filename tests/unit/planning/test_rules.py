@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.planning.builders import (
@@ -18,6 +18,7 @@ from tests.unit.planning.builders import (
 )
 from trainyard.api.trainingjobstatus import TrainingJobStatus
 from trainyard.planning import attempts
+from trainyard.planning.lookedup import NodeView
 from trainyard.planning.observed import PodView
 
 OUTPUT = {"claimName": "out"}
@@ -27,22 +28,35 @@ pods = st.builds(
     attempt=st.integers(0, 3),
     running=st.booleans(),
     exit_code=st.none() | st.sampled_from([0, 1, 2, 137]),
-    deletion_requested_at=st.none() | st.just(NOW - 5),
+    deletion_requested_at=st.none() | st.sampled_from([NOW - 5, NOW - 500]),
+    deletion_due_at=st.just(NOW - 100),
     disrupted=st.booleans(),
+    disruption=st.sampled_from(["", "PreemptionByScheduler", "DeletionByTaintManager", "DeletionByPodGC"]),
+    unheard_since=st.none() | st.just(NOW - 300),
+    finalized=st.booleans(),
     phase=st.sampled_from(["Pending", "Running", "Succeeded", "Failed"]),
 )
 
 
+nodes = st.sampled_from(["ready", "not_ready", "silent", "gone", "hidden"]).map(
+    lambda state: {"node-1": NodeView(name="node-1", state=state, since=NOW - 300)}
+)
+
+
+@settings(deadline=None)
 @given(
     held=st.lists(pods, max_size=3, unique_by=lambda pod: pod.attempt).map(tuple),
     recorded=st.lists(st.integers(0, 3), unique=True),
     started=st.booleans(),
+    seen=st.just({}) | nodes,
 )
 def test_whatever_is_observed_there_is_one_plan_that_keeps_the_rules(
-    held: tuple[PodView, ...], recorded: list[int], started: bool
+    held: tuple[PodView, ...], recorded: list[int], started: bool, seen: dict[str, NodeView]
 ) -> None:
     entries = [{"number": n} | ({"startTime": "2027-01-15T08:00:00Z"} if started else {}) for n in recorded]
-    observed = a_job(spec=a_spec(output=OUTPUT), pods=held, status={"attempts": entries} if entries else {})
+    observed = a_job(
+        spec=a_spec(output=OUTPUT), pods=held, status={"attempts": entries} if entries else {}, nodes=seen
+    )
     p = plan(observed)
     attempt = attempts.newest(observed.status, observed.pods)
     names = {pod.name for pod in held}
@@ -50,11 +64,21 @@ def test_whatever_is_observed_there_is_one_plan_that_keeps_the_rules(
         assert created["metadata"]["name"] == f"digits-{attempt}-0"
         assert created["metadata"]["name"] not in names
         assert p.status is None
+        assert not any(speaks(pod, seen) for pod in held), "two attempts never run beside each other"
     if p.status is not None:
         again = dataclasses.replace(observed, status=dict(p.status), memory=p.memory)
         twice = plan(again)
         assert twice.status is None or twice.status != p.status, "the same status is never written twice"
     assert plan(observed) == p, "planning is a pure function"
+
+
+def speaks(pod: PodView, nodes: dict[str, NodeView]) -> bool:
+    """Whether something of a pod may run on a node that is not known to be lost."""
+    node = nodes.get(pod.node or "")
+    lost = node is not None and (
+        node.state in ("silent", "gone") or (node.state == "hidden" and pod.unheard_since)
+    )
+    return not pod.over and not lost
 
 
 json_text = st.recursive(
@@ -74,6 +98,7 @@ verdicts = st.fixed_dictionaries(
 ).map(json.dumps)
 
 
+@settings(deadline=None)
 @given(message=st.text(max_size=300) | json_text | verdicts, code=st.sampled_from([0, 1, 2]))
 def test_whatever_a_trainer_leaves_the_verdict_fits_the_schema(message: str, code: int) -> None:
     pod = a_pod(exit_code=code, message=message)
