@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -164,6 +165,62 @@ class TestStops:
         assert after["phase"] == "Done"
         assert after["completionTime"] == before["completionTime"]
 
+    def test_a_refusal_from_before_a_pause_is_not_held_against_the_job_after_it(self, jobs: Jobs) -> None:
+        quotas = f"/api/v1/namespaces/{jobs.namespace}/resourcequotas"
+        jobs.client.post(quotas, {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
+        jobs.create("refused", startupTimeoutSeconds=12)
+        jobs.reaches("refused", "Pending", "QuotaExceeded")
+        edit(jobs, "refused", suspend=True)
+        jobs.reaches("refused", "Pending", "Paused")
+        jobs.client.delete(f"{quotas}/none")
+        time.sleep(13)
+        edit(jobs, "refused", suspend=False)
+        jobs.reaches("refused", "Done")
+
+    def test_a_webhook_that_does_not_answer_is_told_and_recovered_from(self, jobs: Jobs) -> None:
+        hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+        hook = {
+            "name": "broken.example.com",
+            "clientConfig": {"url": "https://127.0.0.1:1/"},
+            "rules": [
+                {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}
+            ],
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": jobs.namespace}},
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "failurePolicy": "Fail",
+        }
+        name = f"broken-{jobs.namespace}"
+        jobs.client.post(hooks, {"metadata": {"name": name}, "webhooks": [hook]})
+        try:
+            time.sleep(1)  # NB: the API server takes up a webhook after it has answered
+            jobs.create("checked")
+            status = jobs.reaches("checked", "Pending", "PolicyRefused")
+            assert "broken.example.com" in status["message"]
+        finally:
+            jobs.client.delete(f"{hooks}/{name}")
+        jobs.reaches("checked", "Done", timeout=90)
+
+    def test_a_paused_job_costs_nothing_and_an_ended_one_can_be_waited_for_after_an_edit(
+        self, jobs: Jobs, plane_with_nodes: ControlPlane
+    ) -> None:
+        jobs.create("resting", run_for=None, **SOON)
+        jobs.reaches("resting", "Running", "Training")
+        edit(jobs, "resting", suspend=True)
+        jobs.reaches("resting", "Pending", "Paused")
+        found(lambda: not jobs.pods("resting"), what="its pod to go")
+        time.sleep(2)
+        before = requests(plane_with_nodes, jobs.namespace)
+        time.sleep(12)
+        assert requests(plane_with_nodes, jobs.namespace) == before
+        edit(jobs, "resting", cancel=True)
+        jobs.reaches("resting", "Canceled")
+        edit(jobs, "resting", description="edited")
+        found(lambda: current(jobs, "resting"), what="the edit to be seen")
+        job = jobs.get("resting")
+        seen = {c["observedGeneration"] for c in job["status"]["conditions"]}
+        assert seen == {job["metadata"]["generation"]}, "kubectl wait takes older ones for outdated"
+
     def test_a_deadline_stops_the_job_and_a_retry_gives_it_its_time_anew(self, jobs: Jobs) -> None:
         jobs.create("long", run_for=None, activeDeadlineSeconds=3, **SOON)
         status = jobs.reaches("long", "Error", "DeadlineExceeded")
@@ -220,6 +277,16 @@ class TestStops:
         jobs.reaches("child", "Pending", "WaitingForParent")
         edit(jobs, "parent", cancel=True)
         jobs.reaches("child", "Canceled", "ParentCanceled")
+
+
+def requests(plane: ControlPlane, namespace: str) -> int:
+    """How many requests the operator has made in a namespace."""
+    events = map(json.loads, plane.audit_log.read_text().splitlines())
+    return sum(
+        event["user"]["username"] == operators.USER
+        and (event.get("objectRef") or {}).get("namespace") == namespace
+        for event in events
+    )
 
 
 def retry(jobs: Jobs, name: str) -> str:

@@ -285,7 +285,8 @@ class TrainingJobSpec(ApiModel):
         description="When the pods of an ended job are removed; the job itself and its record stay. Absent: never.",
     )
     grace_period_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
-        default=30, description="Seconds from SIGTERM to SIGKILL: the time to save a checkpoint."
+        default=30,
+        description="Seconds from SIGTERM to SIGKILL: the time to save a checkpoint. 0 is taken as 1.",
     )
     upload_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
         default=300,

@@ -28,6 +28,8 @@ Json = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
+#: Longer than a refused pod ever waits for its next try.
+_SAME_REFUSAL_SECONDS = 180.0
 _REFUSED = frozenset({400, 403, 413, 422})
 #: A field that this cluster does not know (a misspelt one of a template) is refused and not dropped.
 _STRICT = {"fieldValidation": "Strict"}
@@ -138,7 +140,8 @@ class Executor:
         except ApiError as error:
             if error.status == 409 and error.reason == "AlreadyExists":
                 return await self._already_there(namespace, name, job_uid, last)
-            if error.status in _REFUSED:
+            # NB: a webhook that does not answer comes as 500, and will for as long as it is broken.
+            if error.status in _REFUSED or "failed calling webhook" in error.message:
                 return _refusal(error.status, error.message, last)
             raise
         self._failpoint("after-pod-create")
@@ -270,6 +273,8 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:
 
 def _refusal(status: int, message: str, last: Refusal | None) -> Refusal:
     now = time.time()
+    if last is not None and now - last.last_at > _SAME_REFUSAL_SECONDS:
+        last = None  # something else was waited for since
     return Refusal(
         status=status,
         message=message[:1500],

@@ -58,15 +58,21 @@ def backoff(count: int) -> float:
 
 
 def resume_from(status: Json, attempt: int) -> int | None:
-    """The attempt whose checkpoints to continue from: that of the last one told, else the last one that ran."""
+    """The attempt whose checkpoints to go on from: that of the last one told, else the last one that ran for long."""
     if attempt == 0:
         return None
     for part in str((status.get("lastCheckpoint") or {}).get("uri") or "").split("/"):
         number = part.removeprefix("attempt-")
         if part.startswith("attempt-") and number.isdigit() and int(number) < attempt:
             return int(number)
-    ran = [int(e["number"]) for e in status.get("attempts") or [] if e.get("startTime")]
-    return max((number for number in ran if number < attempt), default=attempt - 1)
+    ran = {
+        int(e["number"]): (seconds(e.get("completionTime")) or 0.0) - (seconds(e.get("startTime")) or 0.0)
+        for e in status.get("attempts") or []
+        if e.get("startTime") and int(e["number"]) < attempt
+    }
+    # NB: one that was lost at once has hardly saved anything, and that before it may have run for days.
+    long = [number for number, lasted in ran.items() if lasted >= SHORT_SECONDS]
+    return max(long, default=max(ran, default=attempt - 1))
 
 
 def given_up(pod: PodView, *, now: float) -> bool:
@@ -79,11 +85,12 @@ def given_up(pod: PodView, *, now: float) -> bool:
 
 
 def surplus(pods: Sequence[PodView], attempt: int) -> tuple[PodView, ...]:
-    """Ended pods of attempts so old that nobody will read their logs there."""
+    """Ended pods of attempts so old that nobody reads their logs there, and any that still runs beside the newest."""
     return tuple(
         pod
         for pod in pods
-        if pod.attempt < attempt - _OLD_PODS_KEPT and pod.over and pod.deletion_requested_at is None
+        if pod.deletion_requested_at is None
+        and (pod.attempt < attempt - _OLD_PODS_KEPT or (pod.attempt < attempt and not pod.over))
     )
 
 

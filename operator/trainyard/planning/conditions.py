@@ -115,6 +115,15 @@ def stated(
     }
 
 
+def acknowledged(status: Json, *, generation: int) -> dict[str, Any]:
+    """`status` of an object that has ended, with an edit seen that changes nothing.
+
+    NB: its conditions as well: `kubectl wait` takes one of an older generation for outdated.
+    """
+    seen = [{**condition, "observedGeneration": generation} for condition in status.get("conditions") or []]
+    return {**status, "observedGeneration": generation, "conditions": seen}
+
+
 def is_true(status: Json, kind: ConditionType) -> bool:
     """Whether the status has the condition with status True."""
     return any(c.get("type") == kind and c.get("status") == "True" for c in status.get("conditions") or [])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import attempts, jobstatus
+from trainyard.planning import attempts, conditions, jobstatus
 from trainyard.planning.observed import Memory, ObservedJob, PodView
 from trainyard.planning.plan import Plan
 from trainyard.planning.times import seconds, sooner, stamp
@@ -35,7 +35,7 @@ def end(
     """The plan that ends the job, and with it the attempt that was under way."""
     over = {"stop": None, **(over or {})}
     if reason is Reason.INVALID_SPEC:
-        message = f"{message.rstrip()} Mend it, then use trainyard retry {observed.name}."
+        message = f"{message.rstrip().rstrip('.')}. Mend it, then use trainyard retry {observed.name}."
     left = {**observed.status, **over}
     recorded = left.get("attempts") or []
     if recorded and not recorded[-1].get("completionTime"):
@@ -45,7 +45,7 @@ def end(
             at=stamp(now),
             reason=str(reason),
             message=message[:ATTEMPT_MESSAGE_LIMIT],
-            counted=None if phase is Phase.DONE else phase is Phase.ERROR,
+            counted=None,
         )
     status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
     return Plan(
@@ -131,6 +131,7 @@ def next_attempt(
         message=message[:ATTEMPT_MESSAGE_LIMIT],
         counted=False,
     )
+    over.setdefault("pods", jobstatus.summary(observed.pods, attempt) if observed.pods else None)
     checkpoint = left.get("lastCheckpoint") or {}
     over["attempts"] = jobstatus.with_attempt(over, attempt + 1, resumedFrom=checkpoint.get("uri"))
     status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
@@ -162,7 +163,7 @@ def after_the_end(observed: ObservedJob, *, now: float) -> Plan:
             later = sooner(later, left)
     if observed.status.get("observedGeneration") == observed.generation:
         return Plan(delete=delete, requeue_after=later)
-    status = {**observed.status, "observedGeneration": observed.generation}
+    status = conditions.acknowledged(observed.status, generation=observed.generation)
     return Plan(delete=delete, status=status, requeue_after=later)
 
 

@@ -5,6 +5,7 @@ Separate because planning decides and this writes down; every function takes the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,15 +66,15 @@ def in_phase(
         message=message,
         generation=observed.generation,
         now=now,
-        ready=reason != Reason.INVALID_SPEC,
-        spec_changed=spechash.changed(observed),
+        ready=reason != Reason.INVALID_SPEC and (observed.spec is not None or phase in FINAL),
+        spec_changed=spechash.changed(dataclasses.replace(observed, status=status)),
         suspended=phase not in FINAL and (status.get("stop") or {}).get("endTime") is not None,
         unsupported=observed.unsupported if phase not in FINAL else None,
     )
     if phase in FINAL:
         status.setdefault("completionTime", stamp(now))
-        if "progress" in status:
-            status["progress"] = {k: v for k, v in (status["progress"] or {}).items() if k != "eta"}
+    if phase is not Phase.RUNNING and status.get("progress"):
+        status["progress"] = {k: v for k, v in status["progress"].items() if k != "eta"}
     return {key: value for key, value in status.items() if value is not None}
 
 
@@ -91,11 +92,19 @@ def announcement(old: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[Ann
 
 
 def with_attempt(status: Mapping[str, Any], number: int, **fields: Any) -> list[Json]:
-    """`status.attempts` with an entry changed or added; None removes a field; the oldest go past 32."""
+    """`status.attempts` with an entry changed or added; None removes a field.
+
+    Past 32 the oldest go, those first that never started: the others are what the job remembers of having run.
+    """
     entries = {int(entry["number"]): dict(entry) for entry in status.get("attempts") or []}
     entry = {**entries.get(number, {"number": number}), **fields}
     entries[number] = {key: value for key, value in entry.items() if value is not None}
-    return [entries[n] for n in sorted(entries)][-_ATTEMPTS_KEPT:]
+    surplus = len(entries) - _ATTEMPTS_KEPT
+    if surplus > 0:
+        idle = [n for n in sorted(entries)[:-1] if not entries[n].get("startTime")]
+        for n in [*idle, *(n for n in sorted(entries) if n not in idle)][:surplus]:
+            del entries[n]
+    return [entries[n] for n in sorted(entries)]
 
 
 def closed(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainyard.planning import attempts, nodeloss, stuckpod
+from trainyard.planning import attempts, nodeloss, stops, stuckpod
 from trainyard.planning.observed import ObservedJob, PodView
 
 #: A pod that has been on its node so long without a running container is stuck.
@@ -28,7 +28,7 @@ class Lookups:
 
 def wanted(observed: ObservedJob, *, now: float) -> Lookups:
     """What to look up for the next plan of a job."""
-    if observed.deleting or observed.status.get("completionTime"):
+    if observed.deleting or observed.status.get("completionTime") or stops.in_force(observed.status):
         return Lookups()
     newest = attempts.newest(observed.status, observed.pods)
     current = [pod for pod in observed.pods if pod.attempt == newest]

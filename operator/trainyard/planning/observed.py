@@ -202,13 +202,14 @@ class LogView:
     """What the log of one pod has told so far.
 
     `silent_since` is when its last bytes came or when we began to listen, whichever was later; None while nobody
-    listens, which is no silence.
+    listens, which is no silence. `reading`: there is more of it, which is on its way or has to wait for its turn.
     """
 
     report: Report | None = None
     tail: tuple[str, ...] = ()
     ended: bool = False
     silent_since: float | None = None
+    reading: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +268,7 @@ class ObservedJob:
     status: Json
     spec: TrainingJobSpec | None
     spec_error: str = ""
+    wishes: frozenset[str] = frozenset()
     retry_requested_at: str = ""
     unsupported: str | None = None
     pods: tuple[PodView, ...] = ()
@@ -280,6 +282,16 @@ class ObservedJob:
     logs: Mapping[str, LogView] = field(default_factory=dict)
     answers: Mapping[str, Answer] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+
+    @property
+    def suspend(self) -> bool:
+        """Whether it shall be paused; that much is read of any spec."""
+        return self.spec.suspend if self.spec is not None else "suspend" in self.wishes
+
+    @property
+    def cancel(self) -> bool:
+        """Whether it shall be cancelled; that much is read of any spec."""
+        return self.spec.cancel if self.spec is not None else "cancel" in self.wishes
 
 
 def _unheard_since(conditions: Mapping[str, Json]) -> float | None:

@@ -20,6 +20,9 @@ from trainyard.planning.verdict import Verdict, judge, lost_by
 
 #: How long the end of a pod waits for the end of its log, so that the last metrics are in the same write.
 LOG_END_SECONDS = 10.0
+#: As long as that log is being read, it waits for so long.
+LOG_READ_SECONDS = 120.0
+_LOOK_AT_LOG_SECONDS = 5.0
 #: Nobody rings when time has passed over a pod that does not end.
 _LOOK_AGAIN_SECONDS = 15.0
 
@@ -34,9 +37,12 @@ def ended(observed: ObservedJob, pod: PodView, *, now: float, context: Context) 
         if seen is None or seen[0] != pod.uid:
             memory = dataclasses.replace(memory, terminal_seen=(pod.uid, now))
             seen = (pod.uid, now)
-        wait = seen[1] + LOG_END_SECONDS - now
+        reading = log is not None and log.reading
+        wait = seen[1] + (LOG_READ_SECONDS if reading else LOG_END_SECONDS) - now
         if wait > 0:
-            return Plan(follow=(pod,), ended=(pod,), requeue_after=wait, memory=memory)
+            # NB: reading can end without a bell, where it is given up.
+            later = min(wait, _LOOK_AT_LOG_SECONDS) if reading else wait
+            return Plan(follow=(pod,), ended=(pod,), requeue_after=later, memory=memory)
     restart_on = observed.spec.restart_on if observed.spec is not None else None
     verdict = judge(pod, log, restart_on=restart_on, told_to_end=_told_to_end(observed, pod))
     finished_at = pod.trainer.finished_at if pod.trainer is not None else None
@@ -47,6 +53,9 @@ def ended(observed: ObservedJob, pod: PodView, *, now: float, context: Context) 
     stop = observed.status.get("stop")
     if verdict.lost and stop:
         cause = stops.wanted(observed) or "Suspend"
+        if not pod.over and nodeloss.given_up(observed, pod, now=now) is None:
+            # NB: another container of it still holds the node.
+            return stops.stopping(observed, pod.attempt, cause, now=now, context=context)
         return stops.stopped(
             observed, pod.attempt, cause, now=now, context=context, over=over, ended_at=completed
         )
@@ -55,7 +64,14 @@ def ended(observed: ObservedJob, pod: PodView, *, now: float, context: Context) 
             observed, pod.attempt, message=verdict.message, now=now, over=over, reason=verdict.reason
         )
     linger = None if pod.over else LINGER_SECONDS
+    limit = (stop or {}).get("cause")
+    if verdict.phase is Phase.ERROR and limit == "DeadlineExceeded":
+        return stops.stopped(
+            observed, pod.attempt, limit, now=now, context=context, over=over, ended_at=completed
+        )
     if verdict.phase is Phase.ERROR:
+        if limit == "NoProgress":
+            over["stop"] = None  # it has failed by itself, which counts once
         return failed(observed, pod.attempt, verdict, now=now, over=over, ended=completed, linger=linger)
     return end(
         observed,
@@ -75,7 +91,8 @@ def _told_to_end(observed: ObservedJob, pod: PodView) -> bool:
         return True
     decided = seconds((observed.status.get("stop") or {}).get("time"))
     finished = pod.trainer.finished_at if pod.trainer is not None else None
-    return decided is not None and (finished is None or finished >= decided)
+    # NB: in doubt it was told to: an attempt too many is cheap, and a training that is called Done too early is not.
+    return decided is not None and (finished is None or finished >= decided - stops.CLOCK_SECONDS)
 
 
 def _what_it_left(

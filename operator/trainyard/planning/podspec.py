@@ -52,7 +52,7 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
     container, volumes = _container(observed, spec, inputs, rank=rank)
     pod_spec: Json = {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": spec.grace_period_seconds,
+        "terminationGracePeriodSeconds": max(1, spec.grace_period_seconds),
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "securityContext": {

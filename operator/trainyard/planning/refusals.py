@@ -32,6 +32,13 @@ def refused_by_the_api_server(refusal: Refusal | None) -> Finding | None:
             reason=Reason.INVALID_SPEC,
             message=f"The API server finds the pod invalid: {text}",
         )
+    if "failed calling webhook" in text:
+        return Finding(
+            phase=Phase.PENDING,
+            reason=Reason.POLICY_REFUSED,
+            message=f"A webhook that the API server asks about pods does not answer: {text}. Have it mended. {_AGAIN}",
+            since=refusal.first_at,
+        )
     reason, message = _forbidden(text.partition(" is forbidden: ")[2] or text)
     return Finding(phase=Phase.PENDING, reason=reason, message=f"{message} {_AGAIN}", since=refusal.first_at)
 

@@ -77,6 +77,8 @@ def changed(observed: ObservedJob) -> str | None:
 
 def begun(status: Mapping[str, Any]) -> bool:
     """Whether any attempt has ever started, so that another one must be an attempt at the same."""
+    if status.get("startTime"):
+        return True
     return any(entry.get("startTime") for entry in status.get("attempts") or [])
 
 

@@ -26,6 +26,8 @@ Cause = Literal["Suspend", "Cancel", "DeadlineExceeded", "NoProgress"]
 
 #: Nobody rings when time has passed over a pod that does not end.
 _LOOK_AGAIN_SECONDS = 15.0
+#: How far the clock of a node may be from ours.
+CLOCK_SECONDS = 5.0
 _STOPPING: Mapping[Cause, tuple[Reason, str]] = {
     "Suspend": (Reason.PAUSING, "Being paused"),
     "Cancel": (Reason.CANCELING, "Being cancelled"),
@@ -37,12 +39,14 @@ _STOPPING: Mapping[Cause, tuple[Reason, str]] = {
 def wanted(observed: ObservedJob) -> Cause | None:
     """Why the job shall not run, or None: what its spec says, or a stop that cannot be taken back."""
     cause: Cause | None = (observed.status.get("stop") or {}).get("cause")
-    if cause in ("DeadlineExceeded", "NoProgress"):
+    if cause == "DeadlineExceeded":
         return cause
-    if observed.spec is not None and observed.spec.cancel:
+    if observed.cancel:
         return "Cancel"
+    if cause == "NoProgress":
+        return cause
     # NB: pods that were told to end are not to be held up: it pauses, and goes on afterwards.
-    return "Suspend" if cause is not None or (observed.spec is not None and observed.spec.suspend) else None
+    return "Suspend" if cause is not None or observed.suspend else None
 
 
 def in_force(status: Json) -> bool:
@@ -105,7 +109,8 @@ def stopping(observed: ObservedJob, attempt: int, cause: Cause, *, now: float, c
             for pod in holding
             if pod.deletion_requested_at is not None and not pod.scheduled and pod.finalized
         ),
-        grace_seconds=observed.spec.grace_period_seconds if observed.spec is not None else None,
+        # NB: with 0 it would be a deletion by force, which no node confirms.
+        grace_seconds=max(1, observed.spec.grace_period_seconds) if observed.spec is not None else None,
         follow=running if context.follow_logs else (),
         requeue_after=_LOOK_AGAIN_SECONDS,
         memory=dataclasses.replace(observed.memory, pending=None),
@@ -125,11 +130,15 @@ def stopped(
     """Record that nothing of the job runs any longer; `over` is what its last pod left."""
     over = dict(over or {})
     ended_at = ended_at or stamp(now)
+    over.setdefault("pods", jobstatus.summary(observed.pods, attempt) if observed.pods else None)
     left = {**observed.status, **over}
+    entry = jobstatus.attempt_entry(left, attempt)
+    if entry and not entry.get("completionTime"):  # what `leaving` has noted; the end says better
+        left["attempts"] = jobstatus.with_attempt(left, attempt, reason=None)
     stop: dict[str, Any] = {**(observed.status.get("stop") or {"time": stamp(now)}), "cause": cause}
     begun = bool(jobstatus.attempt_entry(left, attempt).get("startTime"))
     if begun and not stop.get("endTime"):
-        stop["checkpoint"] = left.get("lastCheckpoint") != observed.status.get("lastCheckpoint")
+        stop["checkpoint"] = _saved_on_the_way_out(observed.status, left, stop)
     message = _told(observed, left, cause, stop, begun=begun, context=context)
     if begun or any(pod.attempt == attempt for pod in observed.pods):
         reason = {"Suspend": Reason.PAUSED, "Cancel": Reason.CANCELED_BY_USER}.get(cause)
@@ -158,43 +167,48 @@ def stopped(
 def at_rest(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
     """The plan of a paused job: it stays so, is cancelled, or goes on."""
     left_over = tuple(pod for pod in observed.pods if not pod.over and pod.deletion_requested_at is None)
-    cause = "Cancel" if observed.spec is not None and observed.spec.cancel else "Suspend"
-    if cause == "Cancel":
+    released = tuple(
+        pod
+        for pod in observed.pods
+        if pod.finalized and pod.deletion_requested_at is not None and (pod.over or not pod.scheduled)
+    )
+    if observed.cancel:
         plan = stopped(observed, attempt, "Cancel", now=now, context=context)
-    elif observed.spec is None or observed.spec.suspend:
+    elif observed.spec is None or observed.suspend:
         plan = _resting(observed, message=str(observed.status.get("message") or ""), now=now, over={})
     else:
-        plan = go_on(observed, attempt, now=now)
-    return dataclasses.replace(plan, delete=(*plan.delete, *left_over))
+        plan = go_on(observed, attempt, now=now, context=context)
+    return dataclasses.replace(plan, delete=(*plan.delete, *left_over), release=(*plan.release, *released))
 
 
 def after_cancel(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan | None:
     """The plan of a cancelled job that its user does not want cancelled any longer; None for any other ended job."""
     cause = (observed.status.get("stop") or {}).get("cause")
-    if cause != "Cancel" or observed.spec is None or observed.spec.cancel or _retry(observed):
+    if cause != "Cancel" or observed.spec is None or observed.cancel or _retry(observed):
         return None
     if resumable(observed, context) or not spechash.begun(observed.status):
-        return go_on(observed, attempt, now=now)
+        return go_on(observed, attempt, now=now, context=context)
     message = (
         f"Cancelled, and stays so: action {observed.spec.action} cannot go on where it was. "
         f"trainyard retry {observed.name} runs it from its beginning."
     )
     if observed.status.get("message") == message:
         return None
-    status = {**observed.status, "message": message, "observedGeneration": observed.generation}
-    return Plan(status=status, requeue_after=0.0)
+    status = conditions.acknowledged(observed.status, generation=observed.generation)
+    return Plan(status={**status, "message": message}, requeue_after=0.0)
 
 
-def asked_again(observed: ObservedJob, attempt: int, *, now: float) -> Plan | None:
+def asked_again(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan | None:
     """The plan of a job that ended without success and whose annotation retry-requested-at is new; else None."""
     if not _retry(observed) or conditions.is_true(observed.status, ConditionType.SUCCEEDED):
         return None
-    if observed.spec is not None and observed.spec.cancel:
+    if observed.cancel:
         return None  # NB: cancel wins; taken back, the request still stands
     return go_on(
         observed,
         attempt,
         now=now,
+        context=context,
         reason=Reason.BACKING_OFF,
         over={"failures": None, "runSeconds": None, "retryRequestedAt": observed.retry_requested_at},
     )
@@ -215,6 +229,7 @@ def go_on(
     attempt: int,
     *,
     now: float,
+    context: Context,
     reason: Reason = Reason.RESUMING,
     over: dict[str, Any] | None = None,
 ) -> Plan:
@@ -226,17 +241,20 @@ def go_on(
         else attempt
     )
     over = {**(over or {}), "stop": None, "completionTime": None}
-    checkpoint = observed.status.get("lastCheckpoint") or {}
+    able = resumable(observed, context)
+    checkpoint = (observed.status.get("lastCheckpoint") or {}) if able else {}
     if number > 0:
         digest = spechash.parameters_digest(observed.spec) if observed.spec is not None else None
         over["attempts"] = jobstatus.with_attempt(
             observed.status, number, parametersDigest=digest, resumedFrom=checkpoint.get("uri")
         )
-    whence = (
-        f"goes on from the checkpoint of epoch {_epoch(checkpoint)}"
-        if checkpoint
-        else "begins; no checkpoint was reported"
-    )
+    if checkpoint:
+        whence = f"goes on from the checkpoint of epoch {_epoch(checkpoint)}"
+    elif able:
+        whence = "begins; no checkpoint was reported"
+    else:
+        whence = "begins anew, as this action cannot go on where it was"
+    over.setdefault("pods", None)
     message = (
         f"Attempt {number} {whence}."
         if spechash.begun(observed.status)
@@ -273,6 +291,14 @@ def _resting(observed: ObservedJob, *, message: str, now: float, over: dict[str,
 def _retry(observed: ObservedJob) -> bool:
     asked = observed.retry_requested_at
     return bool(asked) and asked != observed.status.get("retryRequestedAt")
+
+
+def _saved_on_the_way_out(before: Json, left: Json, stop: Json) -> bool:
+    """Whether there is a checkpoint that there was not when the stop was decided, and that is not older than it."""
+    checkpoint = left.get("lastCheckpoint") or {}
+    saved, decided = seconds(checkpoint.get("time")), seconds(stop["time"])
+    new = checkpoint != (before.get("lastCheckpoint") or {})
+    return new and saved is not None and decided is not None and saved >= decided - CLOCK_SECONDS
 
 
 def _reported(observed: ObservedJob, attempt: int) -> dict[str, Any]:

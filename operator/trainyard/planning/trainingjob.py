@@ -57,7 +57,7 @@ def _plan(observed: ObservedJob, *, now: float, context: Context) -> Plan:
     if observed.status.get("completionTime"):
         return stops.acknowledged(
             observed,
-            stops.asked_again(observed, attempt, now=now)
+            stops.asked_again(observed, attempt, now=now, context=context)
             or stops.after_cancel(observed, attempt, now=now, context=context)
             or after_the_end(observed, now=now),
         )
@@ -141,6 +141,16 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
     problem = spec_is_invalid(observed, context)
     if problem is not None or observed.spec is None:
         return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=problem or "", now=now)
+    limit, ran = observed.spec.active_deadline_seconds, int(observed.status.get("runSeconds") or 0)
+    if limit is not None and ran >= limit:
+        return end(
+            observed,
+            phase=Phase.ERROR,
+            reason=Reason.DEADLINE_EXCEEDED,
+            message=f"The job has run for {ran} s, activeDeadlineSeconds is {limit}. Raise it and use "
+            f"trainyard retry {observed.name} to go on.",
+            now=now,
+        )
     due = attempts.not_before(observed.status, attempt)
     if due > now:
         plan = pending(observed, _backing_off(observed, attempt), now=now)
@@ -160,9 +170,8 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
     if earlier:
         # NB: a container of it may still write; two attempts never run beside each other.
         plan = pending(observed, waiting.earlier_attempt_is_ending(earlier[0]), now=now)
-        ask = tuple(pod for pod in earlier if pod.deletion_requested_at is None)
         later = sooner(plan.requeue_after, _LOOK_AGAIN_SECONDS)
-        return dataclasses.replace(plan, delete=(*plan.delete, *ask), requeue_after=later)
+        return dataclasses.replace(plan, requeue_after=later)
     try:
         create = (podspec.build(observed, observed.spec, _pod_inputs(observed, attempt, context=context)),)
     except opaque.TemplateError as error:
@@ -184,14 +193,13 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
 def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
     assert pod.trainer is not None
     started = stamp(pod.trainer.started_at if pod.trainer.started_at is not None else now)
-    action = observed.spec.action if observed.spec is not None else "train"
     entry = jobstatus.attempt_entry(observed.status, pod.attempt)
     lost = nodeloss.node_is_lost(observed, pod)
     status = jobstatus.in_phase(
         observed,
         phase=Phase.RUNNING,
         reason=lost.reason if lost is not None else Reason.TRAINING,
-        message=lost.message if lost is not None else f"Action {action} is running on node {pod.node}.",
+        message=lost.message if lost is not None else _on_its_node(observed, pod),
         now=now,
         over={
             "startTime": observed.status.get("startTime") or started,
@@ -229,6 +237,15 @@ def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Contex
         follow=follow,
         requeue_after=later,
         memory=dataclasses.replace(memory, progress_written_at=now),
+    )
+
+
+def _on_its_node(observed: ObservedJob, pod: PodView) -> str:
+    if observed.spec is not None:
+        return f"Action {observed.spec.action} is running on node {pod.node}."
+    return (
+        f"Running on node {pod.node} as it was begun, but no other attempt can be: its spec cannot be read "
+        f"({observed.spec_error})."
     )
 
 

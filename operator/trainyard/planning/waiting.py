@@ -49,7 +49,10 @@ def parent_is_unfinished_or_failed(observed: ObservedJob) -> Finding | None:
         return Finding(
             phase=Phase.PENDING,
             reason=Reason.WAITING_FOR_PARENT,
-            message=f"There is no TrainingJob {name} in this namespace yet; this job starts when {name} is Done.",
+            message=f"There is no TrainingJob {name} in this namespace yet; this job starts when {name} is Done."
+            if not spechash.begun(observed.status)
+            else f"TrainingJob {name} was deleted after this job had begun, and its artifacts cannot be found without "
+            "it. Create it again, or pause this job, take spec.parentJob out and resume it.",
         )
     if not parent.finished:
         return Finding(

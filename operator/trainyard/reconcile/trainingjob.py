@@ -14,7 +14,7 @@ from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
 from trainyard.cluster.execute import Executor
-from trainyard.planning import attempts, conditions, jobstatus, podspec, trainingjob
+from trainyard.planning import attempts, conditions, jobstatus, podspec, stops, trainingjob
 from trainyard.planning.context import Context
 from trainyard.planning.observed import (
     DatasetView,
@@ -99,6 +99,8 @@ class TrainingJobReconciler:
         if plan.create:
             self._refusals.pop(uid, None)
             return SETTLE_SECONDS
+        if stops.in_force(plan.status or observed.status):
+            self._refusals.pop(uid, None)  # NB: else what once was refused times out when the job goes on
         if (plan.status or observed.status).get("completionTime"):
             self._settle(key, uid)
             self._logs.release(uid, observed.pods)
@@ -123,7 +125,8 @@ class TrainingJobReconciler:
             return False
         if pod is not None:
             return not pod.watched
-        return bool(jobstatus.attempt_entry(observed.status, attempt).get("startTime"))
+        entry = jobstatus.attempt_entry(observed.status, attempt)
+        return bool(entry.get("startTime")) and not entry.get("completionTime")
 
     def _observe(self, key: Key, raw: Json) -> ObservedJob:
         metadata, status = raw["metadata"], raw.get("status") or {}
@@ -153,6 +156,9 @@ class TrainingJobReconciler:
             status=status,
             spec=spec,
             spec_error=problem,
+            wishes=frozenset(
+                wish for wish in ("suspend", "cancel") if (raw.get("spec") or {}).get(wish) is True
+            ),
             retry_requested_at=str((metadata.get("annotations") or {}).get(names.RETRY_REQUESTED_AT) or "")[
                 :64
             ],

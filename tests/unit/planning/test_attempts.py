@@ -15,6 +15,7 @@ from tests.unit.planning.builders import (
     said,
     status_after,
 )
+from trainyard.planning import attempts, jobstatus
 from trainyard.planning.observed import Memory, PodView
 
 OUTPUT = {"claimName": "out"}
@@ -162,3 +163,29 @@ def test_an_attempt_that_ran_long_is_replaced_at_once() -> None:
         ]
     }
     assert len(plan(a_job(status=status)).create) == 1
+
+
+def _ran(number: int, begun: str, ended: str) -> dict[str, object]:
+    day = "2027-01-15T"
+    return {
+        "number": number,
+        "startTime": f"{day}{begun}Z",
+        "completionTime": f"{day}{ended}Z",
+        "counted": False,
+    }
+
+
+def test_checkpoints_that_nobody_told_of_are_looked_for_where_a_trainer_ran_for_long() -> None:
+    status = {"attempts": [_ran(0, "01:00:00", "07:00:00"), _ran(1, "07:01:00", "07:01:20"), {"number": 2}]}
+    assert attempts.resume_from(status, 2) == 0
+    both = {"attempts": [_ran(0, "01:00:00", "01:00:10"), _ran(1, "07:01:00", "07:01:20"), {"number": 2}]}
+    assert attempts.resume_from(both, 2) == 1
+
+
+def test_attempts_that_never_started_go_before_those_that_ran() -> None:
+    status: dict[str, Any] = {"attempts": [_ran(0, "01:00:00", "07:00:00")]}
+    for number in range(1, 60):
+        status["attempts"] = jobstatus.with_attempt(status, number)
+    kept = [entry["number"] for entry in status["attempts"]]
+    assert len(kept) == 32
+    assert (kept[0], kept[-1]) == (0, 59)

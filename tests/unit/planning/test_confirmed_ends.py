@@ -57,9 +57,15 @@ def test_an_end_after_a_stop_was_decided_is_the_stops(code: int, cause: str, spe
 
 
 def test_an_end_before_a_stop_was_decided_is_the_trainers_own() -> None:
-    stop = {"cause": "Suspend", "time": stamp(ENDED + 1)}
+    stop = {"cause": "Suspend", "time": stamp(ENDED + 10)}
     p = plan(a_job(pods=(confirmed(0),), status=status(stop=stop), suspend=True))
     assert said(p) == ("Done", "Completed")
+
+
+def test_an_end_within_what_clocks_differ_by_is_taken_for_the_stops() -> None:
+    stop = {"cause": "Suspend", "time": stamp(ENDED + 3)}
+    p = plan(a_job(pods=(confirmed(0),), status=status(stop=stop), suspend=True))
+    assert said(p) == ("Pending", "Paused")
 
 
 @pytest.mark.parametrize("code", [0, 1])

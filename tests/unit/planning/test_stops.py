@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from tests.unit.planning.builders import a_pod
 from tests.unit.planning.story import Story
 from trainyard.planning.observed import LogView, Memory
 
@@ -147,3 +148,115 @@ def test_a_checkpoint_that_was_told_just_before_the_pause_is_not_called_one_of_t
     story.pod_ends(137).settle()
     assert story.status["stop"]["checkpoint"] is False
     assert "no later epoch was done" in story.status["message"]
+
+
+def test_a_trainer_that_fails_by_itself_while_it_is_stopped_for_its_silence_has_failed_once() -> None:
+    story = training(progressTimeoutSeconds=50, backoffLimit=1).passes(51).settle()
+    assert story.said == "Running/Stopping"
+    story.now -= 20  # it had ended before, and nobody had heard of it
+    story.pod_ends(1).passes(20).settle()
+    assert story.status["failures"] == 1
+    assert story.created == ["digits-0-0", "digits-1-0"], "its delay has passed meanwhile"
+    assert [a.get("counted") for a in story.status["attempts"]] == [True, None]
+
+
+def test_a_trainer_that_fails_by_itself_while_its_deadline_passes_ends_with_the_deadline() -> None:
+    story = training(activeDeadlineSeconds=50, backoffLimit=3).passes(41).settle()
+    assert story.said == "Running/Stopping"
+    story.now -= 20
+    story.pod_ends(1).passes(20).settle()
+    assert story.said == "Error/DeadlineExceeded"
+    assert story.status["attempts"][0]["reason"] == "TrainerFailed"
+
+
+def test_a_checkpoint_that_was_read_late_but_is_older_than_the_pause_is_not_of_the_way_out() -> None:
+    story = Story(output={"claimName": "models"}).settle().pod_runs().settle()
+    story.passes(600).edit(suspend=True).settle().passes(30)
+    story.now -= 200
+    story.trainer_says(epoch=4, checkpoint=True)
+    story.now += 200
+    story.pod_ends(137).settle()
+    assert story.status["stop"]["checkpoint"] is False
+    assert story.status["lastCheckpoint"]["epoch"] == 4
+
+
+def test_a_deadline_that_was_used_up_before_a_pause_makes_no_pod_after_it() -> None:
+    story = (
+        training(activeDeadlineSeconds=1000).passes(100).edit(suspend=True).settle().pod_ends(143).settle()
+    )
+    story.edit(activeDeadlineSeconds=60, suspend=False).settle()
+    assert story.said == "Error/DeadlineExceeded"
+    assert story.created == ["digits-0-0"]
+
+
+def test_a_pod_whose_other_containers_go_on_is_not_called_paused() -> None:
+    story = training().edit(suspend=True).settle().passes(3).pod_ends(143)
+    story._pod(phase="Running").settle()
+    assert story.said == "Running/Pausing"
+    assert story._pod(phase="Failed").settle().said == "Pending/Paused"
+
+
+def test_an_edit_of_an_ended_job_is_seen_in_its_conditions_too() -> None:
+    story = training().pod_ends(0).settle().edit(description="another").settle()
+    assert {c["observedGeneration"] for c in story.status["conditions"]} == {story.job.generation}
+
+
+def unreadable(story: Story, *wishes: str) -> Story:
+    story.job = dataclasses.replace(
+        story.job,
+        spec=None,
+        spec_error="spec.nodes: Input should be less than 5",
+        wishes=frozenset(wishes),
+        generation=story.job.generation + 1,
+    )
+    return story
+
+
+def test_a_running_job_whose_spec_cannot_be_read_any_longer_says_so_and_runs_on() -> None:
+    story = unreadable(training()).settle()
+    assert story.said == "Running/Training"
+    assert "cannot be read (spec.nodes" in story.status["message"]
+    assert story.condition("Ready") == "False"
+
+
+@pytest.mark.parametrize(
+    ("wish", "end"), [("suspend", "Pending/Paused"), ("cancel", "Canceled/CanceledByUser")]
+)
+def test_a_job_whose_spec_cannot_be_read_is_stopped_all_the_same(wish: str, end: str) -> None:
+    story = unreadable(training(), wish).settle()
+    assert story.deleted == ["digits-0-0"]
+    assert story.passes(3).pod_ends(143).settle().said == end
+
+
+def test_a_pod_that_appears_while_the_job_is_paused_goes_again() -> None:
+    story = training().edit(suspend=True).settle().passes(3).pod_ends(143).settle()
+    stray = a_pod(attempt=1, scheduled=False, finalized=True, uid="stray")
+    story.job = dataclasses.replace(story.job, pods=(*story.job.pods, stray))
+    story.settle()
+    assert story.deleted[-1] == "digits-1-0"
+    assert "digits-1-0" not in {pod.name for pod in story.job.pods}
+    assert story.said == "Pending/Paused"
+
+
+def test_a_pod_of_an_older_attempt_does_not_run_beside_the_newest() -> None:
+    story = training().passes(100).pod_is_evicted().settle()
+    story.pod_runs().settle()
+    old = dataclasses.replace(story.pod, name="digits-0-0", uid="late", attempt=0)
+    story.job = dataclasses.replace(story.job, pods=(old, *story.job.pods))
+    story.look()
+    assert story.deleted == ["digits-0-0"]
+
+
+def test_nothing_is_left_to_do_of_a_paused_job() -> None:
+    story = (
+        training()
+        .trainer_says(epoch=5)
+        .settle()
+        .edit(suspend=True)
+        .settle()
+        .passes(3)
+        .pod_vanishes()
+        .settle()
+    )
+    assert story.status.get("pods", {}).get("running", 0) == 0
+    assert "eta" not in story.status["progress"]
