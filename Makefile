@@ -11,7 +11,7 @@ PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kub
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test cluster cluster-down venv fmt lint typecheck imports unit test-trainer \
+.PHONY: help demo test soak cluster cluster-down venv fmt lint typecheck imports unit test-trainer \
 	test-integration test-e2e crds verify image clean
 
 help:  ## This list
@@ -25,6 +25,14 @@ test: venv  ## All tests: lint, types, imports, generated files, unit, integrati
 	@$(MAKE) --no-print-directory unit test-trainer
 	@$(MAKE) --no-print-directory test-integration
 	@$(MAKE) --no-print-directory test-e2e
+
+soak: venv  ## The storm over 180 jobs on fake nodes and 20 with real pods; its result goes to docs/soak.md
+	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
+	@STORM_RESULT=out STORM_JOBS=180 $(RUN) -m pytest -s tests/integration/test_storm.py
+	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
+	@[ -n "$$OPERATOR_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
+	@STORM_RESULT=out STORM_JOBS=20 $(RUN) -m pytest -s tests/e2e/test_storm.py
+	@$(RUN) -m tests.storm.scale docs/soak.md out/storm-on-fake-nodes.json out/storm-with-real-pods.json
 
 cluster: venv  ## Start the cluster that the demo uses (NODES=2 for two nodes, CLUSTER=context:NAME for yours)
 	@$(RUN) -m tests.harness up
@@ -55,7 +63,7 @@ lint: venv  ## Format and lint checks
 
 typecheck: venv  ## mypy, strict
 	@echo "== types"
-	@$(VENV)/bin/mypy -p trainyard -p tests.harness
+	@$(VENV)/bin/mypy -p trainyard -p tests.harness -p tests.storm
 	@cd images/trainer && ../../$(VENV)/bin/mypy
 
 imports: venv  ## Import contracts

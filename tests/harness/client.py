@@ -12,7 +12,7 @@ import ssl
 import tempfile
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,6 +125,23 @@ class Client:
         """The items of a collection; `labelSelector`, `fieldSelector` and the like are keywords."""
         items: list[Json] = self.get(path, **query)["items"]
         return items
+
+    def stream(self, path: str, **query: object) -> Iterator[Json]:
+        """The lines of an answer that goes on, as a watch does, until the server ends it."""
+        url = f"{self.server}{path}?{urllib.parse.urlencode(query)}"
+        try:
+            answer = self._pool.request("GET", url, headers=self._headers, preload_content=False)
+            try:
+                if answer.status >= 400:
+                    raise ApiError("GET", path, answer.status, answer.read().decode(errors="replace"))
+                rest = b""
+                for chunk in answer.stream(65536):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    yield from (_object(line.decode()) for line in lines if line)
+            finally:
+                answer.close()
+        except urllib3.exceptions.HTTPError as error:
+            raise ConnectionError(f"GET {url}: {error}") from error
 
     def post(self, path: str, body: Json, **query: object) -> Json:
         return _object(self.raw("POST", path, body=body, query=query))
