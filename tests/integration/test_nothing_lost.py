@@ -111,7 +111,7 @@ def test_pods_that_go_while_the_operator_is_away_keep_their_verdict(plane: Contr
         assert len(done["attempts"]) == 1
         found(lambda: len(jobs.status("evicted")["attempts"]) == 2, what="another attempt")
         first = jobs.status("evicted")["attempts"][0]
-        assert (first["reason"], first["exitCode"]) == ("Restarting", 143)
+        assert (first["reason"], first["exitCode"]) == ("Evicted", 143)
         assert jobs.status("evicted").get("failures", 0) == 0
         # NB: the garbage collector looks for new kinds every 30 s only.
         found(lambda: not jobs.pods("deleted"), what="the pod of the deleted job to go", timeout=90)

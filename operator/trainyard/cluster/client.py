@@ -79,7 +79,9 @@ class Credentials:
     proxy_url: str | None
 
 
-class _Transport(RESTClientObject):
+class _Transport(RESTClientObject):  # type: ignore[misc]  # untyped in the official client
+    pool_manager: aiohttp.ClientSession | None
+
     def session(self) -> aiohttp.ClientSession:
         if self.pool_manager is None:
             self.pool_manager = self._create_pool_manager()
@@ -110,8 +112,9 @@ class Client:
             except config.ConfigException:
                 pass
         _refuse_missing(kubeconfig)
+        file = kubeconfig_file(kubeconfig)
         try:
-            await load_kubeconfig(config_file=kubeconfig, context=context, client_configuration=configuration)
+            await load_kubeconfig(config_file=file, context=context, client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
             raise NoClusterError(str(error)) from error
         return cls(_tuned(configuration))
@@ -251,18 +254,24 @@ class Client:
         return headers
 
 
+def kubeconfig_file(named: str | None) -> str:
+    """The kubeconfig that is meant: as it is named, else $KUBECONFIG, several with colons, else kubectl's default.
+
+    NB: never None for the official client, which takes an empty variable for a name.
+    """
+    return named or os.environ.get("KUBECONFIG") or "~/.kube/config"
+
+
 def _refuse_missing(kubeconfig: str | None) -> None:
     # The official client takes a file that is not there for one that is empty.
     if kubeconfig is not None:
         if not os.path.exists(kubeconfig):
             raise NoClusterError(f"there is no kubeconfig {kubeconfig}.")
         return
-    named = os.environ.get("KUBECONFIG", "~/.kube/config")
+    named = kubeconfig_file(None)
     if not any(os.path.exists(os.path.expanduser(path)) for path in named.split(os.pathsep) if path):
-        source = "$KUBECONFIG names" if "KUBECONFIG" in os.environ else "the default is"
-        raise NoClusterError(
-            f"{source} {named or 'nothing'}, which does not exist; name another by --kubeconfig."
-        )
+        source = "$KUBECONFIG names" if os.environ.get("KUBECONFIG") else "the default is"
+        raise NoClusterError(f"{source} {named}, which does not exist; name another by --kubeconfig.")
 
 
 def _tuned(configuration: Configuration) -> Configuration:
