@@ -1,7 +1,8 @@
-"""The command line as tests call it, and statuses for jobs that no operator looks after."""
+"""The command line as tests call it, and statuses and logs of jobs that no operator looks after."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from tests.objects import Jobs
 from trainyard.cli import main
+from trainyard.logs.store import LogStore
 
 
 class Cli:
@@ -49,3 +51,13 @@ def a_status(jobs: Jobs, name: str, phase: str, reason: str, **more: Any) -> Non
         **more,
     }
     jobs.client.patch(jobs.path("trainingjobs", name) + "/status", {"status": status})
+
+
+def kept(folder: Path, jobs: Jobs, name: str, *texts: list[str]) -> None:
+    """Logs of a job's attempts, a line a second, as the operator stores them on this machine."""
+    uid = jobs.get(name)["metadata"]["uid"]
+    store = LogStore(folder.as_uri())
+    for attempt, lines in enumerate(texts):
+        file = store.file(namespace=jobs.namespace, uid=uid, attempt=attempt, rank=0)
+        file.append((b"2025-03-09T07:05:%02dZ" % second, text.encode()) for second, text in enumerate(lines))
+        asyncio.run(store.flush([file]))

@@ -18,6 +18,7 @@ from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import ControlPlaneConfig
 from tests.harness.operator import REPOSITORY
 from tests.objects import Jobs, found, manifest
+from trainyard.cli.connection import OPERATOR_SELECTOR
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -77,6 +78,19 @@ def test_the_role_edit_of_a_namespace_is_enough(plane: ControlPlane, jobs: Jobs)
         result = cli(*arguments)
         assert (result.exit_code, result.stderr) == (0, ""), result.stderr
     assert cli("delete", "resnet", "--yes", "--wait").exit_code == 0
+
+
+def test_the_operator_is_found_by_labels_that_no_name_of_the_release_changes() -> None:
+    helm, chart = binaries.ensure("helm")["helm"], REPOSITORY / "charts" / "trainyard"
+    argv = [str(helm), "template", "mine", str(chart), "--kube-version=1.34.4", "--set=nameOverride=other"]
+    shown = console.capture(
+        [*argv, "--show-only=templates/deployment.yaml"], log=cache.root() / "helm-template.log"
+    )
+    deployment = yaml.safe_load(shown)
+    asked = dict(label.split("=") for label in OPERATOR_SELECTOR.split(","))
+    for labels in (deployment["metadata"]["labels"], deployment["spec"]["template"]["metadata"]["labels"]):
+        assert labels["app.kubernetes.io/name"] == "other"
+        assert labels.items() >= asked.items()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,48 @@ def test_every_wrong_field_is_told_on_a_line_of_its_own_and_nothing_is_created(c
     assert jobs.client.list(jobs.path("trainingjobs")) == []
 
 
+def test_two_manifests_of_one_name_are_refused_before_anything_is_created(
+    cli: Cli, jobs: Jobs, tmp_path: Path
+) -> None:
+    (tmp_path / "a.yaml").write_text(text(SECRET, JOB))
+    (tmp_path / "b.yaml").write_text(
+        text({**JOB, "metadata": {"name": "resnet", "namespace": jobs.namespace}})
+    )
+    result = cli("submit", str(tmp_path))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        f"Error: {tmp_path}/b.yaml: TrainingJob resnet is there twice, first in {tmp_path}/a.yaml: take one of them "
+        "out.\n"
+    )
+    assert jobs.client.find(f"/api/v1/namespaces/{jobs.namespace}/secrets/token") is None
+    generated = {**JOB, "metadata": {"generateName": "resnet-"}}
+    assert cli("submit", "-", stdin=text(generated, generated)).exit_code == 0
+    assert len(jobs.client.list(jobs.path("trainingjobs"))) == 2
+
+
+def a_quota_for_one_job(jobs: Jobs) -> None:
+    """What a dry run does not find: each job fits, but only one of them."""
+    hard = {"count/trainingjobs.trainyard.dev": "1"}
+    path = f"/api/v1/namespaces/{jobs.namespace}/resourcequotas"
+    jobs.client.post(path, {"metadata": {"name": "one"}, "spec": {"hard": hard}})
+    used = dict.fromkeys(hard, "0")
+    jobs.client.patch(f"{path}/one/status", {"status": {"hard": hard, "used": used}})
+
+
+@pytest.mark.parametrize("form", [None, "name"], ids=["for people", "for programs"])
+def test_tells_what_was_created_before_one_that_could_not_be(cli: Cli, jobs: Jobs, form: str | None) -> None:
+    a_quota_for_one_job(jobs)
+    three = [{**JOB, "metadata": {"name": name}} for name in ("a", "b", "c")]
+    result = cli("submit", "-", *(["-o", form] if form else []), stdin=text(SECRET, *three))
+    assert result.exit_code == 1
+    created = "" if form else " created"
+    assert result.stdout == f"secret/token{created}\ntrainingjob.trainyard.dev/a{created}\n"
+    assert result.stderr.startswith("Error: stdin: TrainingJob b: ")
+    assert "exceeded quota" in result.stderr
+    assert result.stderr.endswith(" 2 of 4 were created; they stay.\n")
+    assert [job["metadata"]["name"] for job in jobs.client.list(jobs.path("trainingjobs"))] == ["a"]
+
+
 def test_a_dry_run_shows_what_would_be_created(cli: Cli, jobs: Jobs) -> None:
     result = cli("submit", "-", "--dry-run", stdin=text(JOB))
     assert (result.exit_code, result.stdout) == (0, "trainingjob.trainyard.dev/resnet would be created\n")

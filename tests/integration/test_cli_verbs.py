@@ -110,6 +110,13 @@ def test_a_resume_takes_back_a_pause_and_a_cancellation_in_one_patch(cli: Cli, j
             id="a cancellation of a job that is done",
         ),
         pytest.param(
+            "cancel",
+            {},
+            ("Error", "OutOfMemory", {}),
+            "has ended already: Error OutOfMemory: It is OutOfMemory.",
+            id="a cancellation of a job that failed",
+        ),
+        pytest.param(
             "pause",
             {},
             ("Error", "OutOfMemory", {}),
@@ -211,6 +218,17 @@ def test_a_pause_warns_when_what_was_done_is_lost(
     a_status(jobs, "resnet", "Running", "Training", startTime="2025-03-09T07:05:09Z", **more)
     result = cli("pause", "resnet")
     assert (result.exit_code, result.stderr) == (0, said)
+
+
+@pytest.mark.parametrize("begin", ["", "tj/", "trainingjob/", "trainingjobs.trainyard.dev/"])
+def test_every_command_takes_a_job_by_kind_and_name(cli: Cli, jobs: Jobs, begin: str) -> None:
+    jobs.create("resnet")
+    for command in ("get", "logs", "pause", "resume", "cancel"):
+        result = cli(command, f"{begin}resnet")
+        assert result.exit_code == 0, result.output
+    watched = cli("watch", f"{begin}resnet", "--timeout", "1")
+    assert watched.exit_code == 124, watched.output
+    assert cli("delete", f"{begin}resnet", "--yes").stdout == "trainingjob.trainyard.dev/resnet deleted\n"
 
 
 def test_one_job_that_is_not_there_does_not_hold_up_the_others(cli: Cli, jobs: Jobs) -> None:

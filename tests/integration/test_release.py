@@ -162,7 +162,7 @@ def test_says_what_it_was_not_allowed_and_fails(
 
     assert result.exit_code == 1
     may_not = f"You ({user}) may not patch pods in namespace {namespace}; ask an administrator"
-    assert f"Could not release pod {namespace}/one. {may_not}" in result.stderr
+    assert f"Error: Could not release pod {namespace}/one. {may_not}" in result.stderr
     assert finalizers_of(admin, namespace, "one") == [OURS]
 
 
@@ -186,8 +186,9 @@ def test_a_cluster_that_does_not_answer_is_said_within_the_time(
 ) -> None:
     text = re.sub(r"server: .*", "server: https://127.0.0.1:1", control_plane.admin.read_text())
     (tmp_path / "kubeconfig").write_text(text)
-    result = release(tmp_path / "kubeconfig", "-n", "default", "--timeout", "2")
+    result = release(tmp_path / "kubeconfig", "-n", "default", "--timeout", "2s")
     assert result.exit_code == 1
+    assert all(line.startswith("Error: ") for line in result.stderr.splitlines())
     assert "The cluster does not answer: " in result.stderr
 
 

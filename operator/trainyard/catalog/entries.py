@@ -6,7 +6,6 @@ package's own business.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, get_args
@@ -22,6 +21,7 @@ from trainyard.catalog.ranges import problem_of
 from trainyard.planning.nearest import hint
 from trainyard.planning.parameters import Schema
 from trainyard.planning.runtime import Details, Runtime, RuntimeAction
+from trainyard.yamlloader import Loader
 
 _ACTIONS = get_args(Action)
 _ENDINGS = (".yaml", ".yml")
@@ -29,17 +29,6 @@ _ENDINGS = (".yaml", ".yml")
 
 class CatalogError(ValueError):
     """An entry of the catalogue is wrong."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-05 is a number, as in YAML 1.2; so Helm writes 0.00001."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
 
 
 class _Model(BaseModel):
@@ -251,7 +240,7 @@ class _Reader:
     def _yaml(self, name: str) -> Any:
         text = self._files[name]
         try:
-            return orjson.loads(text) if name.endswith(".json") else yaml.load(text, _Loader)
+            return orjson.loads(text) if name.endswith(".json") else yaml.load(text, Loader)
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise CatalogError(f"Catalogue file {name} is not YAML or JSON: {error}") from error
 

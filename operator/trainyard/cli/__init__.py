@@ -16,8 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from trainyard import __version__
-from trainyard.cli.exitcodes import ExitCode
-from trainyard.cli.failing import CommandError
+from trainyard.cli.exits import CommandError, ExitCode
 
 
 class _Lazy(NamedTuple):
@@ -41,7 +40,7 @@ _COMMANDS = {
     "schema": _Lazy("schema", "Print the parameters of an action as JSON schema."),
     "release": _Lazy("release", "Take Trainyard's finalizers off, so that things can be deleted."),
     "run": _Lazy("run", "Run the operator."),
-    "version": _Lazy("version", "Print the version."),
+    "version": _Lazy("", "Print the version.", "print_version"),
     "stored-log": _Lazy("stored", "Print a stored log of this machine.", hidden=True),
 }
 _PLUGIN = "kubectl-trainyard"
@@ -61,7 +60,8 @@ class LazyGroup(TyperGroup):
         lazy = _COMMANDS.get(cmd_name)
         if lazy is None:
             return None
-        function = getattr(import_module(f"{__name__}.{lazy.module}"), lazy.function)
+        module = f"{__name__}.{lazy.module}" if lazy.module else __name__
+        function = getattr(import_module(module), lazy.function)
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(cmd_name, hidden=lazy.hidden, context_settings=ctx.command.context_settings)(function)
         return typer.main.get_command(app)
@@ -133,9 +133,14 @@ main = typer.Typer(
 )
 
 
+def print_version() -> None:
+    """Print the version."""
+    typer.echo(f"trainyard {__version__}")
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"trainyard {__version__}")
+        print_version()
         raise typer.Exit
 
 

@@ -19,10 +19,10 @@ import typer
 import yaml
 from kubernetes.aio import config
 
-from trainyard.cli import completing, errors
-from trainyard.cli.failing import CommandError
+from trainyard.cli import completing, errors, kinds
+from trainyard.cli.exits import CommandError
 from trainyard.cluster import resources
-from trainyard.cluster.client import ApiError, Client, NoClusterError
+from trainyard.cluster.client import ApiError, Client, NoClusterError, kubeconfig_file
 from trainyard.planning.nearest import hint
 
 Json = dict[str, Any]
@@ -50,16 +50,23 @@ Kubeconfig = Annotated[
     str | None,
     typer.Option(help="Kubeconfig; default: that of kubectl.", metavar="FILE", show_default=False),
 ]
-Job = Annotated[str, typer.Argument(metavar="JOB", show_default=False, autocompletion=completing.jobs)]
+Job = Annotated[
+    str,
+    typer.Argument(metavar="JOB", parser=kinds.job, show_default=False, autocompletion=completing.jobs),
+]
 Jobs = Annotated[
-    list[str] | None, typer.Argument(metavar="JOB", show_default=False, autocompletion=completing.jobs)
+    list[str] | None,
+    typer.Argument(metavar="JOB", parser=kinds.job, show_default=False, autocompletion=completing.jobs),
 ]
 
+#: For a list of objects without spec and status.
+METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 #: Where the chart is installed unless somebody chose otherwise.
 OPERATOR_NAMESPACE = "trainyard-system"
+#: The labels of the operator's Deployment and pod that no value of the chart changes.
+OPERATOR_SELECTOR = "app.kubernetes.io/part-of=trainyard,app.kubernetes.io/component=operator"
 
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _MOST_NAMES = "500"
 
 
@@ -109,7 +116,7 @@ class Connection:
             "GET",
             resources.path(kind, self.namespace),
             params={"limit": _MOST_NAMES},
-            headers={"Accept": _METADATA_ONLY},
+            headers=METADATA_ONLY,
         )
         return [raw["metadata"]["name"] for raw in found.get("items") or []]
 
@@ -132,7 +139,7 @@ async def _client(where: Where) -> Client:
         raise
     except Exception:
         # NB: of a file that is no kubeconfig at all the official client raises anything.
-        named = where.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        named = kubeconfig_file(where.kubeconfig)
         raise CommandError(f"{named} is no kubeconfig; name another by --kubeconfig.") from None
 
 
@@ -148,9 +155,7 @@ def default_namespace(where: Where) -> str:
 
 def contexts(kubeconfig: str | None) -> tuple[list[Json], str | None]:
     """The contexts of the kubeconfig, and the current one's name."""
-    found, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]  # untyped in the official client
-        config_file=kubeconfig
-    )
+    found, current = config.list_kube_config_contexts(config_file=kubeconfig_file(kubeconfig))
     return found, (current or {}).get("name")
 
 

@@ -10,14 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from trainyard.cli import connection, errors, reading, selecting
+from trainyard.cli import connection, errors, reading, selecting, waits
+from trainyard.cli.changes import changes
 from trainyard.cli.connection import Connection, Where
-from trainyard.cli.exitcodes import ExitCode
-from trainyard.cli.failing import CommandError, UsageError
+from trainyard.cli.exits import CommandError, ExitCode, UsageError
 from trainyard.cli.kinds import reference
-from trainyard.cli.reaching import Timeout
 from trainyard.cli.selecting import Selection
-from trainyard.cli.watching import changes
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
 
@@ -30,7 +28,7 @@ def command(
     everything: selecting.All = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until they are gone.")] = False,
-    timeout: Timeout = None,
+    timeout: waits.Timeout = None,
     namespace: connection.Namespace = None,
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
@@ -40,6 +38,7 @@ def command(
     On a terminal it asks first; elsewhere it wants --yes.
     """
     chosen = selecting.selection(jobs, selector, everything)
+    waits.check_timeout(timeout, wait=wait)
     if not yes and not sys.stdin.isatty():
         raise UsageError("Say --yes to delete without being asked.")
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)

@@ -1,6 +1,6 @@
 """What went wrong, as one sentence that says what to do.
 
-Separate from the commands because all of them fail in the same way: one line on stderr, a code of `exitcodes`, no
+Separate from the commands because all of them fail in the same way: one line on stderr, a code of `exits`, no
 traceback; and from the command line's library, whose exceptions are not ours.
 """
 
@@ -14,7 +14,7 @@ import aiohttp
 import yaml
 from kubernetes.aio import config
 
-from trainyard.cli.failing import CommandError
+from trainyard.cli.exits import CommandError
 from trainyard.cluster.client import ApiError, CredentialsError, NoClusterError
 
 _FORBIDDEN = re.compile(

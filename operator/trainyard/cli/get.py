@@ -13,13 +13,12 @@ import typer
 from trainyard.api import names
 from trainyard.api.reasons import Phase
 from trainyard.cli import completing, connection, details, errors, kinds, output, tables
+from trainyard.cli.changes import changes
 from trainyard.cli.connection import Connection, Where
-from trainyard.cli.exitcodes import ExitCode
-from trainyard.cli.failing import CommandError, UsageError
+from trainyard.cli.exits import CommandError, ExitCode, UsageError
 from trainyard.cli.output import Format
 from trainyard.cli.selecting import Selector
 from trainyard.cli.tables import Table
-from trainyard.cli.watching import changes
 from trainyard.cluster import resources
 
 Json = dict[str, Any]
@@ -44,6 +43,8 @@ class _Wanted:
     everywhere: bool
     form: Form | None
     watch: bool
+    doubtful: str | None
+    """A word that is taken for a job's name, as it is no kind."""
 
     @property
     def data(self) -> Format | None:
@@ -55,7 +56,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="KIND|NAME",
-            help="A kind (trainingjobs, datasets, experiments, mlmodels; default: trainingjobs), then names.",
+            help="Kinds with commas (trainingjobs, datasets, experiments, mlmodels; default: the first), or one "
+            "and names.",
             show_default=False,
             autocompletion=completing.objects,
         ),
@@ -79,7 +81,7 @@ def command(
     """
     named, listed = _meant(what or [])
     if named and (selector or phase or all_namespaces):
-        raise UsageError("Names go without -A, -l and --phase.")
+        raise UsageError(f"Names go without -A, -l and --phase; kinds are {', '.join(kinds.WORDS)}.")
     selectors = {"labelSelector": selector or "", "fieldSelector": f"status.phase={phase}" if phase else ""}
     if watch and len(named) + len(listed) != 1:
         raise UsageError("--watch shows one kind, or one object.")
@@ -90,6 +92,7 @@ def command(
         everywhere=all_namespaces,
         form=form,
         watch=watch,
+        doubtful=what[0] if what and kinds.known(what[0]) is None else None,
     )
     return connection.run(_get(Where(namespace=namespace, context=context, kubeconfig=kubeconfig), wanted))
 
@@ -100,22 +103,12 @@ def _meant(words: Sequence[str]) -> tuple[tuple[tuple[str, str], ...], tuple[str
         return (), ("TrainingJob",)
     if words[0] in ("all", "trainyard") and len(words) == 1:
         return (), tuple(kinds.PLURALS)
-    kind, rest = kinds.known(words[0]), list(words[1:])
-    if kind is None:
-        kind, rest = "TrainingJob", list(words)
-    if not rest:
-        return (), (kind,)
-    return tuple(_named(kind, name) for name in rest), ()
-
-
-def _named(kind: str, name: str) -> tuple[str, str]:
-    word, slash, rest = name.partition("/")
-    if not slash:
-        return kind, name
-    found = kinds.known(word)
-    if found is None:
-        raise UsageError(f"There is no kind {word} here; known are {', '.join(kinds.WORDS)}.")
-    return found, rest
+    listed = [kinds.known(word) for word in words[0].split(",")]
+    if len(words) == 1 and all(listed):
+        return (), tuple(dict.fromkeys(kind for kind in listed if kind))
+    kind = kinds.known(words[0])
+    rest = words[1:] if kind else words
+    return tuple(kinds.named(word, kind=kind or "TrainingJob") for word in rest), ()
 
 
 async def _get(where: Where, wanted: _Wanted) -> int:
@@ -132,7 +125,7 @@ async def _some(there: Connection, wanted: _Wanted) -> int:
     for kind, name in wanted.named:
         try:
             with errors.told():
-                found.append(await there.object(kind, name))
+                found.append(await _found(there, wanted, kind, name))
         except CommandError as error:
             typer.echo(f"Error: {error.message}", err=True)
             code = error.code
@@ -149,6 +142,17 @@ async def _some(there: Connection, wanted: _Wanted) -> int:
             merged = {**rows[0], "rows": [row for one in rows for row in one["rows"]]}
             _print(merged, wanted)
     return code
+
+
+async def _found(there: Connection, wanted: _Wanted, kind: str, name: str) -> Json:
+    """The object. Raises CommandError when there is none, also for a word that may have been meant as a kind."""
+    try:
+        return await there.object(kind, name)
+    except CommandError as error:
+        if name != wanted.doubtful or error.message == errors.NOT_INSTALLED:
+            raise
+        kinds_are = f"If {name} is meant as a kind: those of Trainyard are {', '.join(kinds.WORDS)}."
+        raise CommandError(f"{error.message} {kinds_are}") from None
 
 
 async def _all(there: Connection, wanted: _Wanted) -> int:
@@ -191,11 +195,11 @@ async def _watch(there: Connection, wanted: _Wanted) -> None:
     kind = wanted.named[0][0] if wanted.named else wanted.listed[0]
     seen: list[Json] = []
     if wanted.named:
-        seen = [await there.object(*wanted.named[0])]
+        seen = [await _found(there, wanted, *wanted.named[0])]
         params["fieldSelector"] = f"metadata.name={wanted.named[0][1]}"
     path = resources.path(kind, None if wanted.everywhere else there.namespace)
     if wanted.data is not None:
-        async with aclosing(changes(there.client, path, params, seen=seen)) as states:
+        async with aclosing(changes(there.client, path, params, seen=seen, patient=bool(seen))) as states:
             async for exists, raw in states:
                 if exists:
                     if wanted.data is Format.YAML:

@@ -58,15 +58,12 @@ def pause(job: Json, now: datetime) -> Intent | Refusal:
 
 
 def cancel(job: Json, now: datetime) -> Intent | Refusal:
-    if job["spec"].get("cancel"):
-        return _over(job) if reading.ended(job) else Intent(said="being cancelled already")
-    patch, notes = {"spec": {"cancel": True}}, tuple(_set_back(job, "cancel"))
-    if not reading.ended(job):
-        return Intent(said="is being cancelled", patch=patch, notes=notes)
-    if phase(job) != Phase.ERROR:
+    if reading.ended(job):
         return _over(job)
-    # NB: a job that failed may still hold something, which this frees.
-    return Intent(said=_over(job).said, patch=patch, notes=notes)
+    if job["spec"].get("cancel"):
+        return Intent(said="being cancelled already")
+    notes = tuple(_set_back(job, "cancel"))
+    return Intent(said="is being cancelled", patch={"spec": {"cancel": True}}, notes=notes)
 
 
 def resume(job: Json, now: datetime) -> Intent | Refusal:

@@ -1,46 +1,48 @@
-"""`trainyard logs`: a TrainingJob's log from its pod while there is one, else from the store."""
+"""`trainyard logs`: a TrainingJob's log, from its pod while that runs, afterwards from the store where it is kept."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
 import typer
 
 from trainyard.api import names
 from trainyard.api.reasons import FINAL, Phase
-from trainyard.cli import connection, durations
+from trainyard.cli import connection, durations, errors
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.excerpts import Excerpt
-from trainyard.cli.failing import CommandError, UsageError
-from trainyard.cli.reading import headline, phase, printable
-from trainyard.cli.stored import not_kept, read_from_operator
-from trainyard.cli.waiting import (
+from trainyard.cli.exits import CommandError, UsageError
+from trainyard.cli.livelog import Printer, begins_late, print_log
+from trainyard.cli.logpods import (
     Start,
     ended,
     find_pod,
     has_begun,
+    is_over,
     newest_attempt,
     restarted,
     started,
     wait_for_start,
 )
-from trainyard.cluster import resources
-from trainyard.cluster.client import ApiError
-from trainyard.logs.splice import Line, LineSplitter, Splicer, split
+from trainyard.cli.reading import headline, phase, printable
+from trainyard.cli.stored import read_from_operator
+from trainyard.logs.splice import LineSplitter, split
 from trainyard.logs.store import LogFile, LogStore
 from trainyard.settings import SettingsError
 
 Json = dict[str, Any]
 
-_RECONNECT_SECONDS = 1.0
+
+class Source(StrEnum):
+    """Where a log is read."""
+
+    POD = "pod"
+    STORE = "store"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class Wanted:
     follow: bool
     timestamps: bool
     excerpt: Excerpt
+    source: Source | None
     operator_namespace: str
 
 
@@ -96,6 +99,14 @@ def command(
             show_default=False,
         ),
     ] = True,
+    source: Annotated[
+        Source | None,
+        typer.Option(
+            "--from",
+            help="Read it there; default: of the pod while it runs, else the store, else a pod that has ended.",
+            show_default=False,
+        ),
+    ] = None,
     operator_namespace: Annotated[
         str, typer.Option(help="Namespace of the operator, which keeps the logs of pods that are gone.")
     ] = connection.OPERATOR_NAMESPACE,
@@ -103,9 +114,11 @@ def command(
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
 ) -> None:
-    """Print the log of the TrainingJob JOB: of its pod while there is one, else the stored one."""
+    """Print the log of the TrainingJob JOB: of its pod while that runs, afterwards the stored one."""
     if previous and follow:
         raise UsageError("--previous is a log that has ended; take it without --follow.")
+    if source is Source.STORE and follow:
+        raise UsageError("--from store is what is kept so far; take it without --follow.")
     wanted = Wanted(
         job=job,
         attempt=attempt,
@@ -113,6 +126,7 @@ def command(
         follow=follow,
         timestamps=timestamps,
         excerpt=Excerpt(tail=tail if from_start else 0, since=since),
+        source=source,
         operator_namespace=operator_namespace,
     )
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
@@ -122,6 +136,11 @@ def command(
 async def _logs(where: Where, wanted: Wanted, *, previous: bool) -> None:
     async with connection.connected(where) as there:
         job = await there.training_job(wanted.job)
+        nodes = job["spec"].get("nodes") or 1
+        if wanted.rank >= nodes:
+            raise CommandError(
+                f"TrainingJob {wanted.job} has no rank {wanted.rank}; its highest is {nodes - 1} (spec.nodes: {nodes})."
+            )
         newest = newest_attempt(job)
         if wanted.attempt is not None and wanted.attempt > newest:
             raise CommandError(
@@ -130,15 +149,16 @@ async def _logs(where: Where, wanted: Wanted, *, previous: bool) -> None:
         attempt = newest if wanted.attempt is None else wanted.attempt
         pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
         if previous:
-            if pod is not None and restarted(pod):
-                await _print_live(there, pod, wanted, previous=True)
+            if pod is not None and restarted(pod) and wanted.source is not Source.STORE:
+                out = Printer(timestamps=wanted.timestamps)
+                await print_log(there, pod, wanted.excerpt, out, follow=False, previous=True)
                 return
             attempt -= 1
             if attempt < 0:
                 raise CommandError(f"TrainingJob {wanted.job} has made no attempt before this one.")
             pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
         if pod is not None and started(pod):
-            await _print_live(there, pod, wanted)
+            await _print_begun(there, job, pod, attempt, wanted)
         elif pod is not None or (phase(job) == Phase.PENDING and not has_begun(job, attempt)):
             if not wanted.follow:
                 again = f"Attempt {attempt} of {wanted.job}" if attempt else wanted.job
@@ -147,7 +167,7 @@ async def _logs(where: Where, wanted: Wanted, *, previous: bool) -> None:
                 return
             attempt -= 1
         else:
-            await _print_stored(there, job, attempt, wanted)
+            await _print_gone(there, job, attempt, wanted)
         if wanted.follow:
             await _follow_on(there, job, wanted, after=attempt)
 
@@ -163,63 +183,58 @@ async def _follow_on(there: Connection, job: Json, wanted: Wanted, *, after: int
         after = int(pod["metadata"]["labels"][names.LABEL_ATTEMPT])
         if after > 0 and wanted.attempt is None:
             typer.echo(f"Attempt {after} of {wanted.job} has started.", err=True)
-        await _print_live(there, pod, wanted)
+        await print_log(there, pod, wanted.excerpt, Printer(timestamps=wanted.timestamps), follow=True)
 
 
-async def _print_live(there: Connection, pod: Json, wanted: Wanted, *, previous: bool = False) -> None:
-    """One pod's log; when it is followed and cut, from the last line on."""
-    name, out = pod["metadata"]["name"], _Printer(timestamps=wanted.timestamps)
-    path = resources.path("Pod", there.namespace, name, "log")
-    params = {"container": names.TRAINER_CONTAINER, "timestamps": "true"}
-    if wanted.follow:
-        params["follow"] = "true"
-    if previous:
-        params["previous"] = "true"
-    params |= wanted.excerpt.params()
-    splicer = Splicer()
-    while True:
-        splicer.resume()
-        rest = LineSplitter()
-        ended = not wanted.follow
+async def _print_begun(there: Connection, job: Json, pod: Json, attempt: int, wanted: Wanted) -> None:
+    """The log of a pod that is there; of one that has ended from the store, which outlives the kubelet's rotation."""
+    out = Printer(timestamps=wanted.timestamps)
+    if wanted.source is Source.STORE:
+        await _print_stored(there, job, attempt, wanted, out)
+        return
+    kept = bool((job.get("status") or {}).get("logs"))
+    remedy = f" `trainyard logs {wanted.job} --from store` has them." if kept else ""
+    if wanted.source is None and kept and ended(pod) and is_over(job, attempt):
         try:
-            async with there.client.stream(path, params) as content:
-                while chunk := await content.readany():
-                    out.lines(splicer.take(rest.feed(chunk)))
-            ended = ended or await _has_ended(there, pod)
-        except (aiohttp.ClientError, TimeoutError):
-            if not wanted.follow:
-                raise
-        except ApiError as error:
-            if error.status == 404:
-                return
-            if not wanted.follow or error.status < 500:
-                raise
-        if ended:
-            out.lines(splicer.take(rest.finish()))
+            with errors.told():
+                await _print_stored(there, job, attempt, wanted, out)
             return
-        await asyncio.sleep(_RECONNECT_SECONDS)
-        if splicer.since is not None:
-            rest_of_it = {key: value for key, value in params.items() if key not in wanted.excerpt.params()}
-            params = {**rest_of_it, "sinceTime": splicer.since}
+        except CommandError as error:
+            # NB: what is printed already must not come again.
+            if out.first is not None:
+                raise
+            remedy = f" What is kept cannot be read: {error.message}"
+    await print_log(there, pod, wanted.excerpt, out, follow=wanted.follow)
+    if not wanted.follow and wanted.excerpt == Excerpt() and (late := begins_late(pod, out)):
+        typer.echo(f"{late}{remedy}", err=True)
 
 
-async def _has_ended(there: Connection, pod: Json) -> bool:
+async def _print_gone(there: Connection, job: Json, attempt: int, wanted: Wanted) -> None:
+    """What is kept of an attempt whose pod is gone."""
+    if wanted.source is Source.POD:
+        raise CommandError(
+            f"The pod of attempt {attempt} of {wanted.job} is gone; `--from store` prints what is kept of its log."
+        )
+    out = Printer(timestamps=wanted.timestamps)
     try:
-        now = await there.client.get(resources.path("Pod", there.namespace, pod["metadata"]["name"]))
-    except ApiError as error:
-        if error.status == 404:
-            return True
-        raise
-    return now["metadata"]["uid"] != pod["metadata"]["uid"] or ended(now)
+        with errors.told():
+            await _print_stored(there, job, attempt, wanted, out)
+    except CommandError as error:
+        if not wanted.follow or wanted.attempt is not None or phase(job) in FINAL:
+            raise
+        said = f"The log of attempt {attempt} of {wanted.job} cannot be shown: {error.message}"
+        typer.echo(f"{said} The next attempt is followed.", err=True)
 
 
-async def _print_stored(there: Connection, job: Json, attempt: int, wanted: Wanted) -> None:
-    metadata, out = job["metadata"], _Printer(timestamps=wanted.timestamps)
+async def _print_stored(there: Connection, job: Json, attempt: int, wanted: Wanted, out: Printer) -> None:
+    metadata = job["metadata"]
     if (sentence := never_started(job)) is not None:
         raise CommandError(sentence)
     uri = (job.get("status") or {}).get("logs")
     if not uri:
-        raise CommandError(not_kept(attempt=attempt, rank=wanted.rank))
+        raise CommandError(
+            f"No log of {wanted.job} was kept: settings.logs.follow of the operator is off, or was when the job ran."
+        )
     file = local_file(uri, namespace=there.namespace, uid=metadata["uid"], attempt=attempt, rank=wanted.rank)
     part = wanted.excerpt.reader(now=time.time())
     if file is not None and file.path.exists():
@@ -262,14 +277,3 @@ def local_file(uri: str, *, namespace: str, uid: str, attempt: int, rank: int) -
         return store.file(namespace=namespace, uid=uid, attempt=attempt, rank=rank)
     except (SettingsError, ValueError):
         return None
-
-
-class _Printer:
-    def __init__(self, *, timestamps: bool) -> None:
-        self._out = sys.stdout.buffer
-        self._timestamps = timestamps
-
-    def lines(self, lines: Iterable[Line]) -> None:
-        for stamp, text in lines:
-            self._out.write(b"%b %b\n" % (stamp, text) if self._timestamps else text + b"\n")
-        self._out.flush()

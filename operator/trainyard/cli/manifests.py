@@ -5,6 +5,7 @@ Separate and free of the cluster because what is wrong with a file is told befor
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,22 +17,15 @@ import yaml
 from trainyard.api import names
 from trainyard.cli import kinds
 from trainyard.cli.errors import as_sentence
-from trainyard.cli.failing import CommandError, UsageError
+from trainyard.cli.exits import CommandError, UsageError
+from trainyard.yamlloader import Loader
 
 Json = dict[str, Any]
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _STDIN = "-"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a date is the text that it is in JSON."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+# What the API server keeps as it is; a longer number would become another one.
+_WHOLE = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +71,41 @@ def renamed(manifests: list[Manifest], name: str) -> list[Manifest]:
     return [_named(one, name) if one is jobs[0] else one for one in manifests]
 
 
+def checked(manifest: Manifest) -> Manifest:
+    """The manifest. Raises CommandError for the first value in it that JSON would not carry as it is."""
+    try:
+        wrong = next(_unsendable("", manifest.raw), None)
+    except RecursionError:
+        wrong = "it is nested too deep, or contains itself."
+    if wrong is not None:
+        raise CommandError(f"{manifest}: {wrong}")
+    return manifest
+
+
+def _unsendable(path: str, value: Any) -> Iterator[str]:
+    where = f"{path}: " if path else ""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            if not isinstance(key, str):
+                yield f"{where}{key!r} is no key: put it into quotes, if it is meant as text."
+            else:
+                yield from _unsendable(f"{path}.{key}" if path else key, below)
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from _unsendable(f"{path}[{number}]", below)
+    elif isinstance(value, str):
+        if not value.isascii() and value != value.encode("utf-8", "replace").decode("utf-8"):
+            yield f"{where}the text holds what is no character: write it in UTF-8."
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{where}{value} is no number in JSON: put it into quotes, if it is meant as text."
+    elif isinstance(value, int):
+        if value not in _WHOLE:
+            yield f"{where}{value} takes more than 64 bits: put it into quotes, if it is meant as text."
+    elif value is not None:
+        yield f"{where}a value of YAML's {type(value).__name__} has no place in JSON: write it as text."
+
+
 def _named(manifest: Manifest, name: str) -> Manifest:
     metadata = {k: v for k, v in manifest.raw["metadata"].items() if k != "generateName"}
     return replace(manifest, raw={**manifest.raw, "metadata": {**metadata, "name": name}})
@@ -101,10 +130,10 @@ def _read(source: str) -> Iterator[Manifest]:
 
 def _objects(source: str, data: bytes) -> Iterator[Manifest]:
     try:
-        documents = list(yaml.load_all(data.decode("utf-8-sig"), _Loader))
+        documents = list(yaml.load_all(data.decode("utf-8-sig"), Loader))
     except UnicodeDecodeError:
         raise CommandError(f"{source} is no text in UTF-8.") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CommandError(f"{source} is no YAML: {_where(error)}") from None
     for raw in documents:
         if raw is not None:
@@ -117,13 +146,21 @@ def _flattened(source: str, raw: Any) -> Iterator[Manifest]:
             f"{source} holds something without apiVersion and kind, so no object of Kubernetes."
         )
     if raw["kind"] == "List" and raw["apiVersion"] == "v1":
-        for item in raw.get("items") or []:
+        items = raw.get("items") or []
+        if not isinstance(items, list):
+            raise CommandError(f"{source} holds a List whose items are no list.")
+        for item in items:
             yield from _flattened(source, item)
         return
     metadata = raw.get("metadata")
     if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
         raise CommandError(f"{source} holds a {raw['kind']} without metadata.name: give it one.")
-    yield Manifest(source=source, raw=raw)
+    for key in ("name", "generateName", "namespace"):
+        if not isinstance(metadata.get(key), str | None):
+            raise CommandError(
+                f"{source} holds a {raw['kind']} whose metadata.{key} is no text: put it into quotes."
+            )
+    yield checked(Manifest(source=source, raw=raw))
 
 
 def _where(error: Exception) -> str:

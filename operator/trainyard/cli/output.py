@@ -40,7 +40,7 @@ def print_objects(objects: Sequence[Json], form: Format, *, as_list: bool = Fals
     """One object as it is, several as a List, as kubectl does; without managedFields."""
     if form is Format.NAME:
         for one in objects:
-            typer.echo(kinds.reference(one["kind"], one["metadata"]["name"]))
+            typer.echo(kinds.reference(one["kind"], one["metadata"]["name"], version=one["apiVersion"]))
         return
     shown = [without_managed_fields(one) for one in objects]
     whole = {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": shown}

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from trainyard.api import names
-from trainyard.cli.failing import UsageError
-from trainyard.cli.manifests import Manifest
+from trainyard.cli.exits import UsageError
+from trainyard.cli.manifests import Manifest, checked
 
 Json = dict[str, Any]
 
@@ -55,7 +55,10 @@ def manifest(
     gpus: int | None,
     output_claim: str | None,
 ) -> Manifest | None:
-    """The job; None where the options say nothing of one. Raises UsageError for a parameter without a value."""
+    """The job; None where the options say nothing of one.
+
+    Raises UsageError for parameters that make no object, CommandError for a value that cannot be sent.
+    """
     spec: Json = {
         "runtime": runtime,
         "type": kind,
@@ -74,7 +77,7 @@ def manifest(
     begin = (kind or architecture or runtime or "job").lower().replace("_", "-")[:40]
     metadata = {"name": name} if name else {"generateName": f"{begin}-"}
     raw = {"apiVersion": names.API_VERSION, "kind": "TrainingJob", "metadata": metadata, "spec": spec}
-    return Manifest(source="the command line", raw=raw)
+    return checked(Manifest(source="the command line", raw=raw))
 
 
 def _nested(parameters: list[str]) -> Json:
@@ -90,12 +93,23 @@ def _nested(parameters: list[str]) -> Json:
             place = place.setdefault(part, {})
             if not isinstance(place, dict):
                 raise UsageError(f"Parameter {key} is below {part}, which has a value of its own.")
-        place[last] = _value(text)
+        if last in place:
+            raise UsageError(f"Parameter {key} is given twice, or has others below it: give it once.")
+        place[last] = _value(key, text)
     return found
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
+    def once(pairs: list[tuple[str, Any]]) -> Json:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise UsageError(f"Parameter {key} has a key twice in one object: give it once.")
+        return found
+
     try:
-        return json.loads(text, parse_float=str)
+        # NB: NaN and Infinity, too, are words of Python's alone.
+        return json.loads(text, parse_float=str, parse_constant=str, object_pairs_hook=once)
     except ValueError:
         return text
+    except RecursionError:
+        raise UsageError(f"Parameter {key} is nested too deep.") from None

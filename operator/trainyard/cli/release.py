@@ -17,19 +17,19 @@ import aiohttp
 import typer
 
 from trainyard.api import names
-from trainyard.cli import completing, connection, errors, stopping
+from trainyard.cli import completing, connection, durations, errors, stopping
 from trainyard.cli.connection import Connection, Json, Where
-from trainyard.cli.failing import UsageError
+from trainyard.cli.exits import UsageError
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError, Client
 
 _POD = "Pod"
 _KINDS = (_POD, "TrainingJob", "Dataset", "Experiment", "MLModel")
-_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
 _PREFIX = f"{names.GROUP}/"
 _PARALLEL = 32
 _PAUSE_SECONDS = 1.0
+_LIMIT_SECONDS = 120
 # Rounds of nothing but refusals. More than one: the hook's permissions are as young as its pod.
 _FRUITLESS_ROUNDS = 5
 _SHOWN_FAILURES = 20
@@ -89,7 +89,15 @@ def command(
             show_default=False,
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to try.")] = 120,
+    timeout: Annotated[
+        int | None,
+        typer.Option(
+            parser=durations.seconds,
+            metavar="TIME",
+            help="Give up after so long: seconds, or 90s, 10m, 1h30m; default: 2m.",
+            show_default=False,
+        ),
+    ] = None,
     skip_forbidden: Annotated[
         bool,
         typer.Option(
@@ -112,7 +120,7 @@ def command(
         where,
         namespaces=(None,) if all_namespaces else tuple(namespaces or ()),
         deployment=stop_deployment,
-        timeout=timeout,
+        timeout=timeout or _LIMIT_SECONDS,
         skipped=frozenset({404, 403} if skip_forbidden else {404}),
         dry_run=dry_run,
     )
@@ -124,7 +132,7 @@ async def _release(
     *,
     namespaces: Sequence[str | None],
     deployment: str | None,
-    timeout: float,  # noqa: ASYNC109 -- what is left when the time is over is reported, not raised
+    timeout: int,  # noqa: ASYNC109 -- what is left when the time is over is reported, not raised
     skipped: frozenset[int],
     dry_run: bool,
 ) -> int:
@@ -137,14 +145,14 @@ async def _release(
             async with asyncio.timeout(timeout):
                 await _rounds(there.client, within, account, dry_run=dry_run)
         except TimeoutError:
-            account.failures.append(f"Not finished after {timeout:g} s; run it again.")
+            account.failures.append(f"Not finished after {timeout} s; run it again.")
     if account.released:
         objects = f"{account.released} object{'' if account.released == 1 else 's'}"
         typer.echo(f"Would release {objects}; nothing was changed." if dry_run else f"Released {objects}.")
     elif not account.failures:
         typer.echo(f"Trainyard holds nothing in {_place(within)}.")
     for failure in account.failures[:_SHOWN_FAILURES]:
-        typer.echo(failure, err=True)
+        typer.echo(f"Error: {failure}", err=True)
     if (more := len(account.failures) - _SHOWN_FAILURES) > 0:
         typer.echo(f"And {more} more.", err=True)
     return 1 if account.failures else 0
@@ -160,7 +168,7 @@ async def _stop(there: Connection, deployment: str, *, limit: float, dry_run: bo
         await stopping.stop(there.client, namespace, name, limit=limit)
     except _TROUBLE as error:
         # NB: no reason to give up: finalizers that a living operator sets meanwhile are found by the next round.
-        typer.echo(f"Could not stop deployment {namespace}/{name}. {_sentence(error)}", err=True)
+        typer.echo(f"Error: Could not stop deployment {namespace}/{name}. {_sentence(error)}", err=True)
 
 
 async def _rounds(
@@ -204,7 +212,7 @@ async def _all(client: Client, kind: str, namespace: str | None) -> AsyncIterato
     path, token = resources.path(kind, namespace), ""
     while True:
         params = {"limit": str(_PAGE), **({"continue": token} if token else {})}
-        page = await client.request("GET", path, params=params, headers={"Accept": _METADATA_ONLY})
+        page = await client.request("GET", path, params=params, headers=connection.METADATA_ONLY)
         for raw in page.get("items") or ():
             yield _as_held(kind, raw)
         token = page["metadata"].get("continue") or ""

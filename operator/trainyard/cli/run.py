@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from trainyard import settings
-from trainyard.cli.failing import CommandError
+from trainyard.cli.exits import CommandError
 from trainyard.settings import SettingsError
 
 

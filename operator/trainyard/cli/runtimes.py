@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from trainyard.cli import connection, known_runtimes, output
+from trainyard.cli import catalogues, connection, output
 from trainyard.cli.connection import Where
-from trainyard.cli.failing import CommandError
+from trainyard.cli.exits import CommandError
 from trainyard.planning.nearest import hint
 from trainyard.planning.runtime import Details, Runtime, RuntimeAction
 
@@ -18,15 +18,15 @@ Json = dict[str, Any]
 def command(
     name: Annotated[str | None, typer.Argument(show_default=False)] = None,
     form: Annotated[Literal["table", "json", "yaml"], typer.Option("-o", "--output")] = "table",
-    folders: known_runtimes.Folders = None,
-    cluster: known_runtimes.Cluster = False,
-    operator_namespace: known_runtimes.OperatorNamespace = connection.OPERATOR_NAMESPACE,
+    folders: catalogues.Folders = None,
+    cluster: catalogues.Cluster = False,
+    operator_namespace: catalogues.OperatorNamespace = connection.OPERATOR_NAMESPACE,
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
 ) -> None:
     """List the runtimes that jobs can use, or show the one called NAME in full."""
     where = Where(namespace=operator_namespace, context=context, kubeconfig=kubeconfig)
-    entries = known_runtimes.load(folders, where if cluster else None)
+    entries = catalogues.load(folders, where if cluster else None)
     if name is not None:
         chosen = tuple(entry for entry in entries if entry.name == name)
         if not chosen:

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from trainyard.cli import connection, known_runtimes, output
+from trainyard.cli import catalogues, connection, output
 from trainyard.cli.connection import Where
-from trainyard.cli.failing import CommandError
+from trainyard.cli.exits import CommandError
 from trainyard.planning.runtime import Runtime, RuntimeAction, Unresolved, choose, named
 
 Json = dict[str, Any]
@@ -20,15 +20,15 @@ def command(
     what: Annotated[str, typer.Argument(metavar="ARCHITECTURE|TYPE|RUNTIME", show_default=False)],
     action: Annotated[str, typer.Argument(show_default=False)],
     form: Annotated[Literal["json", "yaml"], typer.Option("-o", "--output")] = "json",
-    folders: known_runtimes.Folders = None,
-    cluster: known_runtimes.Cluster = False,
-    operator_namespace: known_runtimes.OperatorNamespace = connection.OPERATOR_NAMESPACE,
+    folders: catalogues.Folders = None,
+    cluster: catalogues.Cluster = False,
+    operator_namespace: catalogues.OperatorNamespace = connection.OPERATOR_NAMESPACE,
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
 ) -> None:
     """Print the JSON schema of the parameters of ACTION, with the catalogue's defaults."""
     where = Where(namespace=operator_namespace, context=context, kubeconfig=kubeconfig)
-    found = _find(what, action, known_runtimes.load(folders, where if cluster else None))
+    found = _find(what, action, catalogues.load(folders, where if cluster else None))
     if isinstance(found, Unresolved):
         raise CommandError(found.message)
     output.print_data(with_defaults(*found), form=form)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from trainyard.cli.connection import Connection
-from trainyard.cli.failing import CommandError, UsageError
+from trainyard.cli.exits import CommandError, UsageError
 from trainyard.cluster import resources
 
 Json = dict[str, Any]
@@ -50,9 +50,7 @@ async def selected(there: Connection, chosen: Selection) -> AsyncIterator[Json |
     """The jobs as they are now; for one that is not there, why."""
     for name in chosen.names:
         try:
-            yield await there.training_job(
-                name.removeprefix("tj/").removeprefix("trainingjob.trainyard.dev/")
-            )
+            yield await there.training_job(name)
         except CommandError as error:
             yield error
     if chosen.by_name:

@@ -14,7 +14,8 @@ import orjson
 import typer
 
 from trainyard import settings
-from trainyard.cli.failing import CommandError
+from trainyard.cli import connection
+from trainyard.cli.exits import CommandError
 from trainyard.cluster import resources
 from trainyard.cluster.client import Client
 from trainyard.logs.configured import kept_logs
@@ -22,7 +23,6 @@ from trainyard.settings import SettingsError
 
 Json = dict[str, Any]
 
-OPERATOR_SELECTOR = "app.kubernetes.io/name=trainyard"
 _OPERATOR_CONTAINER = "operator"
 _STDOUT, _STDERR, _STATUS = 1, 2, 3
 _MAX_COMPLAINT = 2000
@@ -119,7 +119,7 @@ class Status:
 
 
 async def _operator_pod(client: Client, namespace: str) -> tuple[str, str]:
-    pods = await client.get(resources.path("Pod", namespace), {"labelSelector": OPERATOR_SELECTOR})
+    pods = await client.get(resources.path("Pod", namespace), {"labelSelector": connection.OPERATOR_SELECTOR})
     for pod in pods.get("items") or []:
         if (pod.get("status") or {}).get("phase") == "Running" and "deletionTimestamp" not in pod["metadata"]:
             containers = [container["name"] for container in pod["spec"]["containers"]]

@@ -11,10 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from trainyard.cli import connection, errors, manifests, output, quickjob, reaching
+from trainyard.cli import connection, errors, kinds, manifests, output, quickjob, waits
 from trainyard.cli.connection import Connection, Where
-from trainyard.cli.exitcodes import ExitCode
-from trainyard.cli.failing import CommandError, UsageError
+from trainyard.cli.exits import CommandError, ExitCode, UsageError
 from trainyard.cli.intents import FIELD_MANAGER
 from trainyard.cli.manifests import Manifest
 from trainyard.cli.output import Format
@@ -29,11 +28,13 @@ _RUNS = ("TrainingJob", "Experiment")
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """A manifest, where it goes, and as what."""
+    """A manifest, and where it goes."""
 
     manifest: Manifest
     path: str
-    reference: str
+
+    def reference(self, name: str) -> str:
+        return kinds.reference(self.manifest.kind, name, version=self.manifest.raw["apiVersion"])
 
 
 class _Exists(Exception):
@@ -70,7 +71,7 @@ def command(
         bool, typer.Option("--dry-run", help="Have the API server check it, and create nothing.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the jobs have ended.")] = False,
-    timeout: reaching.Timeout = None,
+    timeout: waits.Timeout = None,
     form: output.Output = None,
     namespace: connection.Namespace = None,
     context: connection.Context = None,
@@ -82,6 +83,7 @@ def command(
     thing that is there, such as a Dataset or a Secret, is left as it is. With --wait the exit code is 0 when all jobs
     are Done, 4 when one ended in Error, 5 when one was cancelled.
     """
+    waits.check_timeout(timeout, wait=wait)
     given = [*(sources or []), *(files or [])]
     quick = quickjob.manifest(
         name=name,
@@ -96,6 +98,8 @@ def command(
         gpus=gpus,
         output_claim=output_claim,
     )
+    if name == "":
+        raise UsageError("A name is empty.")
     if bool(given) == (quick is not None):
         raise UsageError(
             "Give manifests, or describe one job by --type, --architecture, --runtime or --image."
@@ -118,17 +122,20 @@ async def _submit(
 ) -> int:
     async with connection.connected(where) as there:
         places = await _places(there, found, namespace=where.namespace)
+        _refuse_twins(places)
         checked = await _checked(there, places)
-        made = checked if dry_run else [(one, await _create(there, one)) for one, _ in checked]
-        if form is None:
-            for place, raw in made:
-                reference = f"{place.reference}/{raw['metadata']['name']}"
-                typer.echo(f"{reference} {'would be created' if dry_run else 'created'}")
+        if dry_run:
+            made = checked
+            if form is None:
+                for place, raw in made:
+                    typer.echo(f"{place.reference(raw['metadata']['name'])} would be created")
+        else:
+            made = await _created(there, [place for place, _ in checked], form=form)
         jobs = [raw for place, raw in made if place.manifest.ours and place.manifest.kind == "TrainingJob"]
         codes: list[ExitCode] = []
         shown = [raw for _, raw in made]
         if wait and jobs and not dry_run:
-            reached = await reaching.reach(there, jobs, reaching.end, limit=limit)
+            reached = await waits.reach(there, jobs, waits.end, limit=limit)
             codes = [one.outcome.code for one in reached]
             now = {one.job["metadata"]["uid"]: one.job for one in reached}
             shown = [now.get(raw["metadata"]["uid"], raw) for raw in shown]
@@ -149,9 +156,7 @@ async def _places(there: Connection, found: Sequence[Manifest], *, namespace: st
             )
         base, plural, namespaced = await _resource(there, one, known)
         parts = [base, *(["namespaces", own or there.namespace] if namespaced else []), plural]
-        group = one.raw["apiVersion"].rpartition("/")[0]
-        reference = f"{one.kind.lower()}.{group}" if group else one.kind.lower()
-        places.append(_Place(manifest=one, path="/".join(parts), reference=reference))
+        places.append(_Place(manifest=one, path="/".join(parts)))
     return places
 
 
@@ -182,10 +187,7 @@ async def _checked(there: Connection, places: Sequence[_Place]) -> list[tuple[_P
         try:
             right.append((place, await _post(there, place, dry_run=True)))
         except _Exists:
-            reference = f"{place.reference}/{place.manifest.name}"
-            typer.echo(
-                f"{reference} is there already and stays as it is; `kubectl apply` changes it.", err=True
-            )
+            _say_shared(place)
         except CommandError as error:
             wrong.append(error.message)
     if not wrong:
@@ -196,13 +198,48 @@ async def _checked(there: Connection, places: Sequence[_Place]) -> list[tuple[_P
     raise CommandError(last)
 
 
-async def _create(there: Connection, place: _Place) -> Json:
-    try:
-        return await _post(there, place, dry_run=False)
-    except _Exists:
-        raise CommandError(
-            f"{place.manifest} was created by somebody else meanwhile; submit again."
-        ) from None
+async def _created(
+    there: Connection, places: Sequence[_Place], *, form: Format | None
+) -> list[tuple[_Place, Json]]:
+    """Creates them one by one, and says each on stdout at once, where no data is wanted.
+
+    Raises CommandError for one that cannot be created, when it has told those that stay.
+    """
+    made: list[tuple[_Place, Json]] = []
+    for place in places:
+        try:
+            with errors.told():
+                raw = await _post(there, place, dry_run=False)
+        except _Exists:
+            _say_shared(place)
+        except CommandError as error:
+            if form is not None and made:
+                output.print_objects([raw for _, raw in made], form)
+            message = f"{error.message} {len(made)} of {len(places)} were created; they stay."
+            raise CommandError(message if made else error.message, error.code) from None
+        else:
+            made.append((place, raw))
+            if form is None:
+                typer.echo(f"{place.reference(raw['metadata']['name'])} created")
+    return made
+
+
+def _refuse_twins(places: Sequence[_Place]) -> None:
+    """Raises CommandError for two objects of one name, as the API server finds only one at a time."""
+    seen: dict[tuple[str, str], Manifest] = {}
+    for place in places:
+        if not (name := place.manifest.raw["metadata"].get("name")):
+            continue
+        first = seen.setdefault((place.path, name), place.manifest)
+        if first is not place.manifest:
+            raise CommandError(
+                f"{place.manifest} is there twice, first in {first.source}: take one of them out."
+            )
+
+
+def _say_shared(place: _Place) -> None:
+    reference = place.reference(place.manifest.name)
+    typer.echo(f"{reference} is there already and stays as it is; `kubectl apply` changes it.", err=True)
 
 
 async def _post(there: Connection, place: _Place, *, dry_run: bool) -> Json:

@@ -5,26 +5,22 @@ Separate because the columns are the server's (`Accept: ...;as=Table`), so that 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
 import typer
 
+from trainyard.cli.changes import LISTED, watch
 from trainyard.cli.reading import printable
-from trainyard.cli.watching import events
-from trainyard.cluster.client import ApiError, Client
+from trainyard.cluster.client import Client
 
 Json = dict[str, Any]
 
 _ACCEPT = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
-_GONE = 410
-_PATIENCE = 30
-_PAUSE_SECONDS = 1.0
 _GAP = "   "
 _COLOURS = {"Done": "green", "Error": "red", "Canceled": "yellow", "Running": "cyan"}
 
@@ -87,33 +83,19 @@ async def changed(client: Client, path: str, params: dict[str, str]) -> AsyncGen
     """
     seen: dict[str, str] = {}
     columns: list[Json] = []
-    version, failures = "", 0
-    while True:
-        try:
-            if not version:
-                table = await listed(client, path, params)
-                version, columns = table["metadata"]["resourceVersion"], table["columnDefinitions"]
-                rows = table.get("rows") or []
+    query = {**params, "allowWatchBookmarks": "false"}
+    async with aclosing(watch(client, path, query, headers=_ACCEPT, patient=False)) as stream:
+        async for kind, table in stream:
+            rows = table.get("rows") or []
+            if kind == LISTED:
+                columns = table["columnDefinitions"]
                 new = [row for row in rows if seen.get(_uid(row)) != _version(row)]
                 seen = {_uid(row): _version(row) for row in rows}
                 yield {**table, "rows": new}
-            query = {**params, "resourceVersion": version, "allowWatchBookmarks": "false"}
-            async for event in events(client, path, query, headers=_ACCEPT):
-                failures = 0
-                if event["type"] == "ERROR":
-                    raise _error(event["object"])
-                for row in event["object"].get("rows") or []:
-                    version = seen[_uid(row)] = _version(row)
-                # NB: only the first table of a watch names its columns.
-                yield {**event["object"], "columnDefinitions": columns}
-        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-            failures += 1
-            gone = isinstance(error, ApiError) and error.status == _GONE
-            refused = isinstance(error, ApiError) and not error.passing
-            if not columns or failures > _PATIENCE or (refused and not gone):
-                raise
-            version = "" if gone else version
-            await asyncio.sleep(_PAUSE_SECONDS)
+                continue
+            seen |= {_uid(row): _version(row) for row in rows}
+            # NB: only the first table of a watch names its columns.
+            yield {**table, "columnDefinitions": columns}
 
 
 def _uid(row: Json) -> str:
@@ -122,15 +104,6 @@ def _uid(row: Json) -> str:
 
 def _version(row: Json) -> str:
     return str(row["object"]["metadata"]["resourceVersion"])
-
-
-def _error(raw: Json) -> ApiError:
-    return ApiError(
-        status=raw.get("code") or 500,
-        reason=raw.get("reason") or "Unknown",
-        message=raw.get("message") or "The watch failed.",
-        body=raw,
-    )
 
 
 def _cell(value: Any) -> str:

@@ -12,15 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from trainyard.cli import connection, errors, intents, output, reaching, selecting
+from trainyard.cli import connection, errors, intents, output, selecting, waits
 from trainyard.cli.connection import Connection, Where
-from trainyard.cli.exitcodes import ExitCode
-from trainyard.cli.failing import CommandError
+from trainyard.cli.exits import CommandError, ExitCode
 from trainyard.cli.intents import FIELD_MANAGER, Decide, Refusal
 from trainyard.cli.kinds import reference
 from trainyard.cli.output import Format
-from trainyard.cli.reaching import Judge
 from trainyard.cli.selecting import Selection
+from trainyard.cli.waits import Judge
 from trainyard.cluster import resources
 from trainyard.cluster.client import MERGE_PATCH, ApiError
 
@@ -43,13 +42,14 @@ def _command(verb: _Verb) -> Callable[..., int]:
         selector: selecting.Selector = None,
         everything: selecting.All = False,
         wait: Annotated[bool, typer.Option("--wait", help="Wait until it is so.")] = False,
-        timeout: reaching.Timeout = None,
+        timeout: waits.Timeout = None,
         form: output.Output = None,
         namespace: connection.Namespace = None,
         context: connection.Context = None,
         kubeconfig: connection.Kubeconfig = None,
     ) -> int:
         chosen = selecting.selection(jobs, selector, everything)
+        waits.check_timeout(timeout, wait=wait)
         where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
         return connection.run(_ask(where, verb, chosen, wait=wait, limit=timeout, form=form))
 
@@ -74,7 +74,7 @@ async def _ask(
                 typer.echo(f"Error: {error.message}", err=True)
                 codes.append(error.code)
         if wait and asked:
-            reached = await reaching.reach(there, asked, verb.reached, limit=limit)
+            reached = await waits.reach(there, asked, verb.reached, limit=limit)
             asked = [one.job for one in reached]
             codes += [one.outcome.code for one in reached]
     if form is not None:
@@ -126,7 +126,7 @@ async def _patched(there: Connection, job: Json, patch: Json) -> Json:
 pause = _command(
     _Verb(
         decide=intents.pause,
-        reached=reaching.paused,
+        reached=waits.paused,
         help="""Pause TrainingJobs: they save a checkpoint, end their pods and keep their place.
 
         Sets spec.suspend; `trainyard resume` lets them go on from the checkpoint. With --wait the exit code is 0 once
@@ -137,7 +137,7 @@ pause = _command(
 resume = _command(
     _Verb(
         decide=intents.resume,
-        reached=reaching.running,
+        reached=waits.running,
         revives=True,
         help="""Let paused TrainingJobs go on from their checkpoint, also cancelled ones that are named.
 
@@ -148,7 +148,7 @@ resume = _command(
 cancel = _command(
     _Verb(
         decide=intents.cancel,
-        reached=reaching.canceled,
+        reached=waits.canceled,
         help="""Cancel TrainingJobs: they end for good; their record, logs and checkpoints stay.
 
         Sets spec.cancel; a job that has ended already is left as it is. With --wait the exit code is 0 once nothing of
@@ -159,7 +159,7 @@ cancel = _command(
 retry = _command(
     _Verb(
         decide=intents.retry,
-        reached=reaching.retried,
+        reached=waits.retried,
         revives=True,
         help="""Try TrainingJobs again that ended in Error or were cancelled, as a new attempt of the same job.
 

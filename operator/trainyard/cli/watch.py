@@ -1,17 +1,17 @@
 """`trainyard watch`: a TrainingJob's progress until it ends.
 
-Scripts wait for a training by the exit code, see `exitcodes`.
+Scripts wait for a training by the exit code, see `exits`.
 """
 
 from __future__ import annotations
 
-from trainyard.cli import connection, reaching
+from trainyard.cli import connection, waits
 from trainyard.cli.connection import Where
 
 
 def command(
     job: connection.Job,
-    timeout: reaching.Timeout = None,
+    timeout: waits.Timeout = None,
     namespace: connection.Namespace = None,
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
@@ -28,5 +28,5 @@ def command(
 async def _watch(where: Where, name: str, *, limit: int | None) -> int:
     async with connection.connected(where) as there:
         job = await there.training_job(name)
-        (reached,) = await reaching.reach(there, [job], reaching.end, limit=limit, err=False)
+        (reached,) = await waits.reach(there, [job], waits.end, limit=limit, err=False)
     return reached.outcome.code

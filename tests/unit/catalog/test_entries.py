@@ -98,6 +98,14 @@ def test_numbers_are_those_of_yaml_1_2() -> None:
     assert action.defaults == {"lr": 1e-5, "name": "1e-5"}
 
 
+def test_a_time_is_text_and_a_key_that_is_there_twice_is_an_error() -> None:
+    text = "name: mine\nactions: {train: {defaults: {at: 12:30, 1: a}}}\n"
+    (found,) = [entry for entry in catalog.with_files({"mine.yaml": text}) if entry.name == "mine"]
+    assert found.actions["train"].defaults == {"at": "12:30", "1": "a"}
+    with pytest.raises(CatalogError, match=r"the key image is there twice in one place"):
+        catalog.with_files({"mine.yaml": f"image: a\nimage: b\n{text}"})
+
+
 def test_defaults_may_leave_out_what_the_job_must_give_also_in_an_object_or_null() -> None:
     train = {"type": "object", "required": ["data"], "properties": {"data": {}, "lr": {"type": "number"}}}
     found = added(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from trainyard.cli import durations, kinds, main, manifests, quickjob
 from trainyard.cli.excerpts import Excerpt
-from trainyard.cli.failing import CommandError, UsageError
+from trainyard.cli.exits import CommandError, UsageError
 from trainyard.logs.splice import Line
 
 
@@ -24,7 +23,22 @@ def call(*arguments: str, **options: Any) -> Result:
     ("arguments", "sentence"),
     [
         (["pauze", "a"], "There is no command pauze: did you mean pause?"),
-        (["get", "resnet", "-A"], "Names go without -A, -l and --phase."),
+        (["get", "resnet", "-A"],
+         "Names go without -A, -l and --phase; kinds are trainingjobs, datasets, experiments, mlmodels."),
+        (["pause", "a", "--timeout", "1m"], "--timeout is for --wait: give both, or neither."),
+        (["delete", "a", "--yes", "--timeout", "1m"], "--timeout is for --wait: give both, or neither."),
+        (["submit", "a.yaml", "--timeout", "1m"], "--timeout is for --wait: give both, or neither."),
+        (["get", ""], "A name is empty."),
+        (["get", "tj", ""], "A name is empty."),
+        (["get", "dset/"], "A name is empty."),
+        (["cancel", "a", ""], "A name is empty."),
+        (["logs", ""], "A name is empty."),
+        (["watch", "tj/"], "A name is empty."),
+        (["get", "tj", ".."], "'..' can be the name of no object: a name has letters, digits, - and dots."),
+        (["pause", "tj/a/b"], "'a/b' can be the name of no object: a name has letters, digits, - and dots."),
+        (["delete", "dset/a"], "dset/a is no TrainingJob: name one, as tj/a."),
+        (["retry", "pod/a"], "There is no kind pod here; known are trainingjobs, datasets, experiments, mlmodels."),
+        (["logs", "pod/a"], "There is no kind pod here; known are trainingjobs, datasets, experiments, mlmodels."),
         (["get", "all", "--watch"], "--watch shows one kind, or one object."),
         (["get", "pod/a", "b"], "There is no kind pod here; known are trainingjobs, datasets, experiments, mlmodels."),
         (["submit"], "Give manifests, or describe one job by --type, --architecture, --runtime or --image."),
@@ -32,6 +46,7 @@ def call(*arguments: str, **options: Any) -> Result:
          "Give manifests, or describe one job by --type, --architecture, --runtime or --image."),
         (["logs", "a", "-p", "-f"], "--previous is a log that has ended; take it without --follow."),
         (["submit", "--image", "a", "-p", "epochs"], "Parameter 'epochs' is not NAME=VALUE."),
+        (["submit", "--image", "a", "--name", ""], "A name is empty."),
     ],
 )  # fmt: skip
 def test_a_wrong_command_line_is_told_in_one_line(arguments: list[str], sentence: str) -> None:
@@ -109,6 +124,51 @@ def test_a_date_in_a_manifest_is_text_as_in_json(tmp_path: Path) -> None:
     assert found.raw["spec"] == {"description": "2025-03-09"}
 
 
+def test_parameters_of_a_manifest_are_sent_as_they_are_written(tmp_path: Path) -> None:
+    parameters = (
+        "{at: 12:30, lr: 1e-4, small: .5, 1: cat, on: x, 1.0: y, mode: 010, big: 1_000, last: 1:30.5}"
+    )
+    (found,) = manifests.read([a_file(tmp_path, f"{OBJECT}spec: {{parameters: {parameters}}}\n")])
+    assert found.raw["spec"]["parameters"] == {
+        "at": "12:30",
+        "lr": 0.0001,
+        "small": 0.5,
+        "1": "cat",
+        "on": "x",
+        "1.0": "y",
+        "mode": 8,
+        "big": 1000,
+        "last": "1:30.5",
+    }
+
+
+def test_an_anchor_that_is_merged_may_be_overridden(tmp_path: Path) -> None:
+    spec = "{a: &a {x: 1, y: 2}, b: &b {<<: *a, y: 3}, c: {<<: *b}}"
+    (found,) = manifests.read([a_file(tmp_path, f"{OBJECT}spec: {spec}\n")])
+    assert found.raw["spec"] == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 1, "y": 3}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ("{seed: 99999999999999999999}", "spec.seed: 99999999999999999999 takes more than 64 bits"),
+        ("{a: [0.1, .nan]}", "spec.a[1]: nan is no number in JSON: put it into quotes, if it is meant as text."),
+        ("{a: -.inf}", "spec.a: -inf is no number in JSON"),
+        ("{a: 1e999}", "spec.a: inf is no number in JSON"),
+        ("{a: !!binary aGk=}", "spec.a: a value of YAML's bytes has no place in JSON: write it as text."),
+        ("{a: !!set {b}}", "spec.a: a value of YAML's set has no place in JSON"),
+        ("{a: {~: b}}", "spec.a: None is no key: put it into quotes, if it is meant as text."),
+        ("&a {b: *a}", "it is nested too deep, or contains itself."),
+    ],
+    ids=["a long number", "no number", "infinite", "too large", "bytes", "a set", "a null for a key", "a circle"],
+)  # fmt: skip
+def test_a_value_that_cannot_be_sent_is_told_by_its_path(tmp_path: Path, spec: str, sentence: str) -> None:
+    file = a_file(tmp_path, f"{OBJECT}spec: {spec}\n")
+    with pytest.raises(CommandError) as raised:
+        manifests.read([file])
+    assert raised.value.message.startswith(f"{file}: TrainingJob a: {sentence}")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -124,8 +184,38 @@ def test_a_date_in_a_manifest_is_text_as_in_json(tmp_path: Path) -> None:
             "FILE is no YAML: line 1, column 5: mapping values are not allowed here.",
         ),
         ("a: !!python/object:os.system {}\n", "FILE is no YAML: line 1, column 4: could not determine a "),
+        (
+            "a: 1\nb:\n  c: 1\n  c: 2\n",
+            "FILE is no YAML: line 4, column 3: the key c is there twice in one place.",
+        ),
+        ("{1: a, '1': b}\n", "FILE is no YAML: line 1, column 8: the key 1 is there twice in one place."),
+        ("a: !!float x\n", "FILE is no YAML: could not convert"),
+        ("a: !!int x\n", "FILE is no YAML: line 1, column 4: x is no whole number"),
+        (
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: 12}\n",
+            "FILE holds a Secret whose metadata.name is no text: put it into quotes.",
+        ),
+        (
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: 12}\n",
+            "FILE holds a Secret whose metadata.namespace is no text: put it into quotes.",
+        ),
+        ("apiVersion: v1\nkind: List\nitems: 3\n", "FILE holds a List whose items are no list."),
     ],
-    ids=["empty", "no object", "a list", "no name", "no YAML", "a tag of Python"],
+    ids=[
+        "empty",
+        "no object",
+        "a list",
+        "no name",
+        "no YAML",
+        "a tag of Python",
+        "a key twice",
+        "a key in two ways",
+        "no float",
+        "no int",
+        "a name that is a number",
+        "a namespace that is one",
+        "a List of nothing",
+    ],
 )
 def test_says_what_is_wrong_with_a_file(tmp_path: Path, text: str, sentence: str) -> None:
     file = a_file(tmp_path, text)
@@ -182,7 +272,12 @@ def test_parameters_are_json_with_decimals_as_text() -> None:
         "g": {"h": {"i": "x=y"}},
         "j": "",
     }
-    assert json.dumps(raw)
+
+
+def test_what_is_no_number_in_json_stays_the_text_that_was_given() -> None:
+    given = ["a=NaN", "b=-Infinity", "c=[NaN, 1]", "d=1e400"]
+    raw = described(image="a:1", parameters=given)
+    assert (raw or {})["spec"]["parameters"] == {"a": "NaN", "b": "-Infinity", "c": ["NaN", 1], "d": "1e400"}
 
 
 @pytest.mark.parametrize("wrong", ["=1", "a..b=1", "a"])
@@ -194,6 +289,44 @@ def test_a_parameter_without_a_name_is_refused(wrong: str) -> None:
 def test_a_parameter_below_a_value_is_refused() -> None:
     with pytest.raises(UsageError, match="a value of its own"):
         described(image="a:1", parameters=["a=1", "a.b=2"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["a.b=2", "a=1"], ["a=1", "a=1"], ["a.b=1", "a.b=2"], ['a={"b": 1}', "a.b=2"]],
+    ids=["below it", "the same", "the same below", "in an object"],
+)
+def test_a_parameter_that_is_given_twice_is_refused(given: list[str]) -> None:
+    with pytest.raises(UsageError, match="is given twice, or has others below it"):
+        described(image="a:1", parameters=given)
+
+
+def test_a_parameter_whose_object_has_a_key_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="Parameter a has a key twice in one object"):
+        described(image="a:1", parameters=['a=[{"b": 1, "b": 2}]'])
+
+
+@pytest.mark.parametrize(
+    ("parameter", "sentence"),
+    [
+        (
+            "seed=99999999999999999999",
+            "spec.parameters.seed: 99999999999999999999 takes more than 64 bits: put it into quotes, if it is meant as "
+            "text.",
+        ),
+        (
+            "a.b=[1, 9223372036854775808]",
+            "spec.parameters.a.b[1]: 9223372036854775808 takes more than 64 bits",
+        ),
+        ("a=x\udcff", "spec.parameters.a: the text holds what is no character: write it in UTF-8."),
+    ],
+    ids=["a long number", "a number that is just too long", "bytes that are no text"],
+)
+def test_a_parameter_that_cannot_be_sent_is_told_by_its_path(parameter: str, sentence: str) -> None:
+    result = call("submit", "--name", "a", "--image", "a:1", "-p", parameter)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: the command line: TrainingJob a: {sentence}")
+    assert result.stderr.count("\n") == 1
 
 
 LINES: list[Line] = [(f"2025-03-09T07:05:0{second}Z".encode(), b"%d" % second) for second in range(5)]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from trainyard import __version__
 from trainyard.cli import main
-from trainyard.cli.exitcodes import ExitCode
+from trainyard.cli.exits import ExitCode
 from trainyard.logs.store import LogStore
 
 UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
@@ -116,7 +116,9 @@ def test_says_in_one_sentence_what_is_wrong_with_the_cluster(
         pytest.param(
             "{0}/none:{0}/gone", "$KUBECONFIG names {0}/none:{0}/gone, which does not exist", id="two files"
         ),
-        pytest.param("", "$KUBECONFIG names nothing, which does not exist", id="nothing"),
+        pytest.param(
+            "", "the default is ~/.kube/config, which does not exist", id="nothing, as if it were not set"
+        ),
         pytest.param(None, "the default is ~/.kube/config, which does not exist", id="the default"),
     ],
 )
@@ -131,6 +133,23 @@ def test_says_which_kubeconfig_does_not_exist(tmp_path: Path, kubeconfig: str | 
     assert done.stderr == (
         f"Error: There is no cluster to talk to: {sentence.format(tmp_path)}; name another by --kubeconfig.\n"
     )
+
+
+def test_an_empty_variable_is_as_absent(tmp_path: Path) -> None:
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text(
+        "{apiVersion: v1, kind: Config, current-context: c, users: [{name: u, user: {}}],"
+        " clusters: [{name: k, cluster: {server: 'http://127.0.0.1:1'}}],"
+        " contexts: [{name: c, context: {cluster: k, user: u, namespace: team}}]}"
+    )
+    env = {"PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path), "KUBECONFIG": ""}
+    code = (
+        "from trainyard.cli import connection, main; print(connection.default_namespace(connection.Where()));"
+        " main(['get', 'resnet'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stdout) == (1, "team\n")
+    assert done.stderr.startswith("Error: The cluster does not answer: ")
 
 
 def test_a_watch_takes_whole_seconds_from_one_on() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from trainyard.cli.connection import Where, default_namespace
 from trainyard.cli.errors import sentence
+from trainyard.cli.logpods import Start, newest_attempt, started
 from trainyard.cli.logs import local_file, never_started
 from trainyard.cli.reading import headline, is_stalled, phase, progress_line
 from trainyard.cli.stored import Status
-from trainyard.cli.waiting import Start, newest_attempt, started
 from trainyard.cluster.client import ApiError
 
 UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"

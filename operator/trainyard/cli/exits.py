@@ -1,4 +1,8 @@
-"""The exit codes of every command, in one place, so that scripts can rely on them; docs/cli.md has the same table."""
+"""How commands end: the exit codes, in one place so that scripts can rely on them, and the exceptions that carry one.
+
+Separate because it must cost nothing to import: `--help` and `run` load it too. docs/cli.md has the table of
+codes.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +42,19 @@ _OF_END = {
 def of_end(phase: str) -> ExitCode:
     """For a job that has ended in this phase."""
     return _OF_END[Phase(phase)]
+
+
+class CommandError(Exception):
+    """Ends the command: `Error: ` and the sentence on stderr, and this exit code."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class UsageError(CommandError):
+    """The command line is wrong in a way that its declaration cannot tell."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, ExitCode.USAGE)

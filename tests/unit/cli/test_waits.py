@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trainyard.cli.exitcodes import ExitCode
-from trainyard.cli.reaching import Judge, canceled, end, paused, retried, running
+from trainyard.cli.exits import ExitCode
+from trainyard.cli.waits import Judge, canceled, end, paused, retried, running
 
 Json = dict[str, Any]
 

@@ -20,13 +20,13 @@ import typer
 
 from trainyard.api import names
 from trainyard.api.reasons import FINAL, Phase
-from trainyard.cli import durations, exitcodes, reading, views
+from trainyard.cli import durations, exits, reading, views
+from trainyard.cli.changes import changes
 from trainyard.cli.connection import Connection
 from trainyard.cli.errors import as_sentence
-from trainyard.cli.exitcodes import ExitCode
+from trainyard.cli.exits import ExitCode, UsageError
 from trainyard.cli.reading import headline, phase
 from trainyard.cli.views import View
-from trainyard.cli.watching import changes
 from trainyard.cluster import resources
 
 Json = dict[str, Any]
@@ -44,6 +44,12 @@ Timeout = Annotated[
 _TICK_SECONDS = 1.0
 
 
+def check_timeout(limit: int | None, *, wait: bool) -> None:
+    """Raises UsageError for a --timeout of a command that does not wait."""
+    if limit is not None and not wait:
+        raise UsageError("--timeout is for --wait: give both, or neither.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a wait ended: the exit code, and what there is to say about it."""
@@ -59,7 +65,7 @@ Judge = Callable[[Json], Outcome | None]
 def end(job: Json) -> Outcome | None:
     """Waits for the end of a job."""
     if phase(job) in FINAL and reading.told(job):
-        return Outcome(code=exitcodes.of_end(phase(job)))
+        return Outcome(code=exits.of_end(phase(job)))
     return _stalled(job)
 
 

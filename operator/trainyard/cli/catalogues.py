@@ -14,13 +14,12 @@ from trainyard import catalog
 from trainyard.catalog import CatalogError
 from trainyard.cli import connection
 from trainyard.cli.connection import Connection, Where
-from trainyard.cli.failing import CommandError
+from trainyard.cli.exits import CommandError
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
 from trainyard.planning.runtime import Runtime
 
-# As the chart labels its Deployment, and where it mounts entries.
-_OPERATOR_SELECTOR = "app.kubernetes.io/part-of=trainyard,app.kubernetes.io/component=operator"
+# Where the chart mounts entries.
 _CATALOG_FOLDER = "/etc/trainyard-catalog/"
 
 
@@ -67,7 +66,7 @@ async def _config_maps(where: Where) -> list[tuple[str, dict[str, str]]]:
     """The files of the ConfigMaps that the operator's Deployment mounts as its catalogue."""
     async with connection.connected(where) as there:
         found = await there.client.get(
-            resources.path("Deployment", there.namespace), {"labelSelector": _OPERATOR_SELECTOR}
+            resources.path("Deployment", there.namespace), {"labelSelector": connection.OPERATOR_SELECTOR}
         )
         deployments = found.get("items") or []
         if len(deployments) != 1:

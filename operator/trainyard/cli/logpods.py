@@ -13,9 +13,9 @@ from typing import Any
 
 from trainyard.api import names
 from trainyard.api.reasons import FINAL, Phase
+from trainyard.cli.changes import changes
 from trainyard.cli.connection import Connection
 from trainyard.cli.reading import headline, phase
-from trainyard.cli.watching import changes
 from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
 
@@ -50,6 +50,12 @@ def has_begun(job: Json, number: int) -> bool:
     return any(attempt.get("startTime") for attempt in attempts if int(attempt["number"]) == number)
 
 
+def is_over(job: Json, number: int) -> bool:
+    """Whether the operator has done with this attempt, so that it has read the whole of its logs."""
+    attempts = (job.get("status") or {}).get("attempts") or []
+    return any(attempt.get("completionTime") for attempt in attempts if int(attempt["number"]) == number)
+
+
 def started(pod: Json) -> bool:
     """Whether the trainer runs or has run, so that there is a log."""
     state = _trainer(pod).get("state") or {}
@@ -67,6 +73,12 @@ def ended(pod: Json) -> bool:
         return True
     again = (pod.get("spec") or {}).get("restartPolicy", "Never") != "Never"
     return not again and "terminated" in (_trainer(pod).get("state") or {})
+
+
+def trainer_started_at(pod: Json) -> str:
+    """When the trainer's container began; empty while it has not."""
+    state = _trainer(pod).get("state") or {}
+    return str((state.get("running") or state.get("terminated") or {}).get("startedAt") or "")
 
 
 def _trainer(pod: Json) -> Json:
