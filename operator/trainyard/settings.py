@@ -11,17 +11,17 @@ import os
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
     ValidationError,
-    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
@@ -108,6 +108,37 @@ def _bytes(value: object) -> object:
     return int(float(number) * (1024 if unit.endswith("i") else 1000) ** power)
 
 
+#: Of fsspec's file systems and, in `client_kwargs`, of the clients beneath them.
+_CREDENTIALS = frozenset(
+    {
+        *("key", "secret", "token", "password", "credential", "client_secret"),
+        *("account_key", "sas_token", "connection_string"),
+        *("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
+    }
+)
+_TOKENS_WITHOUT_SECRET = re.compile(r"/.*|google_default|cloud|anon")
+
+
+def _without_credentials(options: dict[str, Any]) -> dict[str, Any]:
+    nested = options.get("client_kwargs")
+    found = {
+        **options,
+        **{
+            f"client_kwargs.{key}": value
+            for key, value in (nested if isinstance(nested, dict) else {}).items()
+        },
+    }
+    for path, value in found.items():
+        name = path.rpartition(".")[2]
+        names_a_file = name == "token" and _TOKENS_WITHOUT_SECRET.fullmatch(str(value))
+        if name in _CREDENTIALS and not names_a_file:
+            raise ValueError(
+                f"{path} is a credential, which every reader of the settings would see; give it by an environment "
+                "variable of the store's library instead (logs.secretRef of the chart)"
+            )
+    return options
+
+
 class Logs(_Section):
     """Following the logs of running pods, and where they are kept: in a folder (`file://`), or as objects under
     any URL of fsspec (`s3://bucket/prefix`).
@@ -115,22 +146,20 @@ class Logs(_Section):
     `store_options` are fsspec's for it; secrets are none of them, they come by environment variables. Objects are
     written to the folder `spool` first. At most `max_streams` logs are followed at once, and the others read when
     their container has ended. Logs are removed `retention_days` after their last line, 0 is never; in a folder also
-    the oldest ones before `max_size` is taken, 0 is all the room there is. A job that has not ended loses none.
+    the oldest ones before `max_size` is taken, 0 is all the room there is. A job that has not ended loses none; what
+    it prints when the folder or `spool` has no room left is not kept.
     """
 
     follow: bool = True
     store: Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*:/")] = "file:///var/lib/trainyard/logs"
-    store_options: dict[str, Any] = Field(default_factory=dict)
-    spool: Annotated[str, Field(pattern=r"^/")] = "/var/lib/trainyard/logs"
+    store_options: Annotated[dict[str, Any], AfterValidator(_without_credentials)] = Field(
+        default_factory=dict
+    )
+    #: NB: apart from the logs of the default store, or these would be sent and removed where objects take their place.
+    spool: Annotated[str, Field(pattern=r"^/")] = "/var/lib/trainyard/logs/.spool"
     max_streams: Annotated[int, Field(ge=0, le=100_000)] = 500
     retention_days: Annotated[float, Field(ge=0, le=36_500)] = 30.0
     max_size: Annotated[int, BeforeValidator(_bytes)] = 0
-
-    @model_validator(mode="after")
-    def _room_of_folders_only(self) -> Self:
-        if self.max_size and not self.store.startswith("file:"):
-            raise ValueError("maxSize is for a folder; an object store has retentionDays")
-        return self
 
 
 class Progress(_Section):

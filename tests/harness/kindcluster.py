@@ -246,6 +246,8 @@ def _create(name: str, engine: Engine, image: NodeImage, plan: dict[str, Any]) -
         # NB: kind's own would have IPv6 and turn on forwarding on every interface.
         name_of_bridge = f"com.docker.network.bridge.name={dockerd.bridge()}"
         engine.run("network", "create", "--opt", name_of_bridge, NETWORK)
+    if engine.ours and (warning := machine.too_few_inotify_instances()):
+        console.say(warning)
     with console.step(f"Creating the kind cluster {name}, {plan['nodes']} node(s)"):
         words = creation(name=name, image=image, config=config, kubeconfig=_kubeconfig(name))
         _kind(engine, *words, log=_log(name), timeout=CREATE_SECONDS)

@@ -1,8 +1,8 @@
 """What containers change on the machine around them, and how it is put back.
 
 Separate from `dockerd`, which knows Docker: these are kernel settings, control groups, mounts and folders
-that stay behind when a daemon has ended. Called by `dockerd` only, for a user's own daemon does what it
-always does.
+that stay behind when a daemon has ended. Called by `dockerd`, and by `kindcluster` where that daemon is ours, for a
+user's own daemon does what it always does.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ SETTINGS = (
     "vm/overcommit_memory",
     "vm/panic_on_oom",
 )
+_INOTIFY_INSTANCES = "fs/inotify/max_user_instances"
+_ENOUGH_INOTIFY_INSTANCES = 256
 
 
 def remember(file: Path, *, folders: Iterable[Path]) -> None:
@@ -76,6 +78,18 @@ def settings() -> dict[str, str]:
         with contextlib.suppress(OSError):
             found[name] = (SYSCTL / name).read_text().strip()
     return found
+
+
+def too_few_inotify_instances() -> str | None:
+    """What to do where the kubelets of a few clusters use all that there are, and then can follow no log."""
+    with contextlib.suppress(OSError, ValueError):
+        found = int((SYSCTL / _INOTIFY_INSTANCES).read_text())
+        if found < _ENOUGH_INOTIFY_INSTANCES:
+            return (
+                f"This machine has {found} inotify instances, which about four kind clusters use up, and then no log "
+                "of a pod can be followed; to have more: sysctl -w fs.inotify.max_user_instances=512"
+            )
+    return None
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

@@ -107,7 +107,23 @@ def test_right_values_of_logs_are_rendered() -> None:
             id="another's claim",
         ),
         pytest.param(
-            ("logs.persistence.enabled=true", 'settings.logs.store="s3://logs/a"'), None, id="an object store"
+            ("logs.persistence.enabled=true", 'settings.logs.store="s3://logs/a"'),
+            "10Gi",
+            id="the spool of an object store",
+        ),
+        pytest.param(
+            ('logs.emptyDirSizeLimit="2Gi"', 'settings.logs.store="file:///var/lib/trainyard/logs/here"'),
+            "2Gi",
+            id="a folder in the volume",
+        ),
+        pytest.param(
+            (
+                "logs.persistence.enabled=true",
+                'settings.logs.store="s3://logs/a"',
+                'settings.logs.spool="/tmp/logs"',
+            ),
+            None,
+            id="a spool elsewhere",
         ),
     ],
 )
@@ -120,6 +136,37 @@ def test_the_folder_of_logs_grows_no_larger_than_its_volume(
     assert (yaml.safe_load(rendered.read_text()).get("logs") or {}).get("maxSize") == expected
     size = settings.load(rendered).logs.max_size
     assert size == (0 if expected is None else int(expected.removesuffix("Gi")) << 30)
+
+
+@pytest.mark.parametrize("option", ["secret", "token", "account_key", "client_kwargs.aws_secret_access_key"])
+def test_credentials_among_the_options_of_the_log_store_are_refused_with_what_to_do(option: str) -> None:
+    done = template(f'settings.logs.storeOptions.{option}="hush"')
+    assert done.returncode != 0
+    assert option.rpartition(".")[2] in done.stderr
+    assert "hush" not in done.stderr
+    assert "given by an environment variable in the Secret that logs.secretRef names" in done.stderr
+
+
+def test_a_path_to_a_token_is_an_option_of_the_log_store() -> None:
+    path = "/etc/trainyard-logs/key.json"
+    (config,) = objects("ConfigMap", f'settings.logs.storeOptions.token="{path}"')
+    assert yaml.safe_load(config["data"]["settings.yaml"])["logs"] == {"storeOptions": {"token": path}}
+
+
+def test_whatever_changes_the_rendered_settings_is_a_new_pod() -> None:
+    def checksum(*values: str) -> str:
+        (deployment,) = objects("Deployment", *values)
+        return str(deployment["spec"]["template"]["metadata"]["annotations"]["checksum/settings"])
+
+    found = [
+        checksum(),
+        checksum('settings.logLevel="DEBUG"'),
+        checksum('logs.emptyDirSizeLimit="2Gi"'),
+        checksum('catalogConfigMaps=["mine"]'),
+    ]
+    assert len(set(found)) == len(found)
+    assert checksum() == found[0]
+    assert checksum('resources.limits.memory="1Gi"') == found[0]
 
 
 def test_the_credentials_of_the_log_store_come_from_a_secret() -> None:

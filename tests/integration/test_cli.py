@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import subprocess
@@ -11,10 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.commandline import Cli, a_status
+from tests.commandline import Cli, a_status, kept
 from tests.harness.controlplane import ControlPlane
 from tests.objects import Jobs, manifest
-from trainyard.logs.store import LogStore
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -57,6 +55,17 @@ def test_lists_every_kind_by_all_its_words(cli: Cli, jobs: Jobs) -> None:
         **json.loads(cli("get", "dset", "digits", "-o", "json").stdout)["spec"]
     }
     assert cli("get", "all").stdout.startswith("datasets:\nNAME")
+    assert cli("get", "tj,dset", "-o", "name").stdout == "dataset.trainyard.dev/digits\n"
+
+
+def test_a_word_that_is_neither_a_job_nor_a_kind_is_told_with_the_kinds(cli: Cli, jobs: Jobs) -> None:
+    for options in ([], ["-w"]):
+        result = cli("get", "nodes", *options)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == (
+            f"Error: There is no TrainingJob nodes in namespace {jobs.namespace}: there is none yet. If nodes is meant "
+            "as a kind: those of Trainyard are trainingjobs, datasets, experiments, mlmodels.\n"
+        )
 
 
 def test_data_for_programs_is_what_kubectl_would_print(cli: Cli, jobs: Jobs) -> None:
@@ -172,16 +181,6 @@ def test_waits_no_longer_for_a_deletion_than_it_may(cli: Cli, jobs: Jobs) -> Non
     assert result.exit_code == 124
     assert result.stderr.startswith("Error: not everything is gone after 1 s")
     jobs.client.patch(jobs.path("trainingjobs", "held"), {"metadata": {"finalizers": None}})
-
-
-def kept(folder: Path, jobs: Jobs, name: str, *texts: list[str]) -> None:
-    """Logs of a job's attempts, a line a second, as the operator stores them on this machine."""
-    uid = jobs.get(name)["metadata"]["uid"]
-    store = LogStore(folder.as_uri())
-    for attempt, lines in enumerate(texts):
-        file = store.file(namespace=jobs.namespace, uid=uid, attempt=attempt, rank=0)
-        file.append((b"2025-03-09T07:05:%02dZ" % second, text.encode()) for second, text in enumerate(lines))
-        asyncio.run(store.flush([file]))
 
 
 def test_prints_the_part_of_a_stored_log_that_is_asked_for(cli: Cli, jobs: Jobs, tmp_path: Path) -> None:

@@ -47,9 +47,19 @@ def load(tmp_path: Path, text: str) -> settings.Settings:
             "logs: {maxSize: -1}", "logs.maxSize: Value error, must be a size", id="less than nothing"
         ),
         pytest.param(
-            "logs: {store: s3://logs, maxSize: 1Gi}",
-            "logs: Value error, maxSize is for a folder",
-            id="a size of an object store",
+            "logs: {storeOptions: {secret: hush}}",
+            "logs.storeOptions: Value error, secret is a credential, which every reader of the settings would see",
+            id="a credential",
+        ),
+        pytest.param(
+            "logs: {storeOptions: {client_kwargs: {aws_secret_access_key: hush}}}",
+            "logs.storeOptions: Value error, client_kwargs.aws_secret_access_key is a credential",
+            id="a credential of the client beneath",
+        ),
+        pytest.param(
+            "logs: {storeOptions: {token: {private_key: hush}}}",
+            "logs.storeOptions: Value error, token is a credential",
+            id="a key in place of its path",
         ),
         pytest.param(
             "logs: {store: /var/logs}", "logs.store: String should match", id="a path that is no URL"
@@ -69,6 +79,18 @@ def test_right_settings_are_taken(tmp_path: Path) -> None:
     )
     assert (found.log_level, found.image_pull_policy) == ("CRITICAL", "Never")
     assert found.namespaces == ("a", "b-1", "n" * 63)
+
+
+@pytest.mark.parametrize("token", ["/etc/trainyard-logs/key.json", "google_default", "anon"])
+def test_a_token_that_is_none_itself_is_an_option_of_the_log_store(tmp_path: Path, token: str) -> None:
+    found = load(tmp_path, f"logs: {{storeOptions: {{token: {token}, endpoint_url: 'https://s3.example'}}}}")
+    assert found.logs.store_options == {"token": token, "endpoint_url": "https://s3.example"}
+
+
+def test_a_refused_credential_is_not_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(tmp_path, "logs: {storeOptions: {account_key: hush}}")
+    assert "hush" not in str(refused.value)
 
 
 def test_networks_of_both_kinds_are_taken(tmp_path: Path) -> None:

@@ -58,12 +58,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- toJson $folders }}
 {{- end }}
 
-{{- /* The settings of logs: the folder may grow as large as the volume is, unless they say otherwise. */}}
+{{- /* The settings of logs: what lies in the volume may grow as large as that is, unless they say otherwise. */}}
 {{- define "trainyard.logSettings" -}}
 {{- $logs := .Values.settings.logs | default dict }}
 {{- $volume := .Values.logs.persistence.enabled | ternary .Values.logs.persistence.size .Values.logs.emptyDirSizeLimit }}
 {{- $known := and $volume (not (and .Values.logs.persistence.enabled .Values.logs.persistence.existingClaim)) }}
-{{- $ours := eq "file:///var/lib/trainyard/logs" ($logs.store | default "file:///var/lib/trainyard/logs") }}
+{{- $store := $logs.store | default "file:///var/lib/trainyard/logs" }}
+{{- $folder := $logs.spool | default "/var/lib/trainyard/logs/.spool" }}
+{{- if hasPrefix "file:" $store }}
+{{- $folder = trimPrefix "file://" $store }}
+{{- end }}
+{{- $ours := hasPrefix "/var/lib/trainyard/logs/" (printf "%s/" (trimSuffix "/" $folder)) }}
 {{- if and $known $ours (not (hasKey $logs "maxSize")) }}
 {{- $logs = merge (dict "maxSize" $volume) $logs }}
 {{- end }}

@@ -13,7 +13,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 import aiohttp
 
@@ -22,6 +21,7 @@ from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.log_content import LogContent, replay
 from trainyard.cluster.log_slots import LogSlots
+from trainyard.cluster.log_target import LogState, LogTarget
 from trainyard.cluster.log_throttle import Throttle
 from trainyard.cluster.silence import SETTLE_SECONDS, Silence, check_seconds
 from trainyard.logs.archive import Archive
@@ -36,37 +36,15 @@ from trainyard.logs.reconnect import (
 )
 from trainyard.logs.splice import Line, LineSplitter, Splicer, split
 from trainyard.logs.store import LogFile
-from trainyard.planning.progress import Report
 
 _log = logging.getLogger(__name__)
 
 _FULL_CHUNK = 1 << 16
 _LONGEST_REST = 0.05
 _NO_FAILURE_SECONDS = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogTarget:
-    """A container whose log is followed, and whose log it is."""
-
-    namespace: str
-    pod: str
-    pod_uid: str
-    container: str
-    job: str
-    job_uid: str
-    attempt: int
-    rank: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogState:
-    """What is known of a log. `silent_since` (epoch seconds) is as `planning.observed.LogView` has it."""
-
-    report: Report | None = None
-    tail: tuple[str, ...] = ()
-    ended: bool = False
-    silent_since: float | None = None
+_READING_SECONDS = 5.0
+"""A log whose last bytes came longer ago is not being read any more."""
+_LONG_FLUSH_SECONDS = 1.0
 
 
 class FollowedLog:
@@ -103,22 +81,28 @@ class FollowedLog:
         self._limit: asyncio.Timeout | None = None
         self._silence = Silence()
         self._silence_limit = SILENCE_SECONDS
+        self._silence_is_checked = False
+        self._queued = True
+        self._heard_at = 0.0
         self._held_for = 0.0
         self._ended = False
         self._got_lines = False
 
     def state(self) -> LogState:
-        lasted = self._silence.lasted(now=time.monotonic())
+        now = time.monotonic()
+        lasted = self._silence.lasted(now=now, checked=self._silence_is_checked)
         return LogState(
             report=self._content.report,
             tail=self._content.tail_text(),
             ended=self._ended,
             silent_since=None if lasted is None else time.time() - lasted,
+            reading=not self._ended and (self._queued or now - self._heard_at < _READING_SECONDS),
         )
 
     def stopped_for_silence_after(self, seconds: float) -> None:
         """The job's progressTimeoutSeconds."""
         self._silence_limit = check_seconds(seconds, at_most=SILENCE_SECONDS)
+        self._silence_is_checked = 0 < seconds <= self._silence_limit
 
     def container_has_ended(self, finished_at: float | None) -> None:
         """A stream that stays open beyond a grace is cut: a dead node never closes it."""
@@ -142,6 +126,7 @@ class FollowedLog:
         if outcome is Outcome.CLEAN:
             self._keep(self._content.splicer.take(self._rest.finish()))
         self._content.splicer = Splicer()
+        self._queued = True
         await self._flush([self.file])
         if self._archive is not None:
             self._archive.finish(self.file)
@@ -152,9 +137,13 @@ class FollowedLog:
         """Stream after stream until the log is complete; how the last one ended."""
         failures = tries_after_end = 0
         while True:
-            tries_after_end += self._container_ended.is_set()
+            if self._container_ended.is_set():
+                failures = failures if tries_after_end else 0
+                tries_after_end += 1
+            self._queued = True
             async with room:
                 outcome, retry_after = await self._stream()
+            self._queued = False
             closed_at = time.time()
             if outcome is not Outcome.GONE:
                 self._gone_since = None
@@ -171,8 +160,16 @@ class FollowedLog:
                 return outcome
             if step is Next.RECONNECT:
                 failures = 0 if self._got_lines or self._held_for > _NO_FAILURE_SECONDS else failures + 1
-                pause = delay(outcome, failures=failures, jitter=random.random())
-                await asyncio.sleep(max(pause, retry_after))
+                await self._pause(outcome, failures=failures, asked=retry_after)
+
+    async def _pause(self, outcome: Outcome, *, failures: int, asked: float) -> None:
+        ended = self._container_ended.is_set()
+        pause = delay(outcome, failures=failures, jitter=random.random(), asked=asked, ended=ended)
+        if ended:
+            await asyncio.sleep(pause)
+        else:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._container_ended.wait(), pause)
 
     async def _replay(self) -> None:
         try:
@@ -228,8 +225,10 @@ class FollowedLog:
         self._rest = LineSplitter()
         async with self._client.stream(path, params) as content:
             with metrics.LOG_STREAMS.track_inprogress(), self._listening():
+                self._queued, self._heard_at = False, time.monotonic()
                 while chunk := await content.readany():
                     started = time.perf_counter()
+                    self._heard_at = time.monotonic()
                     self._extend_limit()
                     metrics.LOG_BYTES.inc(len(chunk))
                     lines = splicer.take(self._rest.feed(chunk))
@@ -238,7 +237,7 @@ class FollowedLog:
                         self._silence.broken(now=time.monotonic())
                     self._keep(lines)
                     if self.file.wants_flush:
-                        await self._flush([self.file])
+                        await self._make_room()
                     # NB: while bytes are waiting, reading never yields; a very chatty log rests as long as it worked.
                     worked = time.perf_counter() - started
                     await asyncio.sleep(min(worked, _LONGEST_REST) if len(chunk) >= _FULL_CHUNK else 0)
@@ -253,8 +252,20 @@ class FollowedLog:
             yield
         finally:
             settled.cancel()
-            self._silence.closed()
+            self._silence.closed(now=time.monotonic())
             self._held_for = time.monotonic() - opened
+
+    async def _make_room(self) -> None:
+        """Waits until what was read is written. NB: nobody listens meanwhile, which may be long."""
+        began = time.monotonic()
+        self._silence.closed(now=began)
+        self._queued = True
+        await self._flush([self.file])
+        self._queued = False
+        self._heard_at = now = time.monotonic()
+        self._silence.broken(now=now)
+        if now - began > _LONG_FLUSH_SECONDS:
+            self._tell_of_silence()
 
     def _tell_of_silence(self) -> None:
         if self._content.report is not None:

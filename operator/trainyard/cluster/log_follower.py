@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Container, Iterable
 
 from trainyard.cluster.client import Client
-from trainyard.cluster.followed_log import FollowedLog, LogState, LogTarget
+from trainyard.cluster.followed_log import FollowedLog
 from trainyard.cluster.log_slots import LogSlots
+from trainyard.cluster.log_target import LogState, LogTarget
 from trainyard.cluster.log_throttle import Throttle
 from trainyard.logs.archive import Archive
 from trainyard.logs.store import LogFile, LogStore
@@ -78,6 +79,7 @@ class LogFollowers:
         )
         self._followers[target.pod_uid] = follower
         self._of_job.setdefault(target.job_uid, set()).add(target.pod_uid)
+        self._store.follows(len(self._followers))
         self._tasks[target.pod_uid] = task = asyncio.create_task(follower.run(), name=f"log {target.pod_uid}")
         task.add_done_callback(lambda _: self._tasks.pop(target.pod_uid, None))
         if not self._background:
@@ -118,6 +120,7 @@ class LogFollowers:
     def _drop(self, job_uid: str, pod_uid: str) -> None:
         follower = self._followers.pop(pod_uid)
         follower.changed.close()
+        self._store.follows(len(self._followers))
         if task := self._tasks.get(pod_uid):
             task.cancel()
         if self._archive is not None:

@@ -13,15 +13,13 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 from trainyard import metrics
 from trainyard.logs.bucket import Bucket
 from trainyard.logs.spooled import Spooled
 from trainyard.logs.store import LogFile, LogStore
+from trainyard.logs.threads import DaemonThreads
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +34,6 @@ _AWAY_SECONDS = 300.0
 _CLOSE_SECONDS = 10.0
 _COMPLAIN_SECONDS = 60.0
 _LEFT_OVER_SECONDS = 600.0
-_T = TypeVar("_T")
 
 
 class Archive:
@@ -49,8 +46,8 @@ class Archive:
         self._due: dict[Path, float] = {}
         self._failures: dict[Path, int] = {}
         self._busy: dict[Path, asyncio.Task[None]] = {}
-        self._uploads = ThreadPoolExecutor(_WORKERS, thread_name_prefix="log-upload")
-        self._restores = ThreadPoolExecutor(_RESTORES_AT_ONCE, thread_name_prefix="log-restore")
+        self._uploads = DaemonThreads(_WORKERS, name="log-upload")
+        self._restores = DaemonThreads(_RESTORES_AT_ONCE, name="log-restore")
         self._away_until = 0.0
         self._complained_at = -_COMPLAIN_SECONDS
 
@@ -63,8 +60,8 @@ class Archive:
         if time.monotonic() < self._away_until:
             return
         try:
-            if await self._in_thread(self._restores, spooled.join, limit=_RESTORE_SECONDS):
-                fetched = await self._in_thread(self._restores, spooled.fetch, limit=_FETCH_SECONDS)
+            if await asyncio.wait_for(self._restores.run(spooled.join), _RESTORE_SECONDS):
+                fetched = await asyncio.wait_for(self._restores.run(spooled.fetch), _FETCH_SECONDS)
                 spooled.take_over(fetched)
         except Exception as error:
             # NB: a thread that is late may still change the one that was given up.
@@ -124,8 +121,6 @@ class Archive:
                 timeout=max(0.0, deadline - time.monotonic()),
                 return_when=asyncio.FIRST_COMPLETED,
             )
-        for pool in (self._uploads, self._restores):
-            pool.shutdown(wait=False, cancel_futures=True)
 
     def _start_those_due(self) -> None:
         room = _WORKERS - len(self._busy)
@@ -150,9 +145,9 @@ class Archive:
     async def _send_all(self, path: Path, spooled: Spooled) -> None:
         try:
             # NB: no time limit: an upload that was given up on could overwrite a later one.
-            await self._in_thread(self._uploads, spooled.send, limit=None)
+            await self._uploads.run(spooled.send)
             if spooled.done:
-                await self._in_thread(self._uploads, spooled.remove, limit=None)
+                await self._uploads.run(spooled.remove)
         except Exception as error:
             failures = self._failures[path] = self._failures.get(path, 0) + 1
             pause = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(failures - 1, 10)) * random.uniform(0.75, 1.25)
@@ -167,11 +162,6 @@ class Archive:
             del self._spooled[path], self._due[path]
         elif not spooled.finished:
             self._due[path] = time.monotonic() + self._upload_seconds * random.uniform(0.75, 1.25)
-
-    async def _in_thread(
-        self, pool: ThreadPoolExecutor, call: Callable[[], _T], *, limit: float | None
-    ) -> _T:
-        return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(pool, call), limit)
 
     def _complain(self, what: str, error: Exception) -> None:
         if time.monotonic() - self._complained_at >= _COMPLAIN_SECONDS:

@@ -37,9 +37,10 @@ class KeptLogs:
 
 def kept_logs(settings: Logs) -> KeptLogs:
     """Raises SettingsError for a store that cannot be used."""
+    room = settings.max_size or None
     if settings.store.startswith("file:"):
-        return KeptLogs(folder=LogStore(settings.store), bucket=None)
+        return KeptLogs(folder=LogStore(settings.store, room=room), bucket=None)
     return KeptLogs(
-        folder=LogStore(Path(settings.spool).as_uri()),
+        folder=LogStore(Path(settings.spool).as_uri(), room=room, setting="logs.spool"),
         bucket=Bucket(settings.store, settings.store_options),
     )

@@ -71,7 +71,14 @@ def after_stream(
     return Next.RECONNECT if not tries_after_end or ended_for < _PATIENCE_AFTER_END else Next.ENDED
 
 
-def delay(outcome: Outcome, *, failures: int, jitter: float) -> float:
-    """Seconds to wait before the next stream; `failures` in a row without a line, `jitter` in [0, 1)."""
-    limit = _SOON if outcome in (Outcome.NOT_STARTED, Outcome.GONE) else _LAST_DELAY
-    return min(limit, _FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.75 + jitter / 2)
+def delay(
+    outcome: Outcome, *, failures: int, jitter: float, asked: float = 0.0, ended: bool = False
+) -> float:
+    """Seconds to wait before the next stream.
+
+    `failures` in a row without a line, `jitter` in [0, 1), `asked`: the server's Retry-After, `ended`: the container
+    has, and a verdict waits for the rest of its log.
+    """
+    limit = _SOON if ended or outcome in (Outcome.NOT_STARTED, Outcome.GONE) else _LAST_DELAY
+    pause = min(limit, _FIRST_DELAY * 2.0 ** min(failures, 10)) * (0.75 + jitter / 2)
+    return max(pause, min(limit, asked))

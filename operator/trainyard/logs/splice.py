@@ -131,11 +131,6 @@ class Splicer:
         return datetime.fromtimestamp(self._last // _SECOND, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
-    def last(self) -> float | None:
-        """Seconds since the epoch of the newest kept line."""
-        return None if self._last is None else self._last / _SECOND
-
-    @property
     def catching_up(self) -> bool:
         """Whether a new stream has shown nothing yet but what is kept already."""
         return self._resuming

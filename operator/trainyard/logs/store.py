@@ -20,11 +20,12 @@ from trainyard import metrics
 from trainyard.logs import names
 from trainyard.logs.names import JobName, LogName
 from trainyard.logs.retention import StoredJob
+from trainyard.logs.room import Room
 from trainyard.logs.splice import MAX_LINE, Line, gap, split
 from trainyard.settings import SettingsError
 
 FLUSH_BYTES = 1 << 20
-"""A buffer of this size wants to be written at once."""
+"""A buffer of this size wants to be written at once, of many logs a smaller one."""
 _MAX_BUFFER = 4 << 20
 _MAX_ALL_BUFFERS = 64 << 20
 _BLOCK = 1 << 16
@@ -32,27 +33,37 @@ _WINDOW_BYTES = 1 << 20
 
 
 class Unwritten:
-    """How many logs cannot be written, and so how much each may hold back in memory."""
+    """How many logs cannot be written, and how many there are, and so how much each may hold back in memory."""
 
     def __init__(self) -> None:
         self.logs = 0
+        self.followed = 0
 
     @property
     def limit(self) -> int:
+        """From which on one that cannot be written drops what it has."""
         return min(_MAX_BUFFER, _MAX_ALL_BUFFERS // max(1, self.logs))
+
+    @property
+    def enough(self) -> int:
+        """From which on nothing more is to be read before it is written, however long that takes."""
+        return min(FLUSH_BYTES, _MAX_ALL_BUFFERS // max(1, self.followed))
 
 
 class LogFile:
     """One pod's stored log. `append` only buffers; `LogStore.flush` writes."""
 
-    def __init__(self, name: LogName, path: Path, unwritten: Unwritten) -> None:
+    def __init__(self, name: LogName, path: Path, unwritten: Unwritten, room: Room | None) -> None:
         self.name = name
         self.path = path
         self.written = 0
         """Bytes that are in the file for good, complete lines."""
         self._unwritten = unwritten
+        self._room = room
         self._buffer = bytearray()
-        self._failing = False
+        self._taken = 0
+        self.failure: OSError | None = None
+        """Why the last write failed."""
         self._lost_after: bytes | None = None
 
     @property
@@ -63,12 +74,12 @@ class LogFile:
     @property
     def wants_flush(self) -> bool:
         """Whether so much is waiting that it is worth a write of its own."""
-        return len(self._buffer) >= FLUSH_BYTES and not self._failing
+        return len(self._buffer) + self._taken >= self._unwritten.enough and self.failure is None
 
     def append(self, lines: Iterable[Line]) -> None:
         """Buffers lines. When writing fails for long they are dropped, and the next one is marked."""
         for stamp, text in lines:
-            if self._failing and len(self._buffer) > self._unwritten.limit:
+            if self.failure is not None and len(self._buffer) > self._unwritten.limit:
                 self._lost_after = self._lost_after or bytes(self._buffer[: self._buffer.find(b" ")])
                 metrics.LOG_BYTES_DROPPED.inc(len(self._buffer))
                 self._buffer.clear()
@@ -113,30 +124,28 @@ class LogFile:
             return list(_stamped(file)), start == 0
         return [], True
 
-    def last_stamp(self) -> str | None:
-        """Stamp of the last complete line; None when there is none."""
-        lines, _ = self.last_lines()
-        return lines[-1][0].decode() if lines else None
-
     def take_buffer(self) -> bytes:
         """The buffered bytes, for writing; say afterwards how that went."""
         data = bytes(self._buffer)
         self._buffer.clear()
+        self._taken = len(data)
         return data
 
     def wrote(self) -> None:
         """The bytes taken are in the file."""
-        self._unwritten.logs -= self._failing
-        self._failing, self._lost_after = False, None
+        self._unwritten.logs -= self.failure is not None
+        self.failure, self._lost_after, self._taken = None, None, 0
 
-    def give_back(self, data: bytes) -> None:
+    def give_back(self, data: bytes, failure: OSError) -> None:
         """The bytes taken could not be written; they are tried again with the next."""
-        self._unwritten.logs += not self._failing
-        self._failing = True
+        self._unwritten.logs += self.failure is None
+        self.failure, self._taken = failure, 0
         self._buffer[:0] = data
 
     def write(self, data: bytes) -> None:
         """Appends to the file. NB: on failure nothing of it stays, or the next line would grow onto it."""
+        if self._room is not None:
+            self._room.take(len(data))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab", buffering=0) as file:
             before = file.seek(0, os.SEEK_END)
@@ -152,28 +161,33 @@ class LogFile:
 
 
 class LogStore:
-    """All logs in the folder that a `file://` URL names. Raises SettingsError for another scheme."""
+    """All logs in the folder that a `file://` URL names, which take `room` bytes at most.
 
-    def __init__(self, url: str) -> None:
+    Raises SettingsError for another scheme; `setting` is what names the folder.
+    """
+
+    def __init__(self, url: str, *, room: int | None = None, setting: str = "logs.store") -> None:
         parts = urlsplit(url)
         path = Path(unquote(parts.path))
         if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-            raise SettingsError(f"logs.store is {url}, but a folder is file:// and an absolute path.")
+            raise SettingsError(f"{setting} is {url}, but a folder is file:// and an absolute path.")
         if not path.is_absolute() or ".." in path.parts or parts.query or parts.fragment:
             raise SettingsError(
-                f"logs.store is {url}, but a folder is file:// and an absolute path without `..`."
+                f"{setting} is {url}, but a folder is file:// and an absolute path without `..`."
             )
         self.root = path
         self._unwritten = Unwritten()
+        self._room = Room(room, measure=self._size) if room else None
         self._writing = asyncio.Lock()
+        self._to_write: dict[LogFile, None] = {}
 
     def folder(self, job: JobName) -> Path:
         """The folder of one job."""
         return self.root / job.folder
 
-    def folder_uri(self, *, namespace: str, uid: str) -> str:
-        """What a job's `status.logs` says."""
-        return f"{self.folder(JobName(namespace=namespace, uid=uid)).as_uri()}/"
+    def follows(self, logs: int) -> None:
+        """So many are written to now, and have their share of what may be held back in memory."""
+        self._unwritten.followed = logs
 
     def file(self, *, namespace: str, uid: str, attempt: int, rank: int) -> LogFile:
         """The log of one rank of one attempt, whether it exists or not. Raises ValueError for names that are none."""
@@ -181,7 +195,7 @@ class LogStore:
 
     def of(self, name: LogName) -> LogFile:
         """As `file` does."""
-        return LogFile(name, self.root / f"{name.path}.log", self._unwritten)
+        return LogFile(name, self.root / f"{name.path}.log", self._unwritten, self._room)
 
     def stored_logs(self) -> Iterator[tuple[LogName, os.stat_result]]:
         """All logs in the folder; what has another name is not ours. Blocking: for a thread."""
@@ -202,8 +216,7 @@ class LogStore:
             yield StoredJob(
                 name=job,
                 newest=max(stat.st_mtime for _, stat in found),
-                # NB: what it takes of the disk, which of a short log is more than its length.
-                size=sum(max(stat.st_size, stat.st_blocks * 512) for _, stat in found),
+                size=sum(_on_disk(stat) for _, stat in found),
                 paths=tuple(f"{name.path}.log" for name, _ in found),
             )
 
@@ -217,16 +230,32 @@ class LogStore:
         # NB: shielded, since a write that was begun must be accounted for also when its caller is cancelled.
         return await asyncio.shield(self._flush(list(files)))
 
+    def _size(self) -> int:
+        return sum(_on_disk(stat) for _, stat in self.stored_logs())
+
     async def _flush(self, files: list[LogFile]) -> list[OSError]:
+        # NB: who waits for the lock has its files written by the next who gets it: hundreds of logs end at once.
+        asked = dict.fromkeys(files)
+        self._to_write |= asked
         async with self._writing:
-            batch = [(file, file.take_buffer()) for file in files if file.pending]
-            errors = await asyncio.to_thread(_write_all, batch) if batch else []
-            for (file, data), error in zip(batch, errors, strict=True):
-                if error is None:
-                    file.wrote()
-                else:
-                    file.give_back(data)
-        return [error for error in errors if error is not None]
+            if not asked.keys().isdisjoint(self._to_write):
+                await self._write_all()
+        return [file.failure for file in files if file.pending and file.failure is not None]
+
+    async def _write_all(self) -> None:
+        batch = [(file, file.take_buffer()) for file in self._to_write if file.pending]
+        self._to_write.clear()
+        errors = await asyncio.to_thread(_write_all, batch) if batch else []
+        for (file, data), error in zip(batch, errors, strict=True):
+            if error is None:
+                file.wrote()
+            else:
+                file.give_back(data, error)
+
+
+def _on_disk(stat: os.stat_result) -> int:
+    """What it takes of the disk, which of a short log is more than its length."""
+    return max(stat.st_size, stat.st_blocks * 512)
 
 
 def _write_all(batch: list[tuple[LogFile, bytes]]) -> list[OSError | None]:

@@ -7,6 +7,7 @@ says which jobs have not ended.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import random
 import time
@@ -15,11 +16,12 @@ from typing import Protocol
 
 from trainyard import metrics
 from trainyard.logs.retention import Retention, StoredJob, for_room, too_old
+from trainyard.logs.threads import DaemonThreads
 
 _log = logging.getLogger(__name__)
 
 _FIRST_SECONDS = 600.0
-_ROOM_SECONDS = 600.0
+_ROOM_SECONDS = 120.0
 _AGE_SECONDS = 6 * 3600.0
 _OBJECTS_SECONDS = 24 * 3600.0
 
@@ -58,7 +60,8 @@ async def sweep(store: Store, retention: Retention, *, unfinished: Callable[[], 
     if retention.seconds is None and retention.size is None:
         return 0
     limit = time.time() - (retention.seconds or 0.0)
-    kept = await asyncio.to_thread(
+    thread = DaemonThreads(1, name="log-sweep")
+    kept = await thread.run(
         # NB: what is new is of interest only where it counts for the room; a store can be large.
         lambda: [job for job in store.stored_jobs() if retention.size is not None or job.newest < limit]
     )
@@ -73,7 +76,7 @@ async def sweep(store: Store, retention: Retention, *, unfinished: Callable[[], 
         for job in going:
             if job.name.uid in unfinished():
                 continue
-            await asyncio.to_thread(store.remove, job)
+            await thread.run(functools.partial(store.remove, job))
             metrics.LOGS_SWEPT.labels(why=why).inc()
             removed += 1
         gone = {job.name for job in going}

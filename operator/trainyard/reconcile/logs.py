@@ -27,10 +27,11 @@ class FollowedLogs:
     def __init__(self, *, client: Client, settings: Logs, queue: KeyedQueue, interval: float) -> None:
         self._queue = queue
         self._released: dict[str, set[str]] = {}
-        self._retention = Retention(
-            seconds=settings.retention_days * 86400.0 or None, size=settings.max_size or None
-        )
         self._kept = kept = kept_logs(settings)
+        self._retention = Retention(
+            seconds=settings.retention_days * 86400.0 or None,
+            size=settings.max_size or None if kept.bucket is None else None,
+        )
         self._archive = Archive(kept.bucket) if kept.bucket is not None else None
         self._followers = LogFollowers(
             client=client,
@@ -71,7 +72,11 @@ class FollowedLogs:
         if state is None:
             return None
         return LogView(
-            report=state.report, tail=state.tail, ended=state.ended, silent_since=state.silent_since
+            report=state.report,
+            tail=state.tail,
+            ended=state.ended,
+            silent_since=state.silent_since,
+            reading=state.reading,
         )
 
     def keep(self, job_uid: str, pods: tuple[PodView, ...]) -> None:

@@ -57,6 +57,23 @@ class FakeClient:
             await asyncio.wait_for(self._asked.acquire(), 5)
 
 
+class FlakyClient(FakeClient):
+    """Refuses for the API server's own reasons at first."""
+
+    def __init__(self, *, refusals: int, stream: Stream) -> None:
+        super().__init__(stream)
+        self._refusals = refusals
+
+    @asynccontextmanager
+    async def stream(self, path: str, params: dict[str, str]) -> AsyncIterator[Any]:
+        if self._refusals:
+            self._refusals -= 1
+            self._asked.release()
+            raise ApiError(status=503, reason="ServiceUnavailable", message="no")
+        async with super().stream(path, params) as stream:
+            yield stream
+
+
 class Followed:
     """One log that is followed, without pauses between streams."""
 
@@ -161,4 +178,55 @@ async def test_a_kubelet_that_cannot_follow_is_asked_again_at_the_end(tmp_path: 
     assert state is not None
     assert (state.ended, state.tail) == (True, ("first", "last"))
     assert len(client.requests) == 2
+    await log.followers.close()
+
+
+async def test_the_end_of_the_container_ends_a_pause_between_two_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[tuple[int, bool]] = []
+
+    def delay(_: Any, *, failures: int, ended: bool, **__: Any) -> float:
+        pauses.append((failures, ended))
+        return 0.001 if ended or len(pauses) < 4 else 60.0
+
+    monkeypatch.setattr(followed_log, "delay", delay)
+    client = FlakyClient(refusals=6, stream=Stream(b"2025-03-09T07:05:09Z here\n"))
+    log = Followed(client, tmp_path)
+    await client.was_asked(4)
+    await asyncio.sleep(0.05)
+    log.followers.pod_ended("pod-uid")
+    await asyncio.wait_for(log.changed.wait(), 5)
+    state = log.followers.state("pod-uid")
+    assert state is not None
+    assert (state.ended, state.tail) == (True, ("here",))
+    assert pauses == [(1, False), (2, False), (3, False), (4, False), (1, True), (2, True)]
+    await log.followers.close()
+
+
+async def test_a_log_is_being_read_while_its_bytes_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_log, "_READING_SECONDS", 0.2)
+    more: asyncio.Queue[bytes] = asyncio.Queue()
+    stream = Stream()
+    stream.readany = more.get  # type: ignore[method-assign]
+    log = Followed(FakeClient(stream), tmp_path)
+
+    def reading() -> bool:
+        state = log.followers.state("pod-uid")
+        assert state is not None
+        return state.reading
+
+    assert reading(), "it has not been asked for yet"
+    await asyncio.sleep(0.4)
+    assert not reading()
+    more.put_nowait(b"2025-03-09T07:05:09Z here\n")
+    await asyncio.sleep(0.05)
+    assert reading()
+    more.put_nowait(b"")
+    log.followers.pod_ended("pod-uid")
+    await asyncio.wait_for(log.changed.wait(), 5)
+    assert log.ended()
+    assert not reading()
     await log.followers.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import pytest
 from trainyard.cluster import followed_log, silence
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.log_follower import LogFollowers, LogTarget
+from trainyard.logs import store
 from trainyard.logs.store import LogStore
 
 TARGET = LogTarget(
@@ -224,4 +226,64 @@ async def test_a_log_that_got_no_stream_is_read_at_its_end_in_one_go(tmp_path: P
         assert stored.read_bytes() == FIRST + SECOND
     assert list(logs.open) == ["resnet-0-0"]
     closing.cancel()
+    await following.followers.close()
+
+
+async def test_the_time_in_which_no_stream_was_open_is_no_silence(tmp_path: Path) -> None:
+    logs = Logs()
+    following = Following(logs, tmp_path)
+    following.follow()
+    logs.print("resnet-0-0", FIRST)
+    await until(lambda: logs.open)
+    logs.refuse = True
+    following.followers._followers["pod-0"]._limit.reschedule(0)  # type: ignore[union-attr]
+    await until(lambda: not logs.open)
+    await asyncio.sleep(1.5)
+    logs.refuse = False
+    await until(lambda: following.silent_for() is not None)
+    assert (following.silent_for() or 0) < 1.0
+    await following.followers.close()
+
+
+async def test_the_time_in_which_what_was_read_cannot_be_written_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang = threading.Event()
+
+    def stuck(batch: list[Any]) -> list[None]:
+        hang.wait(10)
+        return [None for _ in batch]
+
+    monkeypatch.setattr(store, "_write_all", stuck)
+    monkeypatch.setattr(store, "FLUSH_BYTES", 100)
+    monkeypatch.setattr(followed_log, "_LONG_FLUSH_SECONDS", 0.2)
+    logs = Logs()
+    following = Following(logs, tmp_path)
+    following.follow()
+    logs.print("resnet-0-0", FIRST + SECOND * 10)
+    await until(lambda: logs.open)
+    await asyncio.sleep(0.6)
+    assert following.silent_for() is None
+    following.rung.clear()
+    hang.set()
+    await until(lambda: following.silent_for() is not None)
+    assert (following.silent_for() or 0) < 0.4
+    await until(lambda: following.rung == ["resnet-0-0"])
+    await following.followers.close()
+
+
+async def test_a_short_time_out_counts_from_a_stream_that_was_opened_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_log, "check_seconds", lambda *_, **__: 1.0)
+    logs = Logs()
+    following = Following(logs, tmp_path)
+    following.followers.stopped_for_silence_after(following.follow(), 0.5)
+    logs.print("resnet-0-0", FIRST)
+    await until(lambda: logs.open)
+    await asyncio.sleep(0.7)
+    assert following.silent_for() is None, "its connection may be dead"
+    await until(lambda: logs.requests.count("resnet-0-0") == 2)
+    await until(lambda: following.silent_for() is not None)
+    assert 1.0 < (following.silent_for() or 0) < 2.0
     await following.followers.close()

@@ -34,6 +34,20 @@ def test_a_changed_setting_is_put_back(sysctl: Path, tmp_path: Path) -> None:
     assert not record.exists()
 
 
+@pytest.mark.parametrize(("instances", "enough"), [("128\n", False), ("256\n", True), ("8192\n", True)])
+def test_tells_of_too_few_inotify_instances_and_changes_nothing(
+    sysctl: Path, instances: str, enough: bool
+) -> None:
+    setting = sysctl / "fs/inotify/max_user_instances"
+    assert machine.too_few_inotify_instances() is None, "a machine without the setting"
+    setting.parent.mkdir()
+    setting.write_text(instances)
+    warning = machine.too_few_inotify_instances()
+    assert (warning is None) is enough
+    assert warning is None or "sysctl -w fs.inotify.max_user_instances=512" in warning
+    assert setting.read_text() == instances
+
+
 def test_a_second_start_keeps_the_first_record(sysctl: Path, tmp_path: Path) -> None:
     record = tmp_path / "before.json"
     machine.remember(record, folders=[])

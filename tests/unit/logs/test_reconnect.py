@@ -87,3 +87,21 @@ def test_after_nothing_but_gone(gone_for: float, expected: Next) -> None:
 )
 def test_delays(outcome: Outcome, failures: int, jitter: float, expected: float) -> None:
     assert delay(outcome, failures=failures, jitter=jitter) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "ended", "expected"),
+    [
+        pytest.param(0.0, False, 4.0, id="nothing asked"),
+        pytest.param(2.0, False, 4.0, id="less asked"),
+        pytest.param(7.0, False, 7.0, id="as the server asks"),
+        pytest.param(3600.0, False, 30.0, id="no server puts it off for an hour"),
+        pytest.param(3600.0, True, 5.0, id="a verdict waits for the end of a log"),
+    ],
+)
+def test_what_the_server_asks_to_wait_has_a_bound(asked: float, ended: bool, expected: float) -> None:
+    assert delay(Outcome.CUT, failures=3, jitter=0.5, asked=asked, ended=ended) == expected
+
+
+def test_once_the_container_has_ended_its_log_is_asked_for_every_few_seconds() -> None:
+    assert delay(Outcome.CUT, failures=99, jitter=0.5, ended=True) == 5.0

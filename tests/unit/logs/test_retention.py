@@ -8,14 +8,19 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from trainyard.cluster.client import Client
 from trainyard.logs.bucket import Bucket
 from trainyard.logs.names import JobName, LogName
 from trainyard.logs.retention import Retention, StoredJob, for_room, too_old
 from trainyard.logs.store import LogStore
 from trainyard.logs.sweep import seconds_between, sweep
+from trainyard.reconcile.logs import FollowedLogs
+from trainyard.reconcile.queue import KeyedQueue
+from trainyard.settings import Logs
 
 DAY = 86400.0
 NOW = 1_000 * DAY
@@ -144,3 +149,15 @@ async def test_objects_are_swept_of_what_is_old_and_ours() -> None:
     assert sorted(left) == sorted(
         [*theirs, "team/runs/0-0/000000000000.log", "team/runs/0-0/000000004096.log"]
     )
+
+
+@pytest.mark.parametrize(("store", "size"), [("memory://logs", None), ("file:///logs", 1 << 30)])
+def test_the_size_of_a_spool_is_no_reason_to_remove_objects(store: str, size: int | None) -> None:
+    logs = FollowedLogs(
+        client=cast(Client, None),
+        settings=Logs(store=store, max_size="1Gi"),  # type: ignore[arg-type]
+        queue=cast(KeyedQueue, None),
+        interval=1.0,
+    )
+    assert logs._retention.size == size
+    assert logs._kept.folder._room is not None

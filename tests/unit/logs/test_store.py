@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import resource
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from trainyard.cluster.followed_log import replay
+from trainyard.cluster.log_content import replay
 from trainyard.logs import store as module
+from trainyard.logs.configured import kept_logs
 from trainyard.logs.splice import Line, is_gap
 from trainyard.logs.store import LogFile, LogStore
-from trainyard.settings import SettingsError
+from trainyard.settings import Logs, SettingsError
 
 UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
 
@@ -38,7 +42,6 @@ async def test_keeps_lines_under_namespace_uid_attempt_and_rank(store: LogStore,
     stored = tmp_path / "logs" / "team" / UID / "2-0.log"
     assert stored.read_bytes() == b"2025-03-09T07:05:01.000000001Z first\n2025-03-09T07:05:02.000000001Z \n"
     assert list(file.lines()) == [line(1, "first"), line(2, "")]
-    assert store.folder_uri(namespace="team", uid=UID) == f"{stored.parent.as_uri()}/"
 
 
 async def test_appends_to_what_is_there(store: LogStore) -> None:
@@ -105,7 +108,6 @@ def test_takes_off_a_torn_last_line(store: LogStore, content: bytes, left: bytes
     file = a_file(store)
     file.path.parent.mkdir(parents=True)
     file.path.write_bytes(content)
-    assert file.last_stamp() == ("2025-03-09T07:05:01Z" if left else None)
     file.repair()
     assert file.path.read_bytes() == left
 
@@ -115,7 +117,6 @@ def test_a_log_that_does_not_exist_is_empty(store: LogStore) -> None:
     file.repair()
     assert list(file.lines()) == []
     assert file.last_lines() == ([], True)
-    assert file.last_stamp() is None
 
 
 async def test_reads_only_the_end_of_a_large_log_for_its_last_lines(store: LogStore) -> None:
@@ -216,3 +217,104 @@ async def test_all_logs_together_hold_back_only_so_much(
     assert all(is_gap(next(file.lines())) for file in files)
     more = a_file(store, attempt=1000)
     assert more._unwritten.limit == 10_000, "those that are written again hold nothing back"
+
+
+async def test_a_volume_that_hangs_holds_streams_back_long_before_memory_is_full(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang = threading.Event()
+    monkeypatch.setattr(module, "_MAX_ALL_BUFFERS", 100_000)
+
+    def stuck(batch: list[object]) -> list[None]:
+        hang.wait(10)
+        return [None for _ in batch]
+
+    monkeypatch.setattr(module, "_write_all", stuck)
+    files = [a_file(store, attempt=number) for number in range(100)]
+    store.follows(len(files))
+    writing = None
+    for second in range(60):
+        for file in files:
+            if not file.wants_flush:
+                file.append([line(second, "x" * 100)])
+        if second == 3:
+            writing = asyncio.create_task(store.flush(files))
+            await asyncio.sleep(0.05)
+    assert all(file.wants_flush for file in files), "what is on its way to the disk counts too"
+    assert sum(file.pending for file in files) < 100_000
+    hang.set()
+    assert writing is not None
+    assert await writing == []
+    assert not files[0].wants_flush
+    store.follows(1)
+    assert not a_file(store).wants_flush
+    assert files[0]._unwritten.enough == 100_000, "one alone has all of it"
+
+
+async def test_what_is_written_leaves_some_of_the_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LogStore(tmp_path.as_uri(), room=100_000)
+    old = tmp_path / "team" / "gone" / "0-0.log"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"2025-03-09T07:05:01Z x\n" * 2000)
+    first, second = a_file(store), a_file(store, attempt=1)
+    first.append([line(1, "x" * 40_000)])
+    assert await store.flush([first]) == []
+    second.append([line(1, "y" * 10_000)])
+    (refused,) = await store.flush([second])
+    assert refused.errno == errno.ENOSPC
+    assert "logs.maxSize" in str(refused)
+    assert second.pending
+    assert not second.path.exists()
+    old.unlink()
+    assert len(await store.flush([second])) == 1, "the folder is not measured with each write"
+    monkeypatch.setattr(store._room, "_next_measure", 0.0)
+    assert await store.flush([second]) == []
+    assert list(second.lines()) == [line(1, "y" * 10_000)]
+
+
+def test_a_bad_folder_is_told_by_the_setting_that_names_it() -> None:
+    with pytest.raises(SettingsError, match=r"^logs\.spool is file:///a/\.\./b"):
+        kept_logs(Logs(store="memory://logs", spool="/a/../b"))
+
+
+def test_a_spool_lies_apart_from_the_logs_that_the_default_folder_keeps(tmp_path: Path) -> None:
+    spool, folder = kept_logs(Logs(store="memory://logs")).folder.root, kept_logs(Logs()).folder.root
+    assert spool.parent == folder
+    lies = tmp_path / spool.name / "team" / UID
+    lies.mkdir(parents=True)
+    (lies / "0-0.log").write_bytes(b"2025-03-09T07:05:01Z x\n")
+    assert list(LogStore(tmp_path.as_uri()).stored_logs()) == [], "the sweep of the folder takes none of it"
+
+
+async def test_logs_that_end_at_once_are_written_together(
+    store: LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    write = module._write_all
+
+    def counted(batch: list[tuple[LogFile, bytes]]) -> list[OSError | None]:
+        batches.append(len(batch))
+        return write(batch)
+
+    monkeypatch.setattr(module, "_write_all", counted)
+    files = [a_file(store, attempt=number) for number in range(100)]
+    for file in files:
+        file.append([line(1, "x")])
+    found = await asyncio.gather(*(store.flush([file]) for file in files))
+    assert found == [[]] * 100
+    assert sum(batches) == 100
+    assert len(batches) < 10
+    assert all(list(file.lines()) == [line(1, "x")] for file in files)
+
+
+async def test_whoever_has_a_log_written_by_another_is_told_its_failure(
+    store: LogStore, tmp_path: Path
+) -> None:
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    files = [a_file(store, attempt=number) for number in range(3)]
+    for file in files:
+        file.append([line(1, "x")])
+    found = await asyncio.gather(*(store.flush([file]) for file in files))
+    assert [len(errors) for errors in found] == [1, 1, 1]
