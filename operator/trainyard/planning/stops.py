@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from trainyard.api.reasons import ConditionType, Phase, Reason
-from trainyard.planning import conditions, jobstatus, nodeloss, spechash
+from trainyard.planning import conditions, jobstatus, nodeloss, spechash, stoptexts
 from trainyard.planning.context import Context
 from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, end, failed
 from trainyard.planning.observed import Memory, ObservedJob, PodView
@@ -84,7 +84,7 @@ def stopping(observed: ObservedJob, attempt: int, cause: Cause, *, now: float, c
     begun = next((pod for pod in holding if pod.trainer is not None and pod.trainer.started_at), None)
     reason, why = _STOPPING[cause]
     lost = nodeloss.node_is_lost(observed, begun) if begun is not None else None
-    message = f"{why}; {_what_ends(holding, begun) if lost is None else lost.message}"
+    message = f"{why}; {stoptexts.what_ends(holding, begun) if lost is None else lost.message}"
     over: dict[str, Any] = {}
     before = observed.status.get("stop") or {}
     if not before:
@@ -139,7 +139,7 @@ def stopped(
     begun = bool(jobstatus.attempt_entry(left, attempt).get("startTime"))
     if begun and not stop.get("endTime"):
         stop["checkpoint"] = _saved_on_the_way_out(observed.status, left, stop)
-    message = _told(observed, left, cause, stop, begun=begun, context=context)
+    message = stoptexts.told(observed, left, stop, begun=begun, able=resumable(observed, context))
     if begun or any(pod.attempt == attempt for pod in observed.pods):
         reason = {"Suspend": Reason.PAUSED, "Cancel": Reason.CANCELED_BY_USER}.get(cause)
         closed = {"reason": str(reason or cause), "message": message[:ATTEMPT_MESSAGE_LIMIT]}
@@ -249,7 +249,7 @@ def go_on(
             observed.status, number, parametersDigest=digest, resumedFrom=checkpoint.get("uri")
         )
     if checkpoint:
-        whence = f"goes on from the checkpoint of epoch {_epoch(checkpoint)}"
+        whence = f"goes on from the checkpoint of epoch {stoptexts.epoch(checkpoint)}"
     elif able:
         whence = "begins; no checkpoint was reported"
     else:
@@ -305,73 +305,3 @@ def _reported(observed: ObservedJob, attempt: int) -> dict[str, Any]:
     pod = next((pod for pod in observed.pods if pod.attempt == attempt), None)
     log = observed.logs.get(pod.uid) if pod is not None else None
     return jobstatus.reported(observed, log.report if log is not None else None)
-
-
-def _what_ends(holding: tuple[PodView, ...], begun: PodView | None) -> str:
-    if begun is not None:
-        return f"pod {begun.name} has been told to save a checkpoint and to end."
-    return f"pod {holding[0].name}, in which nothing has run yet, is being removed."
-
-
-def _told(
-    observed: ObservedJob,
-    left: Json,
-    cause: Cause,
-    stop: Json,
-    *,
-    begun: bool,
-    context: Context,
-) -> str:
-    """What came of the stop, and how the job goes on."""
-    spec = observed.spec
-    sentences = {
-        "Suspend": "Paused",
-        "Cancel": "Cancelled",
-        "DeadlineExceeded": "Stopped after activeDeadlineSeconds"
-        + (f" ({spec.active_deadline_seconds} s)" if spec is not None else ""),
-        "NoProgress": "Stopped, as the trainer had been silent for longer than progressTimeoutSeconds"
-        + (f" ({spec.progress_timeout_seconds} s)" if spec is not None else ""),
-    }
-    ever = begun or spechash.begun(left)
-    parts = [f"{sentences[cause]}{_with_checkpoint(left, stop, ever=ever, begun=begun)}"]
-    parts.append(_how_on(observed, cause, ever=ever, context=context))
-    return " ".join(part for part in parts if part)
-
-
-def _with_checkpoint(left: Json, stop: Json, *, ever: bool, begun: bool) -> str:
-    checkpoint = left.get("lastCheckpoint") or {}
-    if not ever:
-        return " before anything had run."
-    if not checkpoint:
-        return " without a checkpoint: the trainer has reported none."
-    if begun and stop.get("checkpoint"):
-        return f" with a checkpoint of epoch {_epoch(checkpoint)}, saved on the way out."
-    done = (left.get("progress") or {}).get("epoch")
-    last = f"the last one is of epoch {_epoch(checkpoint)}"
-    if isinstance(done, int | float) and done <= (checkpoint.get("epoch") or 0):
-        return f" without a new checkpoint; {last}, and no later epoch was done."
-    return f" without a new checkpoint: {last}; what came after it is done again."
-
-
-def _how_on(observed: ObservedJob, cause: Cause, *, ever: bool, context: Context) -> str:
-    name, able = observed.name, resumable(observed, context)
-    if cause == "Suspend":
-        begins_anew = ever and not able and observed.spec is not None
-        again = (
-            f"action {observed.spec.action} cannot resume and begins anew"
-            if begins_anew and observed.spec
-            else ""
-        )
-        return f"Set suspend to false to go on{f'; {again}' if again else ''}."
-    if cause == "Cancel":
-        if able or not ever:
-            return "Set cancel back to false to go on."
-        return f"This action cannot resume; trainyard retry {name} runs it from its beginning."
-    if cause == "DeadlineExceeded":
-        return f"Raise it and use trainyard retry {name} to go on."
-    return "See its log for where it hung; if it is silent by nature, raise progressTimeoutSeconds or set it to 0."
-
-
-def _epoch(checkpoint: Json) -> str:
-    epoch = checkpoint.get("epoch")
-    return "unknown" if epoch is None else f"{epoch:g}"
