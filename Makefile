@@ -43,7 +43,7 @@ cluster-down: venv  ## Remove every cluster that was made here and what was star
 venv: $(STAMP)
 
 $(STAMP):
-	@echo "Making $(VENV) ..."
+	@echo "Making $(VENV) (a minute or two) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed (PYTHON=... names one)." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && apt-get install -qy python3-venv; } \
 		|| { echo "Python's venv module is needed (Debian: apt-get install python3-venv)." >&2; exit 1; }

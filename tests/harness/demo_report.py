@@ -171,10 +171,20 @@ def next_commands(kubectl: Kubectl, namespace: str, jobs: Sequence[str]) -> list
     return [
         f"export KUBECONFIG={shlex.quote(str(kubectl.handle.kubeconfig))}",
         f"{program} get tj {where}",
-        *(f"{trainyard} {verb} {job} {where}" for verb in ("watch", "logs") for job in jobs[:1]),
+        *(f"{trainyard} logs {job} {where}" for job in jobs[:1]),
+        *(_steering(trainyard, where) if kubectl.handle.made_by_us else []),
         f"{program} apply {where} -f examples/actions/tree.yaml  # prune, retrain, export to ONNX, predict",
         f"{trainyard} runtimes  # what else can be run",
         *(["make cluster-down"] if kubectl.handle.made_by_us else []),
+    ]
+
+
+def _steering(trainyard: str, where: str) -> list[str]:
+    # NB: with a GPU, for the demo's own node has the taint of a GPU node.
+    asked = "--type neural_network --dataset digits -p epochs=3000 --gpus 1 --output-claim quickstart-output"
+    return [
+        f"{trainyard} submit {where} {asked} --name try  # a training that lasts a while",
+        f"{trainyard} pause try --wait {where}  # then: get try, resume try, watch try, cancel try",
     ]
 
 

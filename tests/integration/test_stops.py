@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.harness import operator as operators
-from tests.harness.client import Json
+from tests.harness.client import ApiError, Json
 from tests.harness.controlplane import ControlPlane
 from tests.objects import Jobs, found
 from trainyard.cluster.failpoints import VARIABLE
@@ -71,6 +71,18 @@ class TestStops:
         edit(jobs, "waiting", suspend=False)
         jobs.reaches("waiting", "Pending", "Unschedulable")
         assert len(jobs.pods("waiting")) == 1
+
+    def test_a_job_that_has_not_run_yet_can_be_mended_in_a_pause(self, jobs: Jobs) -> None:
+        jobs.create("misplaced", run_for="500ms", nodeSelector={"no-such": "node"})
+        jobs.reaches("misplaced", "Pending", "Unschedulable")
+        with pytest.raises(ApiError, match="if nothing has run yet, pause the job first"):
+            edit(jobs, "misplaced", nodeSelector=None)
+        edit(jobs, "misplaced", suspend=True)
+        jobs.reaches("misplaced", "Pending", "Paused")
+        found(lambda: not jobs.pods("misplaced"), what="its pod to go")
+        edit(jobs, "misplaced", nodeSelector=None, suspend=False)
+        status = jobs.reaches("misplaced", "Done")
+        assert condition(status, "SpecChanged") == "absent"
 
     def test_a_job_that_is_applied_suspended_makes_no_pod_until_it_may(self, jobs: Jobs) -> None:
         jobs.create("later", suspend=True)

@@ -77,7 +77,8 @@ def fixed_once_begun(
     return tuple(
         (
             f"!({begun}) || {same('self.spec', 'oldSelf.spec', field, present=present, ordered_by=ordered_by)}{free}",
-            f"spec.{field}: cannot change once an attempt exists; delete the job and create it anew",
+            f"spec.{field}: cannot change once an attempt exists; if nothing has run yet, pause the job first, else "
+            "create another",
         )
         for field in fields
     )

@@ -77,7 +77,10 @@ def _job(spec: Json, status: Json, *, now: float, final: bool) -> Iterator[tuple
     yield "Checkpoint", _checkpoint(status.get("lastCheckpoint") or {}, now=now)
     yield "Stop", _stop(status.get("stop") or {}, now=now)
     failures = status.get("failures")
-    yield "Failures", f"{failures} of {spec['backoffLimit']}" if failures and "backoffLimit" in spec else ""
+    yield (
+        "Failures",
+        f"{failures}, backoffLimit {spec['backoffLimit']}" if failures and "backoffLimit" in spec else "",
+    )
     yield "Started", _ago(status.get("startTime"), now=now)
     yield "Ended", _ago(status.get("completionTime"), now=now)
     report = status.get("lastReport") or {}

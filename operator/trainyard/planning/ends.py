@@ -35,7 +35,7 @@ def end(
     """The plan that ends the job, and with it the attempt that was under way."""
     over = {"stop": None, **(over or {})}
     if reason is Reason.INVALID_SPEC:
-        message = f"{message.rstrip().rstrip('.')}. Mend it, then use trainyard retry {observed.name}."
+        message = f"{_sentence(message)} Mend it, then use trainyard retry {observed.name}."
     left = {**observed.status, **over}
     recorded = left.get("attempts") or []
     if recorded and not recorded[-1].get("completionTime"):
@@ -88,7 +88,8 @@ def failed(
     if verdict.again and failures > 1:
         reason = Reason.BACKOFF_LIMIT_EXCEEDED
         message = (
-            f"{failures} attempts failed, backoffLimit is {limit}. The last one: {verdict.reason}. {message}"
+            f"{failures} attempts failed, backoffLimit is {limit}. The last one: {verdict.reason}. {message} "
+            f"When the cause is mended, trainyard retry {observed.name} goes on."
         )
     return end(
         observed,
@@ -169,3 +170,8 @@ def after_the_end(observed: ObservedJob, *, now: float) -> Plan:
 
 def _ttl(observed: ObservedJob) -> int | None:
     return observed.spec.ttl_seconds_after_finished if observed.spec is not None else None
+
+
+def _sentence(text: str) -> str:
+    text = text.rstrip()
+    return text if text.endswith((".", "?", "!")) else f"{text}."

@@ -61,10 +61,10 @@ def _how_on(observed: ObservedJob, cause: str, *, ever: bool, able: bool) -> str
             if begins_anew and observed.spec
             else ""
         )
-        return f"Set suspend to false to go on{f'; {again}' if again else ''}."
+        return f"trainyard resume {name} (spec.suspend: false) goes on{f'; {again}' if again else ''}."
     if cause == "Cancel":
         if able or not ever:
-            return "Set cancel back to false to go on."
+            return f"trainyard resume {name} (spec.cancel: false) goes on."
         return f"This action cannot resume; trainyard retry {name} runs it from its beginning."
     if cause == "DeadlineExceeded":
         return f"Raise it and use trainyard retry {name} to go on."

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from trainyard.api.reasons import Reason
 
 _TEXT_LIMIT = 700
-_LOCKED = "Where a job runs is changed by deleting it and creating it anew."
+_LOCKED = "To change where it runs, pause the job first (trainyard pause): what has not run yet may be changed then."
 #: Of runc, crun and gVisor, and of containerd for an image that names none.
 _NO_PROGRAM = re.compile(
     r'exec: "[^"]*": |executable file .*not found|finding executable|open executable|exec format error'
@@ -62,7 +62,7 @@ def missing_object(text: str) -> tuple[Reason, str] | None:
 def no_claim(name: str) -> str:
     return (
         f"There is no PersistentVolumeClaim {name} in this namespace: create it, and the pod goes on by itself; or "
-        "delete the job and create it anew with the right name."
+        "pause the job (trainyard pause), give it the right name and resume it."
     )
 
 
@@ -90,7 +90,8 @@ def unschedulable(message: str) -> str:
         for sign, sentence in (
             (
                 "Insufficient",
-                f"Not enough is left of {', '.join(lacking)}: it starts by itself when a node has enough of it.",
+                f"Not enough is left of {', '.join(lacking)}: it starts by itself when a node has so much left, "
+                "which one that is smaller than the request never has.",
             ),
             (
                 "untolerated taint",

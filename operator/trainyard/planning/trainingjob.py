@@ -69,15 +69,16 @@ def _plan(observed: ObservedJob, *, now: float, context: Context) -> Plan:
 
 
 def _with_spec_hash(observed: ObservedJob, plan: Plan) -> Plan:
-    """Keep what the job began with. Until an attempt has started it is that of the pod there is; a job that has ended
-    before that can be mended and tried again.
+    """Keep what the job began with. Until an attempt has started it is that of the pod there is; a job that was stopped
+    or has ended before that can be mended, and goes on as it is then.
 
     NB: a hash that the spec has left already is not kept: the API server would refuse to let anybody change it back.
     """
     if plan.status is None or observed.spec is None or spechash.begun(observed.status):
         return plan
     made_with = next((pod.spec_hash for pod in observed.pods if pod.spec_hash), None)
-    ended_before = bool(plan.status.get("completionTime")) and not spechash.begun(plan.status)
+    stopped = bool(plan.status.get("completionTime")) or stops.in_force(plan.status)
+    ended_before = stopped and not spechash.begun(plan.status)
     if made_with != spechash.spec_hash(observed.spec) or ended_before:
         made_with = None
     status = {key: value for key, value in plan.status.items() if key != "specHash"}

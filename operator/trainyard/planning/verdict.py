@@ -96,8 +96,9 @@ def judge(
         return Verdict(
             phase=Phase.ERROR,
             reason=Reason.OUT_OF_MEMORY,
-            message=f"The training container of {pod.name} used more memory than its limit and was killed. Raise "
-            f"resources.limits.memory or lower the batch size.{left_out}",
+            message=f"The training container of {pod.name} used more memory than its limit and was killed. Let "
+            "it use less (a smaller batch in spec.parameters, then a retry), or make another job with a higher "
+            f"resources.limits.memory.{left_out}",
             exit_code=code,
             again=again,
             termination=termination,
@@ -198,8 +199,8 @@ def _not_started(pod: PodView, trainer: ContainerView, code: int) -> Verdict:
         return Verdict(
             phase=Phase.ERROR,
             reason=Reason.OUT_OF_MEMORY,
-            message=f"The training container of {pod.name} could not even be started within its memory limit. Raise "
-            "resources.limits.memory.",
+            message=f"The training container of {pod.name} could not even be started within its memory limit. Make "
+            "another job with a higher resources.limits.memory.",
             exit_code=code,
             again=False,
         )
