@@ -158,7 +158,10 @@ async def _logs(where: Where, wanted: Wanted, *, previous: bool) -> None:
                 raise CommandError(f"TrainingJob {wanted.job} has made no attempt before this one.")
             pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
         if pod is not None and started(pod):
-            await _print_begun(there, job, pod, attempt, wanted)
+            out = Printer(timestamps=wanted.timestamps)
+            await _print_begun(there, job, pod, attempt, wanted, out)
+            if out.first is None and wanted.excerpt == Excerpt() and not wanted.follow:
+                typer.echo(f"Attempt {attempt} of {wanted.job} printed nothing. {headline(job)}", err=True)
         elif pod is not None or (phase(job) == Phase.PENDING and not has_begun(job, attempt)):
             if not wanted.follow:
                 again = f"Attempt {attempt} of {wanted.job}" if attempt else wanted.job
@@ -186,9 +189,10 @@ async def _follow_on(there: Connection, job: Json, wanted: Wanted, *, after: int
         await print_log(there, pod, wanted.excerpt, Printer(timestamps=wanted.timestamps), follow=True)
 
 
-async def _print_begun(there: Connection, job: Json, pod: Json, attempt: int, wanted: Wanted) -> None:
+async def _print_begun(
+    there: Connection, job: Json, pod: Json, attempt: int, wanted: Wanted, out: Printer
+) -> None:
     """The log of a pod that is there; of one that has ended from the store, which outlives the kubelet's rotation."""
-    out = Printer(timestamps=wanted.timestamps)
     if wanted.source is Source.STORE:
         await _print_stored(there, job, attempt, wanted, out)
         return
