@@ -24,7 +24,7 @@ for number in range({LINES}):
     if number % 1000 == 999:
         print(json.dumps({{"epoch": (number + 1) // 1000, "max_epoch": {LINES // 1000}, "status": "RUNNING"}}))
     if number % 100 == 99:
-        time.sleep(0.2)
+        time.sleep(0.4)
 """
 
 
@@ -75,4 +75,5 @@ def test_a_log_that_is_rotated_and_cut_has_each_line_once_or_a_mark(
     assert (numbers[0], numbers[-1]) == (0, LINES - 1)
     assert jumps <= len(gaps), f"{jumps} jumps and {gaps}"
     hint = "is this machine out of inotify instances (fs.inotify.max_user_instances)?"
-    assert len(numbers) > LINES * 0.5, f"{hint} {gaps}"
+    # NB: while a kubelet is away for some seconds, files go that were rotated meanwhile; without inotify nearly all do.
+    assert len(numbers) > LINES * 0.4, f"{hint} {gaps}"
