@@ -34,7 +34,7 @@ A storm is run again by `STORM_SEED`, one job of it by `STORM_ONLY=job-007` besi
 
     STORM_JOBS=180 STORM_SEED=1 STORM_ONLY=job-007 .venv/bin/python -m pytest tests/integration/test_storm.py
 
-The last run of `make soak`:
+The last run, each column by the command of its own in that target:
 
 """
 
