@@ -118,7 +118,8 @@ def test_a_stuck_pod_costs_a_read_of_its_events_now_and_then_and_nothing_once_it
         time.sleep(16)
         assert 1 <= reads(plane, before)["list", "events"] <= 3
         jobs.delete("trainingjobs", "stuck")
-        found(lambda: not jobs.pods(), what="the pod to go")
+        # NB: the garbage collector looks for new kinds every 30 s only.
+        found(lambda: not jobs.pods(), what="the pod to go", timeout=120)
         spent = reads(plane, before)
         time.sleep(16)
         assert reads(plane, before) == spent
