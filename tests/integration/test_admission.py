@@ -141,7 +141,10 @@ def test_what_a_job_runs_cannot_change_once_an_attempt_exists(jobs: Jobs, field:
     found(lambda: jobs.client.find(path) is None, what="the deletion")
     create(jobs, "TrainingJob", "begun", BEGUN_JOB)
     begin(jobs, "TrainingJob", "begun")
-    with pytest.raises(ApiError, match=f"spec.{field}: cannot change once an attempt exists; delete the job"):
+    refusal = (
+        f"spec.{field}: cannot change once an attempt exists; if nothing has run yet, pause the job first"
+    )
+    with pytest.raises(ApiError, match=refusal):
         jobs.client.patch(path, {"spec": change})
 
 

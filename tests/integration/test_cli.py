@@ -124,7 +124,7 @@ def test_shows_one_job_in_full(cli: Cli, jobs: Jobs) -> None:
         "State Running Training: It is Training.",
         "Progress 12/40 30% 0:07:14 left",
         "Metrics accuracy 0.97",
-        "Failures 1 of 3",
+        "Failures 1, backoffLimit 3",
         "Attempt 0: It needs more than 1Gi.",
         "pvc://models/a/model.onnx 2.0 KiB",
     ):

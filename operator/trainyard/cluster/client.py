@@ -79,9 +79,7 @@ class Credentials:
     proxy_url: str | None
 
 
-class _Transport(RESTClientObject):  # type: ignore[misc]  # untyped in the official client
-    pool_manager: aiohttp.ClientSession | None
-
+class _Transport(RESTClientObject):
     def session(self) -> aiohttp.ClientSession:
         if self.pool_manager is None:
             self.pool_manager = self._create_pool_manager()
