@@ -155,7 +155,9 @@ def default_namespace(where: Where) -> str:
 
 def contexts(kubeconfig: str | None) -> tuple[list[Json], str | None]:
     """The contexts of the kubeconfig, and the current one's name."""
-    found, current = config.list_kube_config_contexts(config_file=kubeconfig_file(kubeconfig))
+    found, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]  # untyped in the official client
+        config_file=kubeconfig_file(kubeconfig)
+    )
     return found, (current or {}).get("name")
 
 
