@@ -15,6 +15,7 @@ from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import ControlPlaneConfig
 from tests.harness.operator import Operator
 from tests.objects import Jobs
+from tests.receiver import Receiver, listening
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +65,13 @@ def namespace(admin: Client) -> Iterator[str]:
 def jobs(admin: Client, namespace: str) -> Jobs:
     """Objects of the test's own namespace."""
     return Jobs(admin, namespace)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A receiver of callbacks on loopback."""
+    with listening() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

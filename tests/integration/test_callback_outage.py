@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-from tests.harness import operator as operators
 from tests.harness import processes
 from tests.harness.client import Json
 from tests.harness.controlplane import ControlPlane
 from tests.harness.operator import Operator
+from tests.hooks import starting
 from tests.objects import Jobs, found
 from tests.receiver import Receiver, listening
 
@@ -24,22 +23,10 @@ EVENTS = ["Started", "Paused", "Resumed", "Completed", "Failed", "Canceled"]
 JOBS = 20
 
 
-def starting(plane: ControlPlane, namespace: str, **callbacks: Any) -> AbstractContextManager[Operator]:
-    short = {"allowedCIDRs": ["127.0.0.0/8"], "firstRetrySeconds": 0.5, "longestRetrySeconds": 3}
-    settings = {"namespaces": [namespace], "callbacks": {**short, **callbacks}}
-    return operators.running(plane, name=f"operator-{namespace}", settings=settings)
-
-
 @pytest.fixture
 def operator(plane: ControlPlane, namespace: str) -> Iterator[Operator]:
     with starting(plane, namespace) as process:
         yield process
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with listening() as one:
-        yield one
 
 
 def tell(url: str) -> list[Json]:

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.harness import demo_callbacks, pki, processes
-from tests.harness import operator as operators
-from tests.harness.client import Json
 from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import SERVICE_CIDR
 from tests.harness.kubectl import Kubectl
 from tests.harness.operator import Operator
+from tests.hooks import KEY, a_callback, make_secret, starting, told, tried
 from tests.objects import Jobs, found
 from tests.receiver import Received, Receiver, Say, listening
 
 pytestmark = pytest.mark.timeout(180)
-
-KEY = b"an example key of 32 bytes, 1234"
-SETTINGS = {
-    "allowedCIDRs": ["127.0.0.0/8"],
-    "firstRetrySeconds": 0.5,
-    "longestRetrySeconds": 2,
-    "secretPollSeconds": 0.5,
-}
-
-
-def starting(plane: ControlPlane, namespace: str, **callbacks: Any) -> AbstractContextManager[Operator]:
-    settings = {"namespaces": [namespace], "callbacks": {**SETTINGS, **callbacks}}
-    return operators.running(plane, name=f"operator-{namespace}", settings=settings)
 
 
 @pytest.fixture
@@ -47,54 +30,8 @@ def operator(plane: ControlPlane, namespace: str) -> Iterator[Operator]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with listening() as one:
-        yield one
-
-
-@pytest.fixture
 def secret(jobs: Jobs) -> str:
     return make_secret(jobs, "hook", secret=KEY)
-
-
-def make_secret(jobs: Jobs, name: str, *, label: str | None = "true", **data: bytes) -> str:
-    labels = {"trainyard.dev/callback": label} if label is not None else {}
-    jobs.client.post(
-        f"/api/v1/namespaces/{jobs.namespace}/secrets",
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": name, "labels": labels},
-            "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
-        },
-    )
-    return name
-
-
-def a_callback(url: str, *, name: str = "hook", **fields: Any) -> Json:
-    return {"name": name, "url": url, **fields}
-
-
-def told(jobs: Jobs, job: str, *, state: str = "Delivered", timeout: float = 30) -> Json:
-    """The first entry of `status.callbacks` once it has this state."""
-
-    def there() -> Json | None:
-        entries = jobs.status(job).get("callbacks") or [{}]
-        return entries[0] if entries[0].get("state") == state else None
-
-    return dict(found(there, what=f"the callback of {job} to be {state}", timeout=timeout))
-
-
-def tried(jobs: Jobs, job: str) -> Json:
-    """The first entry of `status.callbacks` once a try has failed."""
-
-    def there() -> Json | None:
-        entries = jobs.status(job).get("callbacks") or [{}]
-        return entries[0] if entries[0].get("attempts") else None
-
-    entry = dict(found(there, what=f"a try of the callback of {job}"))
-    assert entry["state"] == "Pending"
-    return entry
 
 
 def first(receiver: Receiver, path: str) -> Received:
@@ -243,48 +180,6 @@ def test_a_restarted_operator_waits_for_the_time_in_status(
     assert receiver.requests[1].at - receiver.requests[0].at >= 8
 
 
-def test_a_secret_without_the_label_is_refused_until_it_has_it(
-    operator: Operator, jobs: Jobs, receiver: Receiver
-) -> None:
-    name = make_secret(jobs, "database", label=None, secret=KEY)
-    jobs.create("curious", callbacks=[a_callback(receiver.url(), secretRef={"name": name})])
-    assert tried(jobs, "curious")["message"] == (
-        'Secret database may not be used by callbacks. Label it trainyard.dev/callback: "true" if it is meant for '
-        "them."
-    )
-    assert receiver.requests == []
-    path = f"/api/v1/namespaces/{jobs.namespace}/secrets/{name}"
-    jobs.client.patch(path, {"metadata": {"labels": {"trainyard.dev/callback": "true"}}})
-    told(jobs, "curious")
-    assert receiver.requests[0].signed_by(KEY)
-
-
-def test_a_missing_secret_is_told_and_waited_for(operator: Operator, jobs: Jobs, receiver: Receiver) -> None:
-    jobs.create("early", callbacks=[a_callback(receiver.url(), secretRef={"name": "later"})])
-    assert tried(jobs, "early")["message"] == "There is no Secret later in this namespace yet."
-    make_secret(jobs, "later", secret=KEY)
-    told(jobs, "early")
-    assert receiver.requests[0].signed_by(KEY)
-
-
-def test_a_rotating_secret_signs_twice_and_headers_come_along_and_neither_is_shown(
-    operator: Operator, jobs: Jobs, receiver: Receiver
-) -> None:
-    new = b"whsec_" + base64.b64encode(b"the new key of the receiver")
-    make_secret(jobs, "hook", secret=new, previousSecret=KEY)
-    make_secret(jobs, "headers", Authorization=b"Bearer very-secret\n")
-    callback = a_callback(receiver.url(), secretRef={"name": "hook"}, headersSecretRef={"name": "headers"})
-    jobs.create("rotating", callbacks=[callback])
-    told(jobs, "rotating")
-    (request,) = receiver.requests
-    assert request.signed_by(KEY)
-    assert request.signed_by(b"the new key of the receiver")
-    assert request.headers["authorization"] == "Bearer very-secret"
-    shown = str(jobs.get("rotating")) + operator.log.read_text() + request.body.decode()
-    for word in ("very-secret", KEY.decode(), new.decode()):
-        assert word not in shown
-
-
 def test_loopback_is_refused_unless_the_settings_allow_it(
     plane: ControlPlane, namespace: str, jobs: Jobs, receiver: Receiver
 ) -> None:
@@ -372,46 +267,3 @@ def test_a_date_in_retry_after_is_waited_for(operator: Operator, jobs: Jobs, rec
     jobs.create("dated", callbacks=[a_callback(receiver.url())])
     told(jobs, "dated")
     assert receiver.requests[1].at >= int(until)
-
-
-def test_a_secret_that_comes_or_is_labelled_later_is_noticed_soon_and_costs_no_writes_before(
-    plane: ControlPlane, namespace: str, jobs: Jobs, receiver: Receiver
-) -> None:
-    hours = {"firstRetrySeconds": 3600, "longestRetrySeconds": 3600}
-    with starting(plane, namespace, **hours) as operator:
-        jobs.create("patient", callbacks=[a_callback(receiver.url(), secretRef={"name": "later"})])
-        jobs.reaches("patient", "Done")
-        tried(jobs, "patient")
-        time.sleep(1)
-        before = jobs.get("patient")["metadata"]["resourceVersion"]
-        time.sleep(3)
-        assert jobs.get("patient")["metadata"]["resourceVersion"] == before, (
-            "nothing changed, nothing is written"
-        )
-        operator.stop(grace=0)
-    with starting(plane, namespace, **hours):
-        time.sleep(1)
-        make_secret(jobs, "later", label=None, secret=KEY)
-
-        def may_not() -> bool:
-            return "may not be used by callbacks" in jobs.status("patient")["callbacks"][0]["message"]
-
-        found(may_not, what="the label to be missed", timeout=5)
-        assert receiver.requests == []
-        path = f"/api/v1/namespaces/{jobs.namespace}/secrets/later"
-        jobs.client.patch(path, {"metadata": {"labels": {"trainyard.dev/callback": "true"}}})
-        assert told(jobs, "patient", timeout=5)["attempts"] == 3
-        assert receiver.requests[0].signed_by(KEY)
-
-
-def test_a_job_that_is_deleted_while_it_waits_for_a_secret_is_forgotten(
-    operator: Operator, jobs: Jobs, receiver: Receiver
-) -> None:
-    jobs.create("patient", callbacks=[a_callback(receiver.url(), secretRef={"name": "later"})])
-    tried(jobs, "patient")
-    jobs.delete("trainingjobs", "patient")
-    time.sleep(1)
-    make_secret(jobs, "later", secret=KEY)
-    time.sleep(2)
-    assert receiver.requests == []
-    assert "Traceback" not in operator.log.read_text()

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,9 +106,9 @@ async def working(folder: Path) -> AsyncIterator[Kept]:
         await kept.archive.close()
 
 
-async def until(condition: object, *, seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # type: ignore[operator]  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110 -- what is waited for has no event
             await asyncio.sleep(0.02)
 
 

@@ -6,7 +6,7 @@ with docs/support.md. Whoever makes a field act takes its line out here and ther
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -22,7 +22,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """A field without effect, and all below it. `[]` in its path is any entry of a list.
+    """A field without effect, and all below it.
 
     Values in `acts`, or that begin with `prefix`, have the effect that they say, or say nothing. `partly` tells users
     which they are. An empty object counts as absent unless `even_empty`; one that has the field and value of `off`
@@ -146,9 +146,7 @@ def not_yet_supported(kind: str, spec: Json) -> str | None:
     found = dict.fromkeys(
         f"spec.{gap.path}{_shown(value, gap)} ({gap.what})"
         for gap in GAPS[kind]
-        if gap.asks
-        for value in _values(said, gap.path.split("."))
-        if _has_no_effect(value, gap)
+        if gap.asks and _has_no_effect(value := _at(said, gap.path), gap)
     )
     if not found:
         return None
@@ -161,7 +159,7 @@ def not_yet_supported(kind: str, spec: Json) -> str | None:
 def _without_defaults(kind: str, spec: Json) -> Json:
     """What users said. A spec that cannot be read, or is nested too deeply to be written, stays as it is."""
     model = _SPECS[kind]
-    wanted = {gap.path.split(".")[0].removesuffix("[]") for gap in GAPS[kind]}
+    wanted = {gap.path.split(".")[0] for gap in GAPS[kind]}
     fields = {name for name, field in model.model_fields.items() if field.alias in wanted}
     try:
         return model.model_validate(spec).model_dump(by_alias=True, include=fields, exclude_defaults=True)
@@ -179,20 +177,12 @@ def _has_no_effect(value: Any, gap: Gap) -> bool:
     return value not in gap.acts
 
 
-def _values(node: Any, path: list[str]) -> Iterator[Any]:
-    """What stands at a path, each entry of a list of scalars by itself."""
-    if not path:
-        if isinstance(node, list) and all(isinstance(entry, str) for entry in node):
-            yield from node
-        else:
-            yield node
-        return
-    name, many = path[0].removesuffix("[]"), path[0].endswith("[]")
-    below = node.get(name) if isinstance(node, Mapping) else None
-    if below is None:
-        return
-    for entry in below if many and isinstance(below, list) else [below]:
-        yield from _values(entry, path[1:])
+def _at(spec: Json, path: str) -> Any:
+    """What stands at a path of field names; None for nothing."""
+    node: Any = spec
+    for name in path.split("."):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    return node
 
 
 def _shown(value: Any, gap: Gap) -> str:

@@ -46,8 +46,11 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     plan = _plan(observed, now=now, context=context)
     plan = callbacks.with_callbacks(observed, plan, now=now, rules=context.callbacks)
     status = observed.status if plan.status is None else plan.status
-    judged = attempts.judged(observed, status)
-    return dataclasses.replace(plan, release=(*plan.release, *judged, *observed.orphans))
+    release = (*plan.release, *attempts.judged(observed, status), *observed.orphans)
+    # NB: several rules may speak of one pod; each would be a request.
+    return dataclasses.replace(
+        plan, delete=tuple(dict.fromkeys(plan.delete)), release=tuple(dict.fromkeys(release))
+    )
 
 
 def _plan(observed: ObservedJob, *, now: float, context: Context) -> Plan:

@@ -210,7 +210,7 @@ async def test_a_log_is_being_read_while_its_bytes_come(
     monkeypatch.setattr(followed_log, "_READING_SECONDS", 0.2)
     more: asyncio.Queue[bytes] = asyncio.Queue()
     stream = Stream()
-    stream.readany = more.get  # type: ignore[method-assign]
+    stream.readany = more.get  # type: ignore[method-assign]  # a stream that waits
     log = Followed(FakeClient(stream), tmp_path)
 
     def reading() -> bool:

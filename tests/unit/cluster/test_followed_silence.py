@@ -70,6 +70,7 @@ class Following:
     """Followers of these logs."""
 
     def __init__(self, logs: Logs, folder: Path, *, max_streams: int = 500) -> None:
+        self.logs = logs
         self.rung: list[str] = []
         self.followers = LogFollowers(
             client=cast(Client, logs),
@@ -92,6 +93,17 @@ class Following:
         assert state is not None
         return None if state.silent_since is None else time.time() - state.silent_since
 
+    async def begin_and_cut(self) -> None:
+        """Follow one that has printed a line, and lose its stream; the server refuses the next."""
+        self.follow()
+        self.logs.print("resnet-0-0", FIRST)
+        await until(lambda: self.logs.open)
+        self.logs.refuse = True
+        limit = self.followers._followers["pod-0"]._limit
+        assert limit is not None
+        limit.reschedule(0)
+        await until(lambda: not self.logs.open)
+
     def ended(self, uid: str) -> bool:
         state = self.followers.state(uid)
         return state is not None and state.ended
@@ -99,7 +111,7 @@ class Following:
 
 async def until(condition: Any, *, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
+        while not condition():  # noqa: ASYNC110 -- what is waited for has no event
             await asyncio.sleep(0.005)
 
 
@@ -127,12 +139,7 @@ async def test_silence_begins_with_the_stream_and_ends_with_each_byte(tmp_path: 
 async def test_nobody_claims_silence_while_the_stream_is_cut(tmp_path: Path) -> None:
     logs = Logs()
     following = Following(logs, tmp_path)
-    following.follow()
-    logs.print("resnet-0-0", FIRST)
-    await until(lambda: logs.open)
-    logs.refuse = True
-    following.followers._followers["pod-0"]._limit.reschedule(0)  # type: ignore[union-attr]
-    await until(lambda: not logs.open)
+    await following.begin_and_cut()
     assert following.silent_for() is None
     await following.followers.close()
 
@@ -232,12 +239,7 @@ async def test_a_log_that_got_no_stream_is_read_at_its_end_in_one_go(tmp_path: P
 async def test_the_time_in_which_no_stream_was_open_is_no_silence(tmp_path: Path) -> None:
     logs = Logs()
     following = Following(logs, tmp_path)
-    following.follow()
-    logs.print("resnet-0-0", FIRST)
-    await until(lambda: logs.open)
-    logs.refuse = True
-    following.followers._followers["pod-0"]._limit.reschedule(0)  # type: ignore[union-attr]
-    await until(lambda: not logs.open)
+    await following.begin_and_cut()
     await asyncio.sleep(1.5)
     logs.refuse = False
     await until(lambda: following.silent_for() is not None)

@@ -155,7 +155,7 @@ async def test_objects_are_swept_of_what_is_old_and_ours() -> None:
 def test_the_size_of_a_spool_is_no_reason_to_remove_objects(store: str, size: int | None) -> None:
     logs = FollowedLogs(
         client=cast(Client, None),
-        settings=Logs(store=store, max_size="1Gi"),  # type: ignore[arg-type]
+        settings=Logs(store=store, max_size="1Gi"),  # type: ignore[arg-type]  # as in YAML
         queue=cast(KeyedQueue, None),
         interval=1.0,
     )

@@ -118,7 +118,7 @@ def test_a_node_is_silent_when_its_readiness_is_unknown(condition: dict[str, Any
         "metadata": {"name": "n"},
         "status": {"conditions": [{"type": "Ready", "lastTransitionTime": stamp(NOW), **condition}]},
     }
-    assert NodeView.from_raw(raw) == NodeView(name="n", state=state, since=NOW)  # type: ignore[arg-type]
+    assert NodeView.from_raw(raw) == NodeView(name="n", state=state, since=NOW)  # type: ignore[arg-type]  # a literal
 
 
 def test_a_warning_is_as_old_as_its_last_time_in_either_form_of_events() -> None:

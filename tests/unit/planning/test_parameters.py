@@ -264,7 +264,7 @@ values = st.recursive(
 )
 
 
-@given(given=st.dictionaries(st.sampled_from([*SCHEMA["properties"], "other"]), values, max_size=4))  # type: ignore[misc]
+@given(given=st.dictionaries(st.sampled_from([*SCHEMA["properties"], "other"]), values, max_size=4))  # type: ignore[misc]  # untyped values
 def test_whatever_is_given_is_refused_with_a_sentence_or_reaches_the_trainer(given: dict[str, Any]) -> None:
     schema = Schema(SCHEMA)
     said = parameters.unusable(given, schema=schema, defaults=DEFAULTS)

@@ -260,3 +260,15 @@ def test_nothing_is_left_to_do_of_a_paused_job() -> None:
     )
     assert story.status.get("pods", {}).get("running", 0) == 0
     assert "eta" not in story.status["progress"]
+
+
+def test_no_pod_is_deleted_or_released_twice_in_one_plan() -> None:
+    story = training().edit(suspend=True).settle().passes(3).pod_ends(143).settle()
+    strays = tuple(
+        dataclasses.replace(a_pod(attempt=number, finalized=True, uid=f"stray-{number}"), **fields)
+        for number, fields in ((0, {"phase": "Failed", "deletion_requested_at": story.now}), (1, {}))
+    )
+    story.job = dataclasses.replace(story.job, pods=strays)
+    plan = story.look()
+    assert len(plan.release) == len(set(plan.release)) == 1
+    assert len(plan.delete) == len(set(plan.delete)) == 1
