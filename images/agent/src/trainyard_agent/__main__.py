@@ -1,0 +1,103 @@
+"""`trainyard-agent fetch | run | share`.
+
+Separate because a handler for SIGTERM must be in place before the slow imports. Called by the container's command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from trainyard_agent import messages
+from trainyard_agent.endings import Ending
+from trainyard_agent.log import say
+from trainyard_agent.order import Order, read_order, termination_log
+from trainyard_agent.troubles import of
+
+#: How long `fetch` bears a store that does not answer.
+FETCH_SECONDS = 300.0
+
+
+def main() -> None:
+    """The entry point. NB: it leaves at once: threads that hang in a request must not keep the pod."""
+    try:
+        code = command(sys.argv[1:])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Runs one subcommand; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="trainyard-agent", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser(
+        "fetch", help="before the trainer: what it goes on from, and whether to run it at all"
+    )
+    commands.add_parser("run", help="beside the trainer: its checkpoints and artifacts to the job's output")
+    commands.add_parser("share", help="give stored artifacts to others", add_help=False)
+    chosen, more = parser.parse_known_args(arguments)
+    if chosen.command == "share":
+        from trainyard_agent.sharing import share
+
+        return share(more)
+    if more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    return _fetch() if chosen.command == "fetch" else _run()
+
+
+def _fetch() -> int:
+    ending = Ending()
+    ending.install(then=lambda: os._exit(143))
+    try:
+        order = read_order(os.environ)
+        return _fetched(order)
+    except Exception as error:
+        trouble = of(error, place="The output")
+        say(str(trouble))
+        messages.write(termination_log(os.environ), messages.failed(str(trouble), claimed=trouble.claimed))
+        return 11 if trouble.kind == "fenced" else 1
+
+
+def _fetched(order: Order) -> int:
+    from trainyard_agent import fetching, places
+    from trainyard_agent.patience import Patience
+
+    patience = Patience(tolerance=FETCH_SECONDS)
+    try:
+        fetching.fetch(order, store=places.output(order, patience), parent=places.parent(order, patience))
+    except fetching.Complete as complete:
+        messages.write(order.termination_log, messages.complete(complete.result))
+        return fetching.COMPLETE
+    return 0
+
+
+def _run() -> int:
+    ending = Ending()
+    ending.install()
+    try:
+        order = read_order(os.environ)
+        from trainyard_agent import places, running
+        from trainyard_agent.patience import Patience
+
+        def left() -> float:
+            return ending.left(
+                upload_seconds=order.upload_seconds, grace_seconds=order.grace_seconds, begun=order.ending
+            )
+
+        patience = Patience(left=left, hurry=ending.came)
+        return running.run(order, store=places.output(order, patience), ending=ending, left=left)
+    except Exception as error:
+        trouble = of(error, place="The output")
+        say(str(trouble))
+        # NB: the kubelet would start it again and again beside the trainer.
+        ending.came.wait()
+        messages.write(termination_log(os.environ), messages.failed(str(trouble)))
+        return 1
+
+
+if __name__ == "__main__":
+    main()
