@@ -48,6 +48,7 @@ class Reason(StrEnum):
     NOT_YET_SUPPORTED = "NotYetSupported"
     # Running
     TRAINING = "Training"
+    UPLOADING = "Uploading"
     PAUSING = "Pausing"
     CANCELING = "Canceling"
     STOPPING = "Stopping"
@@ -68,6 +69,8 @@ class Reason(StrEnum):
     COMMAND_NOT_FOUND = "CommandNotFound"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     NO_PROGRESS = "NoProgress"
+    FETCH_FAILED = "FetchFailed"
+    UPLOAD_FAILED = "UploadFailed"
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
     # Canceled
     CANCELED_BY_USER = "CanceledByUser"

@@ -211,7 +211,8 @@ class TrainingJobSpec(ApiModel):
     )
     nodes: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=1,
-        description="How many pods, each on a node of its own, train together; all start again together.",
+        description="How many pods train together, on as many nodes as there is room on; they find each other by "
+        "torchrun's and jax.distributed's variables, and all start again together.",
     )
     processes_per_node: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None, description="Processes that the launcher (torchrun) starts in each pod."

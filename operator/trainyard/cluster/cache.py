@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from trainyard.planning.observed import PodView, job_of_pod
+from trainyard.planning.podview import PodView, job_of_pod
 
 Json = dict[str, Any]
 

@@ -29,6 +29,7 @@ Json = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
+_CLOSE_SECONDS = 1.0
 
 
 class ApiError(Exception):
@@ -223,10 +224,25 @@ class Client:
         self, path: str, params: list[tuple[str, str]]
     ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """An exec or attach stream in the protocol `v5.channel.k8s.io` (or v4)."""
+        async with self._websocket(path, params, "v5.channel.k8s.io", "v4.channel.k8s.io") as socket:
+            yield socket
+
+    @asynccontextmanager
+    async def port_forward(self, path: str, port: int) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A stream to one port of a pod in the protocol `v4.channel.k8s.io`: channel 0 is data, 1 is errors."""
+        async with self._websocket(path, [("ports", str(port))], "v4.channel.k8s.io") as socket:
+            yield socket
+
+    @asynccontextmanager
+    async def _websocket(
+        self, path: str, params: list[tuple[str, str]], *protocols: str
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         async with self._transport.session().ws_connect(
             f"{self._host}{path}?{urlencode(params)}",
-            headers=await self._headers(None),
-            protocols=("v5.channel.k8s.io", "v4.channel.k8s.io"),
+            # NB: a kubelet refuses to forward ports to those who accept JSON only.
+            headers={**await self._headers(None), "Accept": "*/*"},
+            protocols=protocols,
+            timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
             **self._tls(),
         ) as socket:
             yield socket

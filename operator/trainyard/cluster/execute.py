@@ -1,5 +1,5 @@
-"""Carrying a plan out: pods are created, status is written, finalizers are taken off, pods are deleted, Events are
-posted, in this order.
+"""Carrying a plan out: what is created comes first, then status is written, finalizers are taken off, what has to go is
+deleted, and Events are posted.
 
 Separate because it is the only place that writes. Each step may have been done before (a crash, a lost answer), so
 each is idempotent: names are derived, status carries the resourceVersion that it was planned on, deletions the UID.
@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
@@ -20,8 +21,9 @@ from trainyard.api import names
 from trainyard.cluster import failpoints, resources
 from trainyard.cluster.cache import POD, Cache, Key
 from trainyard.cluster.client import ApiError, Client
-from trainyard.planning.observed import PodView, Refusal
-from trainyard.planning.plan import Announcement, Plan
+from trainyard.planning.observed import Refusal
+from trainyard.planning.plan import Announcement, Child, Plan
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import stamp
 
 Json = dict[str, Any]
@@ -76,8 +78,11 @@ class Executor:
         """
         kind, metadata = raw["kind"], raw["metadata"]
         namespace = metadata["namespace"]
-        for pod in plan.create:
-            refused = await self._create(pod, metadata["uid"], refusal)
+        if plan.annotate:
+            raw = await self._annotate(kind, raw, plan.annotate)
+        for body in plan.create:
+            make = self._create if body["kind"] == POD else self._create_child
+            refused = await make(body, metadata["uid"], refusal)
             if refused is not None:
                 return Outcome(refusal=refused)
         written = False
@@ -87,10 +92,11 @@ class Executor:
         undeleted = await _first_failure(
             self._delete_pod(namespace, view, plan.grace_seconds) for view in plan.delete
         )
+        unremoved = await _first_failure(self._remove_child(namespace, child) for child in plan.remove)
         if written or plan.status is None:
             for announcement in plan.announce:
                 await self._announce(raw, announcement)
-        return Outcome(failure=unreleased or undeleted)
+        return Outcome(failure=unreleased or undeleted or unremoved)
 
     async def look_up_pod(self, namespace: str, name: str, job_uid: str) -> None:
         """Bring the cache up to date on a pod of a job that no watch shows; one GET, a rare path.
@@ -148,6 +154,75 @@ class Executor:
         metrics.PODS_CREATED.inc()
         self._cache.store(POD, created)
         return None
+
+    async def _create_child(
+        self, body: Mapping[str, Any], job_uid: str, last: Refusal | None
+    ) -> Refusal | None:
+        """One that is there already and the job's is as good; what cannot be made is told as a pod's refusal is."""
+        namespace, name, kind = body["metadata"]["namespace"], body["metadata"]["name"], body["kind"]
+        where = resources.child_path(body["apiVersion"], kind, namespace)
+        self._failpoint("before-child-create")
+        try:
+            await self._client.post(where, dict(body), _STRICT)
+        except ApiError as error:
+            if error.status == 409 and error.reason == "AlreadyExists":
+                return await self._child_there(f"{where}/{name}", kind, job_uid, last)
+            if error.status == 404:
+                missing = f"{kind} of {body['apiVersion']} is not served by this cluster: {error.message}"
+                return _refusal(404, missing, last)
+            if error.status in _REFUSED or "failed calling webhook" in error.message:
+                return _refusal(error.status, error.message, last)
+            raise
+        self._failpoint("after-child-create")
+        return None
+
+    async def _child_there(self, where: str, kind: str, job_uid: str, last: Refusal | None) -> Refusal | None:
+        try:
+            there = (await self._client.get(where))["metadata"]
+        except ApiError as error:
+            if error.status == 404:
+                raise StaleError(f"{where} has just gone") from error
+            raise
+        mine = any(owner.get("uid") == job_uid for owner in there.get("ownerReferences") or [])
+        if not mine:
+            return _refusal(409, f"{kind} {there['namespace']}/{there['name']} exists", last)
+        if there.get("deletionTimestamp"):
+            raise StaleError(f"{where} is being deleted")
+        return None
+
+    async def _remove_child(self, namespace: str, child: Child) -> None:
+        self._failpoint("before-child-remove")
+        where = resources.child_path(child.api_version, child.kind, namespace)
+        try:
+            await self._client.delete(f"{where}/{quote(child.name, safe='')}", {})
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def _annotate(
+        self, kind: str, raw: Mapping[str, Any], annotations: Mapping[str, str]
+    ) -> Mapping[str, Any]:
+        """The object as it is afterwards."""
+        metadata = raw["metadata"]
+        body = {
+            "metadata": {
+                "resourceVersion": metadata["resourceVersion"],
+                "uid": metadata["uid"],
+                "annotations": dict(annotations),
+            }
+        }
+        self._failpoint("before-annotate")
+        try:
+            answer = await self._client.merge_patch(
+                resources.path(kind, metadata["namespace"], metadata["name"]), body
+            )
+        except ApiError as error:
+            if error.status in (404, 409):
+                raise StaleError(str(error)) from error
+            raise
+        self._failpoint("after-annotate")
+        self._cache.store(kind, answer)
+        return answer
 
     async def _already_there(
         self, namespace: str, name: str, job_uid: str, last: Refusal | None

@@ -35,3 +35,13 @@ def path(
     parts.append(plural)
     parts += [quote(part, safe="") for part in (name, subresource) if part is not None]
     return "/".join(parts)
+
+
+#: Kinds that a job makes beside pods.
+_CHILDREN = {"Service": "services", "PodGroup": "podgroups"}
+
+
+def child_path(api_version: str, kind: str, namespace: str) -> str:
+    """The path of the objects of a namespace of a kind that only jobs make, by its own API version."""
+    base = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+    return f"{base}/namespaces/{quote(namespace, safe='')}/{_CHILDREN[kind]}"

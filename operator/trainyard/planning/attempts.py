@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainyard.api.reasons import Reason
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import seconds
 
 Json = Mapping[str, Any]
@@ -55,24 +56,6 @@ def not_before(status: Json, attempt: int) -> float:
 def backoff(count: int) -> float:
     """Seconds to wait after so many failures."""
     return float(min(_FIRST_DELAY * 2 ** min(count - 1, 10), _LONGEST_DELAY))
-
-
-def resume_from(status: Json, attempt: int) -> int | None:
-    """The attempt whose checkpoints to go on from: that of the last one told, else the last one that ran for long."""
-    if attempt == 0:
-        return None
-    for part in str((status.get("lastCheckpoint") or {}).get("uri") or "").split("/"):
-        number = part.removeprefix("attempt-")
-        if part.startswith("attempt-") and number.isdigit() and int(number) < attempt:
-            return int(number)
-    ran = {
-        int(e["number"]): (seconds(e.get("completionTime")) or 0.0) - (seconds(e.get("startTime")) or 0.0)
-        for e in status.get("attempts") or []
-        if e.get("startTime") and int(e["number"]) < attempt
-    }
-    # NB: one that was lost at once has hardly saved anything, and that before it may have run for days.
-    long = [number for number, lasted in ran.items() if lasted >= SHORT_SECONDS]
-    return max(long, default=max(ran, default=attempt - 1))
 
 
 def given_up(pod: PodView, *, now: float) -> bool:

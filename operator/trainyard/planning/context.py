@@ -5,16 +5,22 @@ Separate because the plan's parts share it and nothing else does; made by `train
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from trainyard.planning.agentpod import AgentRules
 from trainyard.planning.deliveries import RetryRules
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.runtime import Runtime
+from trainyard.planning.server import ServerAddress
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What the settings and the catalogue say; the same for every job."""
+    """What the settings and the catalogue say; the same for every job.
+
+    `schedulers` are those that admit the pods of a job together, with their API.
+    """
 
     catalog: tuple[Runtime, ...] = ()
     accelerators: AcceleratorRules = field(default_factory=AcceleratorRules)
@@ -24,3 +30,6 @@ class Context:
     progress_interval: float = 5.0
     log_store: str = ""
     callbacks: RetryRules = field(default_factory=RetryRules)
+    agent: AgentRules = field(default_factory=AgentRules)
+    server: ServerAddress | None = None
+    schedulers: Mapping[str, str] = field(default_factory=dict)

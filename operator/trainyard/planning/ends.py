@@ -10,8 +10,9 @@ from typing import Any
 
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import attempts, conditions, jobstatus
-from trainyard.planning.observed import Memory, ObservedJob, PodView
+from trainyard.planning.observed import Memory, ObservedJob
 from trainyard.planning.plan import Plan
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import seconds, sooner, stamp
 from trainyard.planning.verdict import Verdict
 
@@ -120,8 +121,12 @@ def next_attempt(
     phase: Phase = Phase.RUNNING,
     reason: Reason = Reason.RESTARTING,
     over: dict[str, Any] | None = None,
+    outrun_by: int | None = None,
 ) -> Plan:
-    """Record the next attempt; its pod is created only by a later plan that finds it recorded."""
+    """Record the next attempt; its pods are created only by a later plan that finds it recorded.
+
+    It comes after attempt `outrun_by`, where the output knows of one that status does not.
+    """
     over = dict(over or {})
     left = {**observed.status, **over}
     over |= jobstatus.closed(
@@ -134,7 +139,8 @@ def next_attempt(
     )
     over.setdefault("pods", jobstatus.summary(observed.pods, attempt) if observed.pods else None)
     checkpoint = left.get("lastCheckpoint") or {}
-    over["attempts"] = jobstatus.with_attempt(over, attempt + 1, resumedFrom=checkpoint.get("uri"))
+    following = max(attempt, attempt if outrun_by is None else outrun_by) + 1
+    over["attempts"] = jobstatus.with_attempt(over, following, resumedFrom=checkpoint.get("uri"))
     status = jobstatus.in_phase(observed, phase=phase, reason=reason, message=message, now=now, over=over)
     return Plan(
         status=status,

@@ -11,9 +11,10 @@ from typing import Any
 
 from trainyard.api.reasons import FINAL, ConditionType, Phase, Reason
 from trainyard.planning import conditions, progress, spechash, uris
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.agentpod import OUTPUT_MOUNT
+from trainyard.planning.observed import ObservedJob
 from trainyard.planning.plan import Announcement
-from trainyard.planning.podspec import OUTPUT_MOUNT
+from trainyard.planning.podview import PodView
 from trainyard.planning.progress import Report
 from trainyard.planning.statusline import MAX_PATH, Termination
 from trainyard.planning.times import seconds, stamp
@@ -181,6 +182,30 @@ def reported(observed: ObservedJob, report: Report | None) -> Json:
     return {key: value for key, value in fields.items() if value is not None}
 
 
+def restored(record: Mapping[str, Any]) -> Json:
+    """What a result that was found in the output tells of the run that left it, as far as it can be trusted."""
+    metrics = [
+        {key: value for key, value in entry.items() if key in ("name", "value", "epoch")}
+        for entry in record.get("metrics") or []
+        if isinstance(entry, dict)
+        and isinstance(entry.get("name"), str)
+        and isinstance(entry.get("value"), str)
+    ]
+    key = record.get("keyMetric")
+    known = isinstance(key, dict) and all(isinstance(key.get(n), str) for n in ("name", "value", "display"))
+    return {"metrics": metrics[:64] or None, "keyMetric": key if known else None}
+
+
+def recorded(status: Mapping[str, Any]) -> Json:
+    """What is kept with the result of a run, so that `restored` can tell it."""
+    kept = {
+        "metrics": [dict(metric) for metric in status.get("metrics") or []][:16],
+        "keyMetric": status.get("keyMetric"),
+        "startTime": status.get("startTime"),
+    }
+    return {name: value for name, value in kept.items() if value}
+
+
 def final_report(report: Report | None, termination: Termination | None, *, now: float) -> Report | None:
     """The report with the termination message folded in: it is the trainer's last word."""
     if termination is None or termination.report is None:
@@ -192,6 +217,6 @@ def final_report(report: Report | None, termination: Termination | None, *, now:
 def _address(observed: ObservedJob, path: str) -> str:
     """A path inside the training container as an address that means something outside."""
     output = observed.spec.output if observed.spec is not None else None
-    if output is not None and output.claim_name is not None and path.startswith(f"{OUTPUT_MOUNT}/"):
-        path = uris.pvc(output.claim_name, path.removeprefix(f"{OUTPUT_MOUNT}/"))
+    if output is not None and path.startswith(f"{OUTPUT_MOUNT}/"):
+        path = uris.below(uris.store(output), path.removeprefix(f"{OUTPUT_MOUNT}/"))
     return path[:MAX_PATH]

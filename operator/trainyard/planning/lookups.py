@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainyard.planning import attempts, nodeloss, stops, stuckpod
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
+from trainyard.planning.podview import PodView
 
 #: A pod that has been on its node so long without a running container is stuck.
 STUCK_SECONDS = 10.0

@@ -11,7 +11,8 @@ from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import attempts
 from trainyard.planning.finding import Finding
 from trainyard.planning.lookedup import NodeView
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import stamp
 
 #: How long a pod stays bound to a node that has fallen silent or says that it is not ready.

@@ -13,8 +13,9 @@ from trainyard.api.reasons import FINAL, Phase, Reason
 from trainyard.planning import conditions, jobstatus
 from trainyard.planning.ends import end
 from trainyard.planning.finding import Finding
-from trainyard.planning.observed import Memory, ObservedJob, PodView
+from trainyard.planning.observed import Memory, ObservedJob
 from trainyard.planning.plan import Plan
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import sooner
 
 #: A Pending reason is written once it has stood this long: most pass sooner, and each write is a request.

@@ -58,7 +58,9 @@ def tolerations(spec: TrainingJobSpec, rules: AcceleratorRules) -> list[Json]:
     ]
     result += [t.model_dump(by_alias=True, exclude_none=True) for t in spec.tolerations]
     asked = [resource_name(spec.accelerator, rules)] if spec.accelerator is not None else []
-    if rules.resource_name in spec.resources.limits or rules.resource_name in spec.resources.requests:
+    by_count = {**spec.resources.limits, **spec.resources.requests}
+    # NB: devices that are claimed lie on the same nodes; the claim itself sees to it that no other is taken.
+    if rules.resource_name in by_count or spec.resource_claims:
         asked.append(rules.resource_name)
     for device in dict.fromkeys(asked):
         taint = {"key": device, "operator": "Exists", "effect": "NoSchedule"}

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainyard.planning.observed import Memory, PodView
+from trainyard.planning.observed import Memory
+from trainyard.planning.podview import PodView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,18 @@ class Delivery:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Child:
+    """An object other than a pod that a job has made: a Service, a PodGroup."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to do now, in this order: pods are created, status is written, finalizers are taken off, pods are
-    deleted, Events are posted.
+    """What to do now, in this order: annotations are set, pods and what they need are created, status is written,
+    finalizers are taken off, pods and then other children are deleted, Events are posted.
 
     Pods are deleted with `grace_seconds` from SIGTERM to SIGKILL, or what they were made with when it is None.
     `status` is the whole status as it shall read, or None for no write; `release` are pods whose verdict it holds or
@@ -43,10 +53,12 @@ class Plan:
     whose trainer has ended; `deliver` are callbacks to send, which nothing waits for.
     """
 
+    annotate: Mapping[str, str] = field(default_factory=dict)
     create: tuple[Mapping[str, Any], ...] = ()
     delete: tuple[PodView, ...] = ()
     grace_seconds: int | None = None
     release: tuple[PodView, ...] = ()
+    remove: tuple[Child, ...] = ()
     status: Mapping[str, Any] | None = None
     announce: tuple[Announcement, ...] = ()
     requeue_after: float | None = None

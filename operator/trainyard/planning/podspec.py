@@ -7,22 +7,35 @@ Separate because it is the contract with a trainer: environment, folders, securi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.planning import opaque, parameters, placement, spechash, uris
+from trainyard.planning import (
+    agentpod,
+    network,
+    opaque,
+    owner,
+    parameters,
+    placement,
+    resourceclaims,
+    server,
+    spechash,
+    uris,
+)
+from trainyard.planning.agentpod import OUTPUT_MOUNT, AgentOrder, AgentRules, BucketParent
+from trainyard.planning.gang import gang
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.runtime import Runtime, RuntimeAction
+from trainyard.planning.server import ServerAddress
 
 Json = dict[str, Any]
 
 DATA_DIR = "/trainyard/data"
-OUTPUT_MOUNT = "/trainyard/output"
 PARENT_DIR = "/trainyard/parent"
 _GROUP_ID = 65532  # owns the volumes, whatever user the image runs as
 
@@ -34,25 +47,32 @@ _POD_ANNOTATIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class PodInputs:
-    """What a pod is made from besides the job: runtime, datasets by name with their address, and so on."""
+    """What a pod is made from besides the job: runtime, datasets by name with their address, and so on.
+
+    The parent's artifacts are mounted from `parent_uri`, or fetched from `bucket_parent`; without a `server` the pod
+    has no way to report but its log. `resume_attempt` counts for a pod without an agent only.
+    """
 
     runtime: Runtime
     action: RuntimeAction
     dataset_uris: Mapping[str, str]
     parent_uri: str | None
     attempt: int
-    resume_attempt: int | None
     rules: AcceleratorRules
+    bucket_parent: BucketParent | None = None
     image_pull_policy: str | None = None
+    agent: AgentRules = field(default_factory=AgentRules)
+    server: ServerAddress | None = None
+    schedulers: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, rank: int = 0) -> Json:
-    """The whole Pod object to POST."""
+    """The whole Pod object to POST. Raises TemplateError."""
     name = names.pod_name(job=observed.name, attempt=inputs.attempt, rank=rank)
-    container, volumes = _container(observed, spec, inputs, rank=rank)
+    container, init_containers, volumes = _containers(observed, spec, inputs, rank=rank)
     pod_spec: Json = {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": max(1, spec.grace_period_seconds),
+        "terminationGracePeriodSeconds": grace_seconds(spec),
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "securityContext": {
@@ -63,14 +83,20 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
         },
         "containers": [container],
     }
+    if init_containers:
+        pod_spec["initContainers"] = init_containers
     if volumes:
         pod_spec["volumes"] = volumes
+    if spec.nodes > 1:
+        pod_spec["hostname"] = name
+        pod_spec["subdomain"] = names.service_name(job=observed.name, attempt=inputs.attempt)
     if inputs.runtime.run_as_user is not None:
         pod_spec["securityContext"]["runAsUser"] = inputs.runtime.run_as_user
     for key, value in (
         ("tolerations", placement.tolerations(spec, inputs.rules)),
         ("nodeSelector", dict(spec.node_selector)),
-        ("affinity", opaque.affinity(spec, inputs.rules)),
+        ("affinity", _affinity(observed, spec, inputs)),
+        ("resourceClaims", resourceclaims.of_pod(spec)),
         ("priorityClassName", spec.priority_class_name),
         ("schedulerName", spec.scheduler_name),
     ):
@@ -79,27 +105,32 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
     pod = opaque.with_template({"metadata": {"annotations": _POD_ANNOTATIONS}, "spec": pod_spec}, spec)
     # NB: after the merge: who owns a pod and what it is called is not the template's to say.
     user_metadata = pod["metadata"]
+    admitted = gang(
+        observed,
+        spec,
+        attempt=inputs.attempt,
+        rank=rank,
+        schedulers=inputs.schedulers,
+        rules=inputs.rules,
+    )
     pod["metadata"] = {
         "name": name,
         "namespace": observed.namespace,
-        "labels": {**(user_metadata.get("labels") or {}), **_labels(observed, spec, inputs, rank=rank)},
+        "labels": {
+            **(user_metadata.get("labels") or {}),
+            **admitted.labels,
+            **_labels(observed, inputs, rank=rank),
+        },
         "annotations": {
             **(user_metadata.get("annotations") or {}),
+            **admitted.annotations,
+            **({names.SERVER_CA: inputs.server.ca} if inputs.server is not None else {}),
             names.SPEC_HASH: spechash.spec_hash(spec),
             names.PARAMETERS_DIGEST: spechash.parameters_digest(spec),
         },
         # NB: from the POST on, so that no eviction takes a verdict away that nobody has read yet.
         "finalizers": [names.VERDICT_FINALIZER],
-        "ownerReferences": [
-            {
-                "apiVersion": names.API_VERSION,
-                "kind": "TrainingJob",
-                "name": observed.name,
-                "uid": observed.uid,
-                "controller": True,
-                "blockOwnerDeletion": False,
-            }
-        ],
+        "ownerReferences": [owner.reference(observed)],
     }
     return {"apiVersion": "v1", "kind": "Pod", **pod}
 
@@ -120,28 +151,53 @@ def dataset_names(spec: TrainingJobSpec) -> tuple[str, ...]:
 
 def output_uri(observed: ObservedJob, spec: TrainingJobSpec, *, attempt: int) -> str | None:
     """Where the artifacts of an attempt lie; None for a job without an output."""
-    if spec.output is None or spec.output.claim_name is None:
+    if spec.output is None:
         return None
-    return uris.pvc(spec.output.claim_name, uris.job_folder(job_uid=observed.uid, attempt=attempt))
+    return uris.below(uris.store(spec.output), uris.job_folder(job_uid=observed.uid, attempt=attempt))
 
 
-def _labels(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, rank: int) -> dict[str, str]:
-    labels = {
+def grace_seconds(spec: TrainingJobSpec) -> int:
+    """From SIGTERM to SIGKILL: the trainer's time to save, and the agent's to bring it to the output.
+
+    NB: never 0, which is a deletion by force that no node confirms.
+    """
+    return max(1, spec.grace_period_seconds + (spec.upload_seconds if spec.output is not None else 0))
+
+
+def _labels(observed: ObservedJob, inputs: PodInputs, *, rank: int) -> dict[str, str]:
+    return {
         names.LABEL_MANAGED_BY: names.MANAGED_BY,
         names.LABEL_JOB: observed.name,
         names.LABEL_JOB_UID: observed.uid,
         names.LABEL_ATTEMPT: str(inputs.attempt),
         names.LABEL_RANK: str(rank),
     }
-    if spec.queue_name:
-        labels[names.LABEL_QUEUE] = spec.queue_name
-    return labels
 
 
-def _container(
+def _affinity(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs) -> Json:
+    theirs = opaque.affinity(spec, inputs.rules)
+    if spec.nodes == 1 or "podAntiAffinity" in theirs:
+        return theirs
+    return {**theirs, **network.spread(observed, attempt=inputs.attempt)}
+
+
+def _containers(
     observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, rank: int
-) -> tuple[Json, list[Json]]:
-    volumes, mounts = _volumes(observed, spec, inputs)
+) -> tuple[Json, list[Json], list[Json]]:
+    """The training container, init containers, and volumes."""
+    volumes, mounts = _volumes(spec, inputs)
+    init_containers: list[Json] = []
+    if spec.output is not None or inputs.bucket_parent is not None:
+        shared = [m for m in mounts if m["mountPath"] in (OUTPUT_MOUNT, server.mount()["mountPath"])]
+        agent = agentpod.fragments(
+            _order(observed, spec, inputs, rank=rank),
+            inputs.agent,
+            mounts=tuple(shared),
+            pull_policy=inputs.image_pull_policy,
+        )
+        init_containers = list(agent.init_containers)
+        volumes = [*volumes, *agent.volumes]
+        mounts = [*mounts, *agent.mounts]
     container: Json = {
         "name": names.TRAINER_CONTAINER,
         "image": inputs.runtime.image,
@@ -158,7 +214,30 @@ def _container(
     ):
         if value:
             container[key] = value
-    return container, volumes
+    return container, init_containers, volumes
+
+
+def _order(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, rank: int) -> AgentOrder:
+    url = (
+        server.job_url(inputs.server, namespace=observed.namespace, job=observed.name, what="verdict")
+        if inputs.server is not None
+        else None
+    )
+    return AgentOrder(
+        namespace=observed.namespace,
+        job=observed.name,
+        uid=observed.uid,
+        origins=observed.origins,
+        attempt=inputs.attempt,
+        rank=rank,
+        ranks=spec.nodes,
+        output=spec.output,
+        parent=inputs.bucket_parent,
+        resumable=inputs.action.resumable,
+        grace_seconds=spec.grace_period_seconds,
+        upload_seconds=spec.upload_seconds,
+        verdict_url=url,
+    )
 
 
 def _resources(spec: TrainingJobSpec, rules: AcceleratorRules) -> Json:
@@ -166,12 +245,11 @@ def _resources(spec: TrainingJobSpec, rules: AcceleratorRules) -> Json:
     if spec.accelerator is not None:
         device = placement.resource_name(spec.accelerator, rules)
         requests[device] = limits[device] = str(spec.accelerator.count)
-    return {key: value for key, value in (("requests", requests), ("limits", limits)) if value}
+    found = (("requests", requests), ("limits", limits), ("claims", resourceclaims.of_trainer(spec)))
+    return {key: value for key, value in found if value}
 
 
-def _volumes(
-    observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs
-) -> tuple[list[Json], list[Json]]:
+def _volumes(spec: TrainingJobSpec, inputs: PodInputs) -> tuple[list[Json], list[Json]]:
     claims: dict[str, str] = {}
     mounts: list[Json] = []
 
@@ -193,6 +271,12 @@ def _volumes(
     volumes: list[Json] = [
         {"name": volume, "persistentVolumeClaim": {"claimName": claim}} for claim, volume in claims.items()
     ]
+    if spec.output is not None and spec.output.claim_name is None:
+        volumes.append({"name": "trainyard-output", "emptyDir": {}})
+        mounts.append({"name": "trainyard-output", "mountPath": OUTPUT_MOUNT})
+    if inputs.server is not None:
+        volumes.append(server.volume())
+        mounts.append(server.mount())
     if spec.shm_size is not None:
         volumes.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": spec.shm_size}})
         mounts.append({"name": "shm", "mountPath": "/dev/shm"})
@@ -214,22 +298,29 @@ def _environment(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs
             parameters.settled(spec.parameters, schema=inputs.action.schema, defaults=inputs.action.defaults)
         ).decode(),
         "TRAINYARD_ATTEMPT": str(inputs.attempt),
-        "TRAINYARD_RANK": str(rank),
+        **network.environment(
+            observed.name,
+            attempt=inputs.attempt,
+            rank=rank,
+            nodes=spec.nodes,
+            processes=spec.processes_per_node,
+        ),
     }
+    if inputs.server is not None:
+        values |= server.environment(inputs.server, namespace=observed.namespace, job=observed.name)
     if inputs.dataset_uris:
         values["TRAINYARD_DATA_DIR"] = DATA_DIR
         values["TRAINYARD_DATASETS"] = orjson.dumps(dataset_roles(spec)).decode()
     if inputs.parent_uri is not None:
         values["TRAINYARD_PARENT_DIR"] = PARENT_DIR
-    if spec.output is not None and spec.output.claim_name is not None:
-        folder = f"{OUTPUT_MOUNT}/{uris.job_folder(job_uid=observed.uid, attempt=inputs.attempt)}"
-        values["TRAINYARD_OUTPUT_DIR"] = folder
-        values["TRAINYARD_CHECKPOINT_DIR"] = f"{folder}/checkpoints"
-        if inputs.resume_attempt is not None:
-            earlier = uris.job_folder(job_uid=observed.uid, attempt=inputs.resume_attempt)
-            values["TRAINYARD_RESUME"] = f"{OUTPUT_MOUNT}/{earlier}/checkpoints"
-    if spec.processes_per_node is not None:
-        values["PET_NPROC_PER_NODE"] = str(spec.processes_per_node)  # torchrun's own variable
+    elif inputs.bucket_parent is not None:
+        values["TRAINYARD_PARENT_DIR"] = agentpod.FETCHED_PARENT_DIR
+    if spec.output is not None:
+        below = uris.job_folder(job_uid=observed.uid, attempt=inputs.attempt, rank=rank)
+        values["TRAINYARD_OUTPUT_DIR"] = f"{OUTPUT_MOUNT}/{below}"
+        values["TRAINYARD_CHECKPOINT_DIR"] = f"{OUTPUT_MOUNT}/{below}/checkpoints"
+        if inputs.action.resumable:
+            values["TRAINYARD_RESUME"] = agentpod.RESUME_DIR
     # NB: Kubernetes expands $(NAME) in values; these are data and must arrive as they are.
     ours = [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
     theirs = [e.model_dump(by_alias=True, exclude_none=True) for e in spec.env if e.name not in values]

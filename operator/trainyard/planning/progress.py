@@ -42,7 +42,9 @@ class SavedCheckpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that the trainer said on one pod's log. `at` is the stamp of the last status line (RFC 3339)."""
+    """All that the trainer of one pod said. `at` is the stamp of the last status line (RFC 3339), `said` has those of
+    the lines that spoke of a field (its name here) or a metric (`metrics.<name>`) last.
+    """
 
     at: str
     status: str | None = None
@@ -51,12 +53,21 @@ class Report:
     max_epoch: Number | None = None
     step: int | None = None
     max_step: int | None = None
+    percent: Number | None = None
     eta: float | None = None
     time_per_epoch: float | None = None
     time_per_iter: float | None = None
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     key_metric: str | None = None
     checkpoint: SavedCheckpoint | None = None
+    said: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+_COUNTS = ("epoch", "max_epoch", "step", "max_step")
+_FIELDS = (
+    *("status", "message", *_COUNTS, "percent", "eta", "time_per_epoch", "time_per_iter"),
+    *("key_metric", "checkpoint"),
+)
 
 
 def fold(report: Report | None, line: StatusLine, *, at: str) -> Report:
@@ -65,6 +76,8 @@ def fold(report: Report | None, line: StatusLine, *, at: str) -> Report:
     epoch = _either(line.epoch, last.epoch)
     saved = line.checkpoint and SavedCheckpoint(epoch=line.checkpoint.epoch, path=line.checkpoint.path, at=at)
     ended = line.status in ("SUCCESS", "FAILURE")
+    counted = any(getattr(line, name) is not None for name in _COUNTS)
+    metrics = _with_metrics(last.metrics, line, epoch)
     return Report(
         at=at,
         status=_either(line.status, last.status),
@@ -73,13 +86,42 @@ def fold(report: Report | None, line: StatusLine, *, at: str) -> Report:
         max_epoch=_either(line.max_epoch, last.max_epoch),
         step=_either(line.step, last.step),
         max_step=_either(line.max_step, last.max_step),
+        percent=line.percent if counted else _either(line.percent, last.percent),
         eta=line.eta if ended else _either(line.eta, last.eta),
         time_per_epoch=_either(line.time_per_epoch, last.time_per_epoch),
         time_per_iter=_either(line.time_per_iter, last.time_per_iter),
-        metrics=_with_metrics(last.metrics, line, epoch),
+        metrics=metrics,
         key_metric=_either(line.key_metric, last.key_metric),
         checkpoint=saved or last.checkpoint,
+        said=_with_stamps(last.said, line, metrics, at=at, ended=ended),
     )
+
+
+def merged(one: Report | None, other: Report | None) -> Report | None:
+    """What a trainer said in two ways, its log and the status server: of each field what was said last."""
+    if one is None or other is None:
+        return one if other is None else other
+    older, newer = sorted((one, other), key=lambda report: times.seconds(report.at) or 0.0)
+    said = {
+        name: max(stamps, key=lambda stamp: times.seconds(stamp) or 0.0)
+        for name in {**older.said, **newer.said}
+        if (stamps := [report.said[name] for report in (newer, older) if name in report.said])
+    }
+
+    def last(name: str) -> Report:
+        return older if name in older.said and older.said[name] == said.get(name) else newer
+
+    whose = {name: last(name) for name in _FIELDS}
+    counted = max((times.seconds(said[name]) or 0.0 for name in _COUNTS if name in said), default=0.0)
+    fields: dict[str, Any] = {name: getattr(report, name) for name, report in whose.items()}
+    if "percent" in said and (times.seconds(said["percent"]) or 0.0) < counted:
+        fields["percent"] = None
+    metrics = {
+        name: report.metrics[name]
+        for name in list({**older.metrics, **newer.metrics})[:MAX_NAMES]
+        if name in (report := last(f"metrics.{name}")).metrics
+    }
+    return Report(at=newer.at, metrics=metrics, said=said, **fields)
 
 
 def progress_status(report: Report) -> dict[str, Any]:
@@ -91,11 +133,11 @@ def progress_status(report: Report) -> dict[str, Any]:
         "maxEpoch": _json_number(report.max_epoch),
         "step": report.step,
         "maxStep": report.max_step,
-        "percent": _percent(done, total),
+        "percent": _percent(done, total) if report.percent is None else int(report.percent),
         "eta": _duration(report.eta),
         "timePerEpoch": _duration(report.time_per_epoch),
         "timePerIter": _duration(report.time_per_iter),
-        "summary": _summary(done, total),
+        "summary": _summary(done, total, report.percent),
     }
     return {name: value for name, value in raw.items() if value is not None}
 
@@ -159,6 +201,18 @@ def _either(new: _Known | None, old: _Known | None) -> _Known | None:
     return old if new is None else new
 
 
+def _with_stamps(
+    last: Mapping[str, str], line: StatusLine, metrics: Mapping[str, Metric], *, at: str, ended: bool
+) -> Mapping[str, str]:
+    told = [name for name in _FIELDS if getattr(line, name) is not None]
+    told += [f"metrics.{name}" for name in (*line.kpi, *line.graphical) if name in metrics]
+    stamps = {**last, **dict.fromkeys([*told, "eta"] if ended else told, at)}
+    if len(metrics) < MAX_NAMES:
+        return stamps
+    # NB: curves have given way to kpis, and their stamps must not outlive them.
+    return {name: at for name, at in stamps.items() if name in _FIELDS or name[8:] in metrics}
+
+
 def _with_metrics(last: Mapping[str, Metric], line: StatusLine, epoch: Number | None) -> Mapping[str, Metric]:
     if not line.kpi and not line.graphical:
         return last
@@ -186,9 +240,9 @@ def _percent(done: Number | None, total: Number | None) -> int | None:
     return int(100 * done / total)
 
 
-def _summary(done: Number | None, total: Number | None) -> str | None:
+def _summary(done: Number | None, total: Number | None, percent: Number | None) -> str | None:
     if done is None:
-        return None
+        return None if percent is None else f"{int(percent)}%"
     return decimal(done) if total is None else f"{decimal(done)}/{decimal(total)}"
 
 

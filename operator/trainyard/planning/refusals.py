@@ -24,6 +24,14 @@ def refused_by_the_api_server(refusal: Refusal | None) -> Finding | None:
             message=f"A pod that is not this job's has its name: {text}. Delete it or give the job another name.",
             since=refusal.first_at,
         )
+    if "is not served by this cluster" in text:
+        return Finding(
+            phase=Phase.PENDING,
+            reason=Reason.UNSCHEDULABLE,
+            message=f"The pods cannot be scheduled together: {text}. Install the scheduler that spec.schedulerName "
+            f"names with its CRDs, or pause the job (trainyard pause) and take schedulerName out. {_AGAIN}",
+            since=refusal.first_at,
+        )
     # NB: a webhook's denial comes as 400 and an admission policy's as 422 unless they say otherwise.
     denied = "denied the request" in text or "denied request" in text
     if refusal.status in (400, 413, 422) and not denied:

@@ -189,8 +189,9 @@ def named(
         offered = _offer(wanted, sorted(entry.actions))
         return Unresolved(message=f"Runtime {entry.name} has no action {wanted}: {offered}")
     if action.needs_kind:
-        architectures = sorted(kind for kind in entry.architectures if action.serves(kind))
-        what, kinds = ("architecture", architectures) if architectures else ("type", sorted(entry.types))
+        architectures = sorted(filter(action.serves, entry.architectures))
+        types = sorted(filter(action.serves, entry.types))
+        what, kinds = ("architecture", architectures) if architectures else ("type", types)
         return Unresolved(
             message=f"Action {wanted} of runtime {entry.name} has to know the {what}. Give {what} instead of "
             f"runtime, one of {listed(kinds)}."

@@ -1,8 +1,8 @@
 """One line of a trainer's log to what it reports, if it reports anything.
 
 Separate because it is the only place that trusts nothing: the text is whatever a stranger's program prints.
-Called by the log follower for each line that starts with a brace, later by the status server. The format is
-in docs/trainer-contract.md, "Status lines".
+Called by the log follower for each line that starts with a brace, and by the status server for what is posted.
+The format is in docs/trainer-contract.md, "Status lines".
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ class StatusLine:
     max_epoch: Number | None = None
     step: int | None = None
     max_step: int | None = None
+    percent: Number | None = None
     eta: float | None = None
     time_per_epoch: float | None = None
     time_per_iter: float | None = None
@@ -100,12 +101,21 @@ def parse(line: str) -> StatusLine | None:
     text = line.strip()
     if not text.startswith("{") or len(text) > MAX_LINE:
         return None
-    record = _object(text)
-    if record is None:
+    record = decoded(text)
+    if not isinstance(record, dict):
         return None
+    found = read(record)
+    if any(getattr(found, name) not in (None, {}) for name in _SAYS_SOMETHING):
+        return found
+    return found if found.message and found.verbosity else None
+
+
+def read(record: Mapping[str, Any]) -> StatusLine:
+    """What a decoded status line says, be it nothing. Never raises."""
     epoch = _at_least(_number(record.get("epoch")), -1)
     kpi = _numbers(record.get("kpi"))
-    found = StatusLine(
+    percent = _at_least(_number(record.get("percent")), 0)
+    return StatusLine(
         status=_status(record.get("status")),
         message=_text(record.get("message"), MAX_MESSAGE),
         verbosity=_text(record.get("verbosity"), MAX_NAME),
@@ -113,6 +123,7 @@ def parse(line: str) -> StatusLine | None:
         max_epoch=_at_least(_number(record.get("max_epoch")), 0),
         step=_integer(_first(record, "step", "cur_iter")),
         max_step=_integer(_first(record, "max_step", "max_iter")),
+        percent=percent if percent is not None and percent <= 100 else None,
         eta=_duration(record.get("eta")),
         time_per_epoch=_duration(record.get("time_per_epoch")),
         time_per_iter=_duration(record.get("time_per_iter")),
@@ -122,17 +133,14 @@ def parse(line: str) -> StatusLine | None:
         key_metric=_key_metric(record.get("key_metric"), kpi),
         checkpoint=_checkpoint(record.get("checkpoint"), epoch),
     )
-    if any(getattr(found, name) not in (None, {}) for name in _SAYS_SOMETHING):
-        return found
-    return found if found.message and found.verbosity else None
 
 
 def parse_termination(text: str) -> Termination:
     """A trainer's own verdict: {status, complete, message, metrics, keyMetric}, each optional, with the bounds of
     a status line. Text that is not such JSON is a plain message, never a failure.
     """
-    record = _object(text.strip()) if text.lstrip().startswith("{") else None
-    if record is None:
+    record = decoded(text.strip()) if text.lstrip().startswith("{") else None
+    if not isinstance(record, dict):
         return Termination(message=text.strip())
     metrics = _numbers(record.get("metrics"))
     complete = record.get("complete")
@@ -149,17 +157,17 @@ def parse_termination(text: str) -> Termination:
     )
 
 
-def _object(text: str) -> dict[str, Any] | None:
+def decoded(text: str) -> Any:
+    """The value of JSON, also of what Python's json makes of NaN and infinities; None for anything else."""
     try:
-        record = orjson.loads(text)
+        return orjson.loads(text)
     except ValueError:
         if not any(word in text for word in _SPELLED_OUT):
             return None
         try:
-            record = json.loads(text)
+            return json.loads(text)
         except (ValueError, RecursionError):
             return None
-    return record if isinstance(record, dict) else None
 
 
 def _first(record: Mapping[str, Any], *names: str) -> Any:

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from trainyard.api.reasons import ConditionType, Phase, Reason
-from trainyard.planning import conditions, jobstatus, nodeloss, spechash, stoptexts
+from trainyard.planning import conditions, jobstatus, nodeloss, podspec, spechash, stoptexts
 from trainyard.planning.context import Context
 from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, end, failed
-from trainyard.planning.observed import Memory, ObservedJob, PodView
+from trainyard.planning.observed import LogView, Memory, ObservedJob
 from trainyard.planning.plan import Plan
 from trainyard.planning.runtime import Unresolved, resolve
 from trainyard.planning.times import seconds, sooner, stamp
@@ -54,18 +54,21 @@ def in_force(status: Json) -> bool:
     return bool((status.get("stop") or {}).get("endTime"))
 
 
-def overdue(observed: ObservedJob, pod: PodView, *, now: float) -> tuple[Cause | None, float | None]:
-    """The limit that the running attempt has reached, if any, and the seconds until the next one is."""
+def overdue(
+    observed: ObservedJob, attempt: int, log: LogView | None, *, now: float
+) -> tuple[Cause | None, float | None]:
+    """The limit that the running attempt has reached, if any, and the seconds until the next one is; `log` is what its
+    ranks have told.
+    """
     spec, later = observed.spec, None
     if spec is None:
         return None, None
     if spec.active_deadline_seconds is not None:
-        begun = seconds(jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime")) or now
+        begun = seconds(jobstatus.attempt_entry(observed.status, attempt).get("startTime")) or now
         ran = int(observed.status.get("runSeconds") or 0) + now - begun
         later = spec.active_deadline_seconds - ran
         if later <= 0:
             return "DeadlineExceeded", None
-    log = observed.logs.get(pod.uid)
     if spec.progress_timeout_seconds and log is not None and log.report is not None and log.silent_since:
         left = log.silent_since + spec.progress_timeout_seconds - now
         if left <= 0:
@@ -109,8 +112,7 @@ def stopping(observed: ObservedJob, attempt: int, cause: Cause, *, now: float, c
             for pod in holding
             if pod.deletion_requested_at is not None and not pod.scheduled and pod.finalized
         ),
-        # NB: with 0 it would be a deletion by force, which no node confirms.
-        grace_seconds=max(1, observed.spec.grace_period_seconds) if observed.spec is not None else None,
+        grace_seconds=podspec.grace_seconds(observed.spec) if observed.spec is not None else None,
         follow=running if context.follow_logs else (),
         requeue_after=_LOOK_AGAIN_SECONDS,
         memory=dataclasses.replace(observed.memory, pending=None),
@@ -297,11 +299,12 @@ def _saved_on_the_way_out(before: Json, left: Json, stop: Json) -> bool:
     """Whether there is a checkpoint that there was not when the stop was decided, and that is not older than it."""
     checkpoint = left.get("lastCheckpoint") or {}
     saved, decided = seconds(checkpoint.get("time")), seconds(stop["time"])
-    new = checkpoint != (before.get("lastCheckpoint") or {})
+    last = before.get("lastCheckpoint") or {}
+    new = (checkpoint.get("epoch"), checkpoint.get("uri")) != (last.get("epoch"), last.get("uri"))
     return new and saved is not None and decided is not None and saved >= decided - CLOCK_SECONDS
 
 
 def _reported(observed: ObservedJob, attempt: int) -> dict[str, Any]:
-    pod = next((pod for pod in observed.pods if pod.attempt == attempt), None)
+    pod = next((pod for pod in observed.pods if pod.attempt == attempt and pod.rank == 0), None)
     log = observed.logs.get(pod.uid) if pod is not None else None
     return jobstatus.reported(observed, log.report if log is not None else None)

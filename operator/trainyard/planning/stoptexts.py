@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.planning import spechash
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
+from trainyard.planning.podview import PodView
 
 Json = Mapping[str, Any]
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from trainyard.api import names
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import stucktexts
 from trainyard.planning.finding import Finding
 from trainyard.planning.lookedup import PodEvent
-from trainyard.planning.observed import ContainerView, PodView
+from trainyard.planning.podview import ContainerView, PodView
 
 _PULL_FAILED = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
@@ -36,6 +37,12 @@ def what_it_waits_for(pod: PodView, events: Sequence[PodEvent] = ()) -> Finding:
     if not pod.scheduled:
         return _not_scheduled(pod)
     running = next((c for c in pod.init if c.state == "running"), None)
+    if running is not None and running.name == names.FETCH_CONTAINER:
+        return Finding(
+            phase=Phase.PENDING,
+            reason=Reason.STARTING,
+            message=f"Pod {pod.name} is on node {pod.node} and fetches what its trainer begins with.",
+        )
     if running is not None:
         return Finding(
             phase=Phase.PENDING,
@@ -43,7 +50,7 @@ def what_it_waits_for(pod: PodView, events: Sequence[PodEvent] = ()) -> Finding:
             message=f"Init container {running.name} of pod {pod.name} is running on node {pod.node}.",
         )
     since = waits_since(pod)
-    for container in containers(pod):
+    for container in (*pod.sidecars, *containers(pod)):
         found = _of_its_state(container, events, since=since)
         if found is not None:
             return found
@@ -71,14 +78,12 @@ def waits_since(pod: PodView) -> float | None:
 
 def pull_failed(pod: PodView) -> bool:
     """Whether an image of its could not be pulled."""
-    return any(c.state == "waiting" and c.reason in _PULL_FAILED for c in containers(pod))
+    return any(c.state == "waiting" and c.reason in _PULL_FAILED for c in (*pod.sidecars, *containers(pod)))
 
 
 def _not_scheduled(pod: PodView) -> Finding:
     if pod.scheduling_reason != "Unschedulable":
-        return Finding(
-            phase=Phase.PENDING, reason=Reason.ACCEPTED, message=f"Pod {pod.name} waits for the scheduler."
-        )
+        return _not_looked_at(pod)
     text = pod.scheduling_message
     claim = re.search(r'persistentvolumeclaim "([^"]+)" not found', text)
     if claim is not None:
@@ -100,6 +105,24 @@ def _not_scheduled(pod: PodView) -> Finding:
         reason=Reason.UNSCHEDULABLE,
         message=f"No node can take pod {pod.name}: {stucktexts.unschedulable(text)}",
     )
+
+
+def _not_looked_at(pod: PodView) -> Finding:
+    """NB: of a pod whose resource claims are not there, no scheduler says anything."""
+    if pod.unmade_claims_of:
+        return Finding(
+            phase=Phase.PENDING,
+            reason=Reason.CLAIM_NOT_FOUND,
+            message=stucktexts.unmade_claims(pod.name, pod.unmade_claims_of),
+            since=pod.created_at,
+        )
+    what = f"Pod {pod.name} waits for the scheduler"
+    if pod.resource_claims:
+        what += (
+            f", which looks at it when ResourceClaim {' and '.join(pod.resource_claims)} is there: kubectl get "
+            "resourceclaims says whether it is, and once it is created the pod goes on by itself"
+        )
+    return Finding(phase=Phase.PENDING, reason=Reason.ACCEPTED, message=f"{what}.")
 
 
 def _of_its_state(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from trainyard.api.reasons import Reason
 
 _TEXT_LIMIT = 700
-_LOCKED = "To change where it runs, pause the job first (trainyard pause): what has not run yet may be changed then."
+LOCKED = "To change where it runs, pause the job first (trainyard pause): what has not run yet may be changed then."
 #: Of runc, crun and gVisor, and of containerd for an image that names none.
 _NO_PROGRAM = re.compile(
     r'exec: "[^"]*": |executable file .*not found|finding executable|open executable|exec format error'
@@ -76,9 +76,22 @@ def unbound(claims: Sequence[str]) -> str:
     )
 
 
+def unmade_claims(pod: str, templates: Sequence[str]) -> str:
+    """Of a pod for which no resource claims were made."""
+    which = " and ".join(templates)
+    return (
+        f"Pod {pod} waits for a ResourceClaim of ResourceClaimTemplate {which}, and none has been made: if there is no "
+        "such template in this namespace (kubectl get resourceclaimtemplates), create it, and the pod goes on by "
+        f"itself. {LOCKED}"
+    )
+
+
 def unschedulable(message: str) -> str:
     """The scheduler's own count of nodes, what they lack, and what would change it."""
-    told = message.split(" no new claims to deallocate")[0].split(" preemption: ")[0].strip()
+    told = message
+    # NB: of resource claims there are such words even where the pod has none.
+    for rest in (" no new claims to deallocate", " still not schedulable", " preemption: "):
+        told = told.split(rest)[0].strip()
     told = told.removesuffix("not found").strip().rstrip(",.")
     nodes = re.match(r"\d+/(\d+) nodes are available", told)
     of = f" of {nodes[1]}" if nodes else ""
@@ -104,11 +117,16 @@ def unschedulable(message: str) -> str:
                 "A claim of the pod finds no volume: kubectl describe pvc says why.",
             ),
             ("were unschedulable", "Nodes that are cordoned take no pod until kubectl uncordon."),
+            (
+                "cannot allocate all claims",
+                "No node has free what the pod's resource claims ask for: it starts by itself when one has. kubectl "
+                "get resourceslices shows the devices that there are, and the claim's DeviceClass which will do.",
+            ),
             ("Too many pods", "It starts by itself when pods on a node have ended."),
         )
         if sign in told
     ]
-    return " ".join([f"{told}.", *advice, _LOCKED])
+    return " ".join([f"{told}.", *advice, LOCKED])
 
 
 def pull_advice(reason: str, text: str) -> str:

@@ -39,25 +39,17 @@ class Gap:
     asks: bool = True
 
 
-_STORES = "a store outside the cluster"
 _FETCHING = "fetching data into the cluster"
 _CACHING = "a volume for what was fetched"
 
 GAPS: Mapping[str, tuple[Gap, ...]] = {
     "TrainingJob": (
-        Gap(path="resourceClaims", what="dynamic resource allocation"),
-        Gap(path="nodes", what="training on several nodes", acts=(1,)),
         Gap(path="baseModels", what="starting from another model"),
         Gap(path="checkpoint", what="choosing a checkpoint of the parent"),
         Gap(path="encryptionKeySecretRef", what="encrypted models"),
         Gap(path="experiment", what="jobs of an Experiment"),
-        *(
-            Gap(path=f"output.{name}", what=_STORES)
-            for name in ("uri", "secretRef", "endpoint", "region", "account")
-        ),
         Gap(path="outputDataset", what="jobs that make a Dataset"),
         Gap(path="model", what="registering a version of an MLModel"),
-        Gap(path="uploadSeconds", what="time to upload", acts=(300,)),
     ),
     "Dataset": (
         Gap(path="source.uri", what=_FETCHING, prefix="pvc://", partly="pvc:// is mounted"),

@@ -7,8 +7,12 @@ decides from `status.phase`: an end is remembered by `status.completionTime`, an
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
+from trainyard.api import names
 from trainyard.api.reasons import Phase, Reason
+from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning import (
     attempts,
     callbacks,
@@ -20,18 +24,23 @@ from trainyard.planning import (
     podends,
     podspec,
     refusals,
+    restoring,
+    siblings,
     spechash,
     stops,
+    stuckgang,
     stuckpod,
     waiting,
 )
 from trainyard.planning.context import Context
 from trainyard.planning.ends import after_the_end, backing_off, end, next_attempt
 from trainyard.planning.finding import Finding
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
 from trainyard.planning.pending import pending
 from trainyard.planning.plan import Plan
 from trainyard.planning.podspec import PodInputs
+from trainyard.planning.podview import PodView
+from trainyard.planning.ranks import Group, deciding, group, last_sign_of_life
 from trainyard.planning.runtime import Unresolved, resolve
 from trainyard.planning.times import sooner, stamp
 
@@ -49,7 +58,10 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     release = (*plan.release, *attempts.judged(observed, status), *observed.orphans)
     # NB: several rules may speak of one pod; each would be a request.
     return dataclasses.replace(
-        plan, delete=tuple(dict.fromkeys(plan.delete)), release=tuple(dict.fromkeys(release))
+        plan,
+        delete=tuple(dict.fromkeys(plan.delete)),
+        release=tuple(dict.fromkeys(release)),
+        remove=siblings.left_over(observed, status, context=context),
     )
 
 
@@ -93,20 +105,48 @@ def _with_spec_hash(observed: ObservedJob, plan: Plan) -> Plan:
 def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
     if stops.in_force(observed.status):
         return stops.at_rest(observed, attempt, now=now, context=context)
-    pod = next((p for p in observed.pods if p.attempt == attempt and p.rank == 0), None)
-    if pod is not None and pod.judgeable:
-        return podends.ended(observed, pod, now=now, context=context)
+    ranks = group(observed, attempt)
+    last = deciding(observed, ranks)
+    if last is not None:
+        return podends.ended(observed, ranks, last, now=now, context=context)
     cause = stops.wanted(observed)
+    if cause == "Suspend" and ranks.trained and not observed.status.get("stop"):
+        cause = None  # NB: nothing trains any longer, and what was made is on its way
     if cause is not None and not (cause == "Suspend" and _refused_before_it_began(observed, context)):
         return stops.stopping(observed, attempt, cause, now=now, context=context)
-    if pod is None:
-        return _without_pod(observed, attempt, now=now, context=context)
-    if pod.deletion_requested_at is not None:
-        return podends.leaving(observed, pod, now=now, context=context)
-    if pod.trainer is not None and pod.trainer.state == "running":
-        return _running(observed, pod, now=now, context=context)
-    finding = stuckpod.what_it_waits_for(pod, observed.events.get(pod.uid, ()))
-    return pending(observed, finding, now=now, pod=pod)
+    leaving = next((p for p in ranks.pods if _is_taken_away(observed, p, now=now)), None)
+    if leaving is not None:
+        return podends.leaving(observed, ranks, leaving, now=now, context=context)
+    if ranks.missing:
+        return _without_pod(observed, ranks, now=now, context=context)
+    if ranks.trained:
+        return podends.uploading(observed, ranks, now=now)
+    stuck = next((pod for pod in ranks.pods if not pod.begun), None)
+    if stuck is None:
+        return _running(observed, ranks, now=now, context=context)
+    finding = stuckgang.waits_as_a_whole(ranks.pods) or stuckpod.what_it_waits_for(
+        stuck, observed.events.get(stuck.uid, ())
+    )
+    plan = pending(observed, _of_a_group(finding, ranks), now=now, pod=stuck)
+    begun = tuple(pod for pod in ranks.pods if pod.begun)
+    return dataclasses.replace(plan, follow=begun if context.follow_logs else ())
+
+
+def _is_taken_away(observed: ObservedJob, pod: PodView, *, now: float) -> bool:
+    """Whether somebody deletes the pod before its trainer has ended, or its node is lost before its agent has."""
+    if pod.deletion_requested_at is None or pod.judgeable:
+        return False
+    return not pod.trained or nodeloss.given_up(observed, pod, now=now) is not None
+
+
+def _of_a_group(finding: Finding, ranks: Group) -> Finding:
+    """What one pod of several waits for, with how many do."""
+    if ranks.size == 1:
+        return finding
+    waiting_pods = sum(not pod.begun for pod in ranks.pods) + len(ranks.missing)
+    return dataclasses.replace(
+        finding, message=f"{finding.message} {waiting_pods} of {ranks.size} pods have not started."
+    )
 
 
 def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
@@ -130,13 +170,15 @@ def _refused_before_it_began(observed: ObservedJob, context: Context) -> bool:
     return new and spec_is_invalid(observed, context) is not None
 
 
-def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan:
-    if jobstatus.attempt_entry(observed.status, attempt).get("startTime"):
+def _without_pod(observed: ObservedJob, ranks: Group, *, now: float, context: Context) -> Plan:
+    attempt = ranks.attempt
+    if jobstatus.attempt_entry(observed.status, attempt).get("startTime") or ranks.has_lost_one:
+        gone = names.pod_name(job=observed.name, attempt=attempt, rank=ranks.missing[0])
         return next_attempt(
             observed,
             attempt,
-            message="The pod is gone without a verdict; the next attempt continues from the last checkpoint, if there "
-            "is one.",
+            message=f"Pod {gone} is gone without a verdict; the next attempt continues from the last checkpoint, if "
+            "there is one.",
             now=now,
         )
     finding = waiting.spec_has_changed(observed) or waiting.field_is_not_supported(observed)
@@ -177,12 +219,13 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
         later = sooner(plan.requeue_after, _LOOK_AGAIN_SECONDS)
         return dataclasses.replace(plan, requeue_after=later)
     try:
-        create = (podspec.build(observed, observed.spec, _pod_inputs(observed, attempt, context=context)),)
+        create = _to_create(observed, observed.spec, ranks, context=context)
     except opaque.TemplateError as error:
         return end(observed, phase=Phase.ERROR, reason=Reason.INVALID_SPEC, message=str(error), now=now)
+    annotate = restoring.marks(observed)
     refused = refusals.refused_by_the_api_server(observed.refusal)
     if refused is None or observed.refusal is None:
-        return Plan(create=create, memory=observed.memory)
+        return Plan(annotate=annotate, create=create, memory=observed.memory)
     plan = pending(observed, refused, now=now)
     if refused.phase is not Phase.PENDING or (plan.status is not None and plan.status.get("completionTime")):
         return plan
@@ -190,20 +233,34 @@ def _without_pod(observed: ObservedJob, attempt: int, *, now: float, context: Co
     due = observed.refusal.last_at + wait - now
     if due <= 0:
         # NB: without the status: should the pod be let in now, it would say what is no longer so.
-        return Plan(create=create, memory=plan.memory)
+        return Plan(annotate=annotate, create=create, memory=plan.memory)
     return dataclasses.replace(plan, requeue_after=sooner(plan.requeue_after, due))
 
 
-def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Context) -> Plan:
-    assert pod.trainer is not None
-    started = stamp(pod.trainer.started_at if pod.trainer.started_at is not None else now)
+def _to_create(
+    observed: ObservedJob, spec: TrainingJobSpec, ranks: Group, *, context: Context
+) -> tuple[Mapping[str, Any], ...]:
+    """The pods that are missing, after what they need when there are none yet. Raises TemplateError."""
+    inputs = _pod_inputs(observed, ranks.attempt, context=context)
+    pods = tuple(podspec.build(observed, spec, inputs, rank=rank) for rank in ranks.missing)
+    if ranks.size == 1 or ranks.pods:
+        return pods
+    return (*siblings.needed(observed, spec, attempt=ranks.attempt, context=context), *pods)
+
+
+def _running(observed: ObservedJob, ranks: Group, *, now: float, context: Context) -> Plan:
+    pod = ranks.first
+    assert pod is not None  # none is missing
+    begun = [p.trainer.started_at for p in ranks.pods if p.trainer is not None]
+    # NB: the attempt runs when the last of its ranks does.
+    started = stamp(max((at for at in begun if at is not None), default=now))
     entry = jobstatus.attempt_entry(observed.status, pod.attempt)
-    lost = nodeloss.node_is_lost(observed, pod)
+    lost = next((found for p in ranks.pods if (found := nodeloss.node_is_lost(observed, p))), None)
     status = jobstatus.in_phase(
         observed,
         phase=Phase.RUNNING,
         reason=lost.reason if lost is not None else Reason.TRAINING,
-        message=lost.message if lost is not None else _on_its_node(observed, pod),
+        message=lost.message if lost is not None else _on_its_node(observed, ranks),
         now=now,
         over={
             "startTime": observed.status.get("startTime") or started,
@@ -220,35 +277,44 @@ def _running(observed: ObservedJob, pod: PodView, *, now: float, context: Contex
             "logs": podends.logs_uri(observed, context),
         },
     )
-    cause, later = stops.overdue(observed, pod, now=now)
+    log = last_sign_of_life(observed, ranks)
+    cause, later = stops.overdue(observed, pod.attempt, log, now=now)
     # NB: a lost node is silent, and that is no fault of the trainer's.
     if cause is not None and not (cause == "NoProgress" and lost is not None):
         return stops.stopping(observed, pod.attempt, cause, now=now, context=context)
-    follow = (pod,) if context.follow_logs else ()
+    # NB: a rank that has ended while others go on is read to its end, too.
+    follow = ranks.pods if context.follow_logs else ()
+    done = tuple(p for p in ranks.pods if p.trained)
     memory = dataclasses.replace(observed.memory, pending=None)
-    log = observed.logs.get(pod.uid)
     told = jobstatus.reported(observed, log.report) if log is not None and context.report_progress else {}
     wanted = {**status, **told}
     if wanted == observed.status:
-        return Plan(follow=follow, memory=memory, requeue_after=later)
-    if status == observed.status and memory.progress_written_at is not None:
+        return Plan(follow=follow, ended=done, memory=memory, requeue_after=later)
+    # NB: of many ranks one after the other ends, and each count would be a request.
+    counts = {"pods": observed.status["pods"]} if "pods" in observed.status else {}
+    if status | counts == observed.status and memory.progress_written_at is not None:
         wait = memory.progress_written_at + context.progress_interval - now
         if wait > 0:
-            return Plan(follow=follow, memory=memory, requeue_after=sooner(later, wait))
+            return Plan(follow=follow, ended=done, memory=memory, requeue_after=sooner(later, wait))
     return Plan(
         status=wanted,
         announce=jobstatus.announcement(observed.status, wanted),
         follow=follow,
+        ended=done,
         requeue_after=later,
         memory=dataclasses.replace(memory, progress_written_at=now),
     )
 
 
-def _on_its_node(observed: ObservedJob, pod: PodView) -> str:
+def _on_its_node(observed: ObservedJob, ranks: Group) -> str:
+    nodes = list(dict.fromkeys(str(pod.node) for pod in ranks.pods))
+    where = f"node {nodes[0]}" if len(nodes) == 1 else f"{len(nodes)} nodes, the first {nodes[0]}"
+    if ranks.size > 1:
+        where = f"{where}, in {ranks.size} pods"
     if observed.spec is not None:
-        return f"Action {observed.spec.action} is running on node {pod.node}."
+        return f"Action {observed.spec.action} is running on {where}."
     return (
-        f"Running on node {pod.node} as it was begun, but no other attempt can be: its spec cannot be read "
+        f"Running on {where} as it was begun, but no other attempt can be: its spec cannot be read "
         f"({observed.spec_error})."
     )
 
@@ -258,15 +324,19 @@ def _pod_inputs(observed: ObservedJob, attempt: int, *, context: Context) -> Pod
     resolved = resolve(observed.spec, context.catalog)
     assert not isinstance(resolved, Unresolved)  # spec_is_invalid has looked
     runtime, action = resolved
+    mounted, fetched = waiting.what_the_parent_left(observed)
     return PodInputs(
         runtime=runtime,
         action=action,
         dataset_uris={name: view.uri for name, view in observed.datasets.items() if view is not None},
-        parent_uri=observed.parent.artifact_uri if observed.parent is not None else None,
+        parent_uri=mounted,
+        bucket_parent=fetched,
         attempt=attempt,
-        resume_attempt=attempts.resume_from(observed.status, attempt),
         rules=context.accelerators,
         image_pull_policy=context.image_pull_policy,
+        agent=context.agent,
+        server=context.server,
+        schedulers=context.schedulers,
     )
 
 

@@ -6,13 +6,17 @@ termination message and its last status line (docs/trainer-contract.md, "The ver
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 
+from trainyard.api import names
 from trainyard.api.reasons import Phase, Reason
 from trainyard.api.trainingjob import RestartOn
 from trainyard.planning import nodeloss, stucktexts
-from trainyard.planning.observed import ContainerView, LogView, PodView
+from trainyard.planning.agent import Fetched, fetched, uploaded
+from trainyard.planning.observed import LogView
+from trainyard.planning.podview import ContainerView, PodView
 from trainyard.planning.statusline import Termination, parse_termination
 
 _TAIL_LINES = 5
@@ -44,7 +48,8 @@ _EVICTED = frozenset(
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """An end. `lost` means that the pod was taken away, which is no end of the job but of its attempt; `again` that
-    another attempt may end otherwise.
+    another attempt may end otherwise; `complete` that the job's result was found in its output. An attempt that was
+    outrun by a later one has its number in `outrun_by`.
     """
 
     phase: Phase
@@ -54,6 +59,8 @@ class Verdict:
     lost: bool = False
     again: bool = True
     termination: Termination | None = None
+    complete: Fetched | None = None
+    outrun_by: int | None = None
 
 
 def judge(
@@ -61,8 +68,28 @@ def judge(
 ) -> Verdict:
     """The verdict on a pod that is judgeable; `restart_on` is the spec's choice of failures to try again.
 
-    `told_to_end` when the job's record says that the pod was being deleted before its trainer had ended.
+    `told_to_end` when the job's record says that the pod was being deleted before its trainer had ended. A trainer that
+    has done its work has not, as long as its agent does not say that what it left is safe.
     """
+    verdict = judge_trainer(pod, log, restart_on=restart_on, told_to_end=told_to_end)
+    if verdict.phase is not Phase.DONE or verdict.complete is not None or pod.agent is None:
+        return verdict
+    word = uploaded(pod.agent)
+    if word.safe:
+        return verdict
+    return dataclasses.replace(
+        verdict,
+        phase=Phase.ERROR,
+        reason=Reason.UPLOAD_FAILED,
+        message=f"The trainer in {pod.name} has done its work, but what it left is not safe in spec.output. "
+        f"{word.problem or 'The agent did not come to its end.'}",
+    )
+
+
+def judge_trainer(
+    pod: PodView, log: LogView | None, *, restart_on: RestartOn | None = None, told_to_end: bool = False
+) -> Verdict:
+    """The verdict on the trainer alone, which has ended; what became of its output is left out."""
     trainer = pod.trainer
     if _evicted_for_its_own_use(pod):
         return Verdict(
@@ -216,6 +243,10 @@ def _not_started(pod: PodView, trainer: ContainerView, code: int) -> Verdict:
 def _without_exit(pod: PodView) -> Verdict:
     """The pod ended and its training container never reported an end (node lost, init container failed)."""
     failed = next((c for c in pod.init if c.state == "terminated" and c.exit_code not in (0, None)), None)
+    if failed is not None and failed.name == names.FETCH_CONTAINER:
+        found = _not_fetched(pod, failed)
+        if found is not None:
+            return found
     if failed is not None and not pod.disrupted:
         return Verdict(
             phase=Phase.ERROR,
@@ -233,6 +264,40 @@ def _without_exit(pod: PodView) -> Verdict:
             lost=True,
         )
     return Verdict(phase=Phase.ERROR, reason=Reason.POD_FAILED, message=f"Pod {pod.name} failed: {why}.")
+
+
+def _not_fetched(pod: PodView, fetch: ContainerView) -> Verdict | None:
+    """The agent kept the trainer from starting: there is nothing to do, nothing to do it with, or no right to."""
+    word = fetched(fetch)
+    if word.complete:
+        message = (word.record or {}).get("message")
+        told = f" {message}" if isinstance(message, str) else ""
+        return Verdict(
+            phase=Phase.DONE,
+            reason=Reason.COMPLETED,
+            message=f"The result of this job was in its output already, so it was not run again.{told}"[
+                :1000
+            ],
+            complete=word,
+        )
+    if word.outrun_by is not None:
+        return Verdict(
+            phase=Phase.RUNNING,
+            reason=Reason.RESTARTING,
+            message=f"Attempt {word.outrun_by} has begun already, by what lies in the output; the next one is the "
+            "one after it.",
+            lost=True,
+            outrun_by=word.outrun_by,
+        )
+    if pod.disrupted or pod.deletion_requested_at is not None:
+        return None
+    return Verdict(
+        phase=Phase.ERROR,
+        reason=Reason.FETCH_FAILED,
+        message=f"What the trainer in {pod.name} begins with could not be fetched. "
+        f"{word.problem or f'The agent exited with code {fetch.exit_code}.'}",
+        exit_code=fetch.exit_code,
+    )
 
 
 def _evicted_for_its_own_use(pod: PodView) -> bool:

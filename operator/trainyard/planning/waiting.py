@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import spechash, uris
+from trainyard.planning.agentpod import BucketParent
 from trainyard.planning.finding import Finding
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
+from trainyard.planning.podview import PodView
 
 #: Longer than nearly every grace period.
 _LONG_SECONDS = 180.0
@@ -80,7 +82,8 @@ def parent_is_unfinished_or_failed(observed: ObservedJob) -> Finding | None:
             message=f"TrainingJob {name} has no spec.output, so it left no artifacts to hand on.",
         )
     try:
-        uris.split_pvc(parent.artifact_uri)
+        if uris.is_pvc(parent.artifact_uri) or parent.output is None:
+            uris.split_pvc(parent.artifact_uri)
     except ValueError as error:
         return Finding(
             phase=Phase.ERROR,
@@ -88,6 +91,16 @@ def parent_is_unfinished_or_failed(observed: ObservedJob) -> Finding | None:
             message=f"The artifacts of TrainingJob {name} cannot be mounted: {error}",
         )
     return None
+
+
+def what_the_parent_left(observed: ObservedJob) -> tuple[str | None, BucketParent | None]:
+    """The parent's artifacts: an address in a volume claim, or what is to be fetched from a bucket."""
+    parent = observed.parent
+    if parent is None or parent.artifact_uri is None:
+        return None, None
+    if uris.is_pvc(parent.artifact_uri) or parent.output is None:
+        return parent.artifact_uri, None
+    return None, BucketParent(uri=parent.artifact_uri, store=parent.output)
 
 
 def spec_has_changed(observed: ObservedJob) -> Finding | None:

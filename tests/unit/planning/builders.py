@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,18 +11,17 @@ from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.context import Context
 from trainyard.planning.lookedup import NodeView, PodEvent
 from trainyard.planning.observed import (
-    ContainerView,
     DatasetView,
     LogView,
     Memory,
     ObservedJob,
     ParentView,
-    PodView,
     Refusal,
 )
 from trainyard.planning.pending import SETTLE_SECONDS
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.plan import Plan
+from trainyard.planning.podview import ContainerView, PodView
 from trainyard.planning.runtime import Runtime, RuntimeAction
 from trainyard.planning.trainingjob import plan_training_job
 
@@ -98,6 +98,7 @@ def a_job(
 def a_pod(
     *,
     attempt: int = 0,
+    rank: int = 0,
     running: bool = False,
     exit_code: int | None = None,
     exit_reason: str = "",
@@ -127,12 +128,12 @@ def a_pod(
         trainer = ContainerView(name="trainer", state="waiting", reason=waiting[0], message=waiting[1])
     fields.setdefault("phase", phase)
     return PodView(
-        name=f"digits-{attempt}-0",
-        uid=uid or f"pod-{attempt}",
+        name=f"digits-{attempt}-{rank}",
+        uid=uid or (f"pod-{attempt}" if rank == 0 else f"pod-{attempt}-{rank}"),
         job_uid=UID,
         job="digits",
         attempt=attempt,
-        rank=0,
+        rank=rank,
         node="node-1" if scheduled else None,
         created_at=NOW - 70,
         scheduled=scheduled,
@@ -140,6 +141,29 @@ def a_pod(
         trainer=trainer,
         **fields,
     )
+
+
+def an_agent(**word: Any) -> tuple[ContainerView, ...]:
+    """The sidecar of a pod that ended with this word; without any it still runs."""
+    if not word:
+        return (ContainerView(name="trainyard-agent", state="running", started_at=NOW - 60),)
+    return (
+        ContainerView(
+            name="trainyard-agent",
+            state="terminated",
+            exit_code=0 if word.get("uploaded") else 1,
+            message=json.dumps(word),
+            finished_at=NOW,
+        ),
+    )
+
+
+def a_fetch(code: int, **word: Any) -> tuple[ContainerView, ...]:
+    """The init container that kept the trainer from starting."""
+    ended = ContainerView(
+        name="trainyard-fetch", state="terminated", exit_code=code, message=json.dumps(word), finished_at=NOW
+    )
+    return (ended,)
 
 
 def a_dataset(name: str = "digits-data", **fields: Any) -> DatasetView:
@@ -186,3 +210,13 @@ def said(p: Plan) -> tuple[str, str]:
 def status_after(p: Plan) -> dict[str, Any]:
     assert p.status is not None
     return dict(p.status)
+
+
+def trainer_of(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """The training container of a raw pod."""
+    return dict(next(c for c in pod["spec"]["containers"] if c["name"] == "trainer"))
+
+
+def env_of(pod: Mapping[str, Any]) -> dict[str, str]:
+    """Its environment."""
+    return {e["name"]: e.get("value", "") for e in trainer_of(pod)["env"]}

@@ -6,11 +6,13 @@ For `test_transitions` and `test_stops`; time stands still unless it is passed.
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 from tests.unit.planning.builders import CONTEXT, NOW, a_job, a_pod, a_spec
-from trainyard.planning.observed import ContainerView, LogView, ObservedJob, PodView
+from trainyard.planning.observed import LogView, ObservedJob
 from trainyard.planning.plan import Plan
+from trainyard.planning.podview import ContainerView, PodView
 from trainyard.planning.progress import Report, SavedCheckpoint
 from trainyard.planning.runtime import Runtime, RuntimeAction
 from trainyard.planning.times import stamp
@@ -164,6 +166,22 @@ class Story:
             finished_at=self.now,
         )
         return self._pod(phase="Succeeded" if code == 0 else "Failed", trainer=trainer)
+
+    def trainer_is_done(self) -> Story:
+        """Its trainer exits with 0, and the agent beside it begins to upload."""
+        agent = ContainerView(name="trainyard-agent", state="running", started_at=self.now)
+        return self.pod_ends(0)._pod(phase="Running", sidecars=(agent,))
+
+    def agent_ends(self, **word: object) -> Story:
+        """The agent beside an ended trainer ends with this word, or without one."""
+        agent = ContainerView(
+            name="trainyard-agent",
+            state="terminated",
+            exit_code=0 if word.get("uploaded") else 137,
+            message=json.dumps(word) if word else "",
+            finished_at=self.now,
+        )
+        return self._pod(phase="Succeeded", sidecars=(agent,))
 
     def pod_is_evicted(self) -> Story:
         """Its node is drained: a disruption, SIGTERM, and its trainer ends by it."""

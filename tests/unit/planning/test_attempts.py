@@ -11,12 +11,14 @@ from tests.unit.planning.builders import (
     NOW,
     a_job,
     a_pod,
+    env_of,
     plan,
     said,
     status_after,
 )
-from trainyard.planning import attempts, jobstatus
-from trainyard.planning.observed import Memory, PodView
+from trainyard.planning import jobstatus
+from trainyard.planning.observed import Memory
+from trainyard.planning.podview import PodView
 
 OUTPUT = {"claimName": "out"}
 
@@ -44,8 +46,7 @@ def test_a_pod_taken_away_is_replaced_and_is_no_end(pod: PodView) -> None:
     second = plan(waits, now=NOW + 10)
     (created,) = second.create
     assert created["metadata"]["name"] == "digits-1-0"
-    env = {e["name"]: e["value"] for e in created["spec"]["containers"][0]["env"]}
-    assert env["TRAINYARD_RESUME"].endswith("/attempt-0/checkpoints")
+    assert env_of(created)["TRAINYARD_CHECKPOINT_DIR"].endswith("/attempt-1/checkpoints")
 
 
 def test_a_pod_that_vanished_after_it_ran_is_replaced() -> None:
@@ -63,16 +64,6 @@ def test_a_pod_being_deleted_is_waited_for() -> None:
     p = plan(leaving)
     assert said(p) == ("Running", "Restarting")
     assert not p.create
-
-
-def test_a_checkpoint_of_an_earlier_attempt_is_resumed_from() -> None:
-    status = {
-        "attempts": [{"number": 0}, {"number": 1}, {"number": 2}],
-        "lastCheckpoint": {"uri": "pvc://out/uid/attempt-0/checkpoints/epoch-000003", "time": "t"},
-    }
-    (created,) = plan(a_job(status=status, output=OUTPUT)).create
-    env = {e["name"]: e["value"] for e in created["spec"]["containers"][0]["env"]}
-    assert env["TRAINYARD_RESUME"].endswith("/attempt-0/checkpoints")
 
 
 def test_attempts_that_are_lost_at_once_are_paced_and_their_pods_do_not_pile_up() -> None:
@@ -96,19 +87,6 @@ def test_attempts_that_are_lost_at_once_are_paced_and_their_pods_do_not_pile_up(
     assert created <= 17, "10 s, doubled, then every five minutes"
     assert len(pods) <= 5
     assert "completionTime" not in status
-
-
-def test_an_attempt_that_never_started_is_not_resumed_from() -> None:
-    entry = {
-        "startTime": "2027-01-15T07:00:00Z",
-        "completionTime": "2027-01-15T07:50:00Z",
-        "reason": "Restarting",
-    }
-    never = {"number": 1, "completionTime": "2027-01-15T07:51:00Z", "reason": "Restarting"}
-    status = {"attempts": [{"number": 0, **entry}, never, {"number": 2}]}
-    (created,) = plan(a_job(status=status, output=OUTPUT)).create
-    env = {e["name"]: e.get("value") for e in created["spec"]["containers"][0]["env"]}
-    assert env["TRAINYARD_RESUME"].endswith("/attempt-0/checkpoints")
 
 
 def test_a_pod_deleted_by_force_of_which_no_end_is_told_is_given_up() -> None:
@@ -173,13 +151,6 @@ def _ran(number: int, begun: str, ended: str) -> dict[str, object]:
         "completionTime": f"{day}{ended}Z",
         "counted": False,
     }
-
-
-def test_checkpoints_that_nobody_told_of_are_looked_for_where_a_trainer_ran_for_long() -> None:
-    status = {"attempts": [_ran(0, "01:00:00", "07:00:00"), _ran(1, "07:01:00", "07:01:20"), {"number": 2}]}
-    assert attempts.resume_from(status, 2) == 0
-    both = {"attempts": [_ran(0, "01:00:00", "01:00:10"), _ran(1, "07:01:00", "07:01:20"), {"number": 2}]}
-    assert attempts.resume_from(both, 2) == 1
 
 
 def test_attempts_that_never_started_go_before_those_that_ran() -> None:

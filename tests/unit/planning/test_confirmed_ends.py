@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.planning.builders import NOW, a_job, a_pod, plan, said, status_after
-from trainyard.planning.observed import PodView
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import stamp
 
 BEGUN = {"number": 0, "startTime": stamp(NOW - 60)}

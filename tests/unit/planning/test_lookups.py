@@ -10,7 +10,7 @@ import pytest
 from tests.unit.planning.builders import NOW, a_job, a_pod
 from trainyard.planning import lookups
 from trainyard.planning.lookedup import NodeView, PodEvent
-from trainyard.planning.observed import ContainerView, PodView
+from trainyard.planning.podview import ContainerView, PodView
 from trainyard.planning.times import stamp
 
 # Builders schedule a pod 65 s ago.

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.planning.builders import NOW, a_job, a_pod, a_spec, plan, said, status_after
 from trainyard.api.trainingjob import RestartOn
 from trainyard.planning import spechash
-from trainyard.planning.observed import PodView
+from trainyard.planning.podview import PodView
 from trainyard.planning.verdict import EXIT_BAD_INPUT, judge, tried_again
 
 RUNC = "OCI runtime create failed: runc create failed: unable to start container process: "

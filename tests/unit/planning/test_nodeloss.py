@@ -9,7 +9,8 @@ import pytest
 
 from tests.unit.planning.builders import NOW, a_job, a_pod, plan, said, status_after
 from trainyard.planning.lookedup import NodeView
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import stamp
 
 State = Literal["ready", "not_ready", "silent", "gone", "hidden"]

@@ -19,7 +19,8 @@ from tests.unit.planning.builders import (
     settled,
     status_after,
 )
-from trainyard.planning.observed import ContainerView, Memory, ObservedJob
+from trainyard.planning.observed import Memory, ObservedJob
+from trainyard.planning.podview import ContainerView
 
 WAITING: list[Any] = [
     pytest.param(

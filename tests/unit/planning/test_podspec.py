@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.planning.builders import CONTEXT, NOW, UID, a_dataset, a_job, a_parent, a_spec
+from tests.unit.planning.builders import (
+    CONTEXT,
+    NOW,
+    UID,
+    a_dataset,
+    a_job,
+    a_parent,
+    a_spec,
+    env_of,
+    trainer_of,
+)
 from trainyard.planning.merge import merged
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.trainingjob import plan_training_job
@@ -21,14 +31,6 @@ Json = dict[str, Any]
 def pod_of(observed: ObservedJob) -> Json:
     (pod,) = plan_training_job(observed, now=NOW, context=CONTEXT).create
     return dict(pod)
-
-
-def trainer_of(pod: Json) -> Json:
-    return next(c for c in pod["spec"]["containers"] if c["name"] == "trainer")
-
-
-def env_of(pod: Json) -> dict[str, str]:
-    return {e["name"]: e.get("value", "") for e in trainer_of(pod)["env"]}
 
 
 def test_the_name_labels_and_owner_are_derived_from_the_job() -> None:
@@ -148,7 +150,7 @@ def test_datasets_parent_and_output_are_mounted_where_the_environment_says() -> 
     }
     assert mounts["/trainyard/parent"]["subPath"] == "parent-uid/attempt-0"
     assert mounts["/trainyard/output"] == {"name": "claim-1", "mountPath": "/trainyard/output"}
-    claims = [v["persistentVolumeClaim"]["claimName"] for v in pod["spec"]["volumes"]]
+    claims = [v["persistentVolumeClaim"]["claimName"] for v in pod["spec"]["volumes"] if "emptyDir" not in v]
     assert claims == ["data", "out"], "a claim is one volume, however often it is mounted"
     env = env_of(pod)
     assert orjson.loads(env["TRAINYARD_DATASETS"]) == {"train": ["one"], "eval": "two"}

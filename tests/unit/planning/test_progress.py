@@ -52,6 +52,16 @@ def report_of(*records: dict[str, Any], at: str = AT) -> Report:
             id="epochs out of a known number",
         ),
         pytest.param(
+            [{"percent": 41.9, "eta": "0:07:14", "status": "RUNNING"}],
+            {"percent": 41, "eta": "0:07:14", "summary": "41%"},
+            id="a percentage alone",
+        ),
+        pytest.param(
+            [{"percent": 41, "status": "RUNNING"}, {"epoch": 12, "max_epoch": 40}],
+            {"epoch": 12, "maxEpoch": 40, "percent": 30, "summary": "12/40"},
+            id="a percentage until epochs are counted",
+        ),
+        pytest.param(
             [{"step": 29, "max_step": 100, "time_per_iter": 0.25}],
             {"step": 29, "maxStep": 100, "percent": 29, "timePerIter": "0:00:00.25", "summary": "29/100"},
             id="steps alone",

@@ -71,6 +71,17 @@ def test_a_refusal_is_pending_by_its_name_with_what_to_do_and_tried_again(
     assert p.requeue_after <= 60
 
 
+def test_a_kind_of_a_scheduler_that_is_not_installed_is_named_and_tried_again() -> None:
+    text = "PodGroup of scheduling.volcano.sh/v1beta1 is not served by this cluster: 404 page not found"
+    p = settled(a_job(refusal=a_refusal(404, text)))
+    assert said(p) == ("Pending", "Unschedulable")
+    message = status_after(p)["message"]
+    assert text in message
+    assert "Install the scheduler that spec.schedulerName names" in message
+    assert p.requeue_after is not None
+    assert p.requeue_after <= 60
+
+
 def test_a_refusal_that_lasts_ends_the_job_with_what_was_refused() -> None:
     text = FORBIDDEN + 'error looking up service account a/robot: serviceaccount "robot" not found'
     p = plan(a_job(refusal=a_refusal(403, text, age=1801)))

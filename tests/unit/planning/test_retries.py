@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.planning.builders import NOW, a_job, a_pod, plan, said, status_after
-from trainyard.planning.observed import Memory, ObservedJob, PodView
+from tests.unit.planning.builders import NOW, a_job, a_pod, env_of, plan, said, status_after
+from trainyard.planning.observed import Memory, ObservedJob
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import seconds, stamp
 
 OUTPUT = {"claimName": "out"}
@@ -46,9 +47,8 @@ def test_the_next_attempt_begins_after_the_backoff_from_the_last_checkpoint() ->
     assert early.requeue_after == pytest.approx(1.0)
     (created,) = plan(waits, now=NOW + 10).create
     assert created["metadata"]["name"] == "digits-1-0"
-    env = {e["name"]: e["value"] for e in created["spec"]["containers"][0]["env"]}
-    assert env["TRAINYARD_RESUME"].endswith("/attempt-0/checkpoints")
-    assert env["TRAINYARD_ATTEMPT"] == "1"
+    assert env_of(created)["TRAINYARD_CHECKPOINT_DIR"].endswith("/attempt-1/checkpoints")
+    assert env_of(created)["TRAINYARD_ATTEMPT"] == "1"
 
 
 def test_delays_are_doubled_up_to_five_minutes_and_end_with_the_limit() -> None:

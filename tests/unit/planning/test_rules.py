@@ -19,7 +19,7 @@ from tests.unit.planning.builders import (
 from trainyard.api.trainingjobstatus import TrainingJobStatus
 from trainyard.planning import attempts
 from trainyard.planning.lookedup import NodeView
-from trainyard.planning.observed import PodView
+from trainyard.planning.podview import PodView
 
 OUTPUT = {"claimName": "out"}
 

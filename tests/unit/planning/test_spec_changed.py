@@ -9,8 +9,9 @@ import pytest
 
 from tests.unit.planning.builders import NOW, a_job, a_pod, a_spec, plan, said, settled, status_after
 from trainyard.planning import spechash
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
 from trainyard.planning.plan import Plan
+from trainyard.planning.podview import PodView
 
 
 def made_with(spec: Any, pod: PodView) -> PodView:

@@ -22,12 +22,12 @@ def test_a_stop_is_in_status_in_the_plan_that_deletes_the_pod() -> None:
     assert plan.status is not None
     assert plan.status["stop"]["cause"] == "Suspend"
     assert [pod.name for pod in plan.delete] == ["digits-0-0"]
-    assert plan.grace_seconds == 77
+    assert plan.grace_seconds == 77 + 300, "and uploadSeconds for the agent"
 
 
 def test_the_grace_is_that_of_the_spec_when_it_is_deleted() -> None:
-    plan = training(gracePeriodSeconds=30).edit(suspend=True, gracePeriodSeconds=600).look()
-    assert plan.grace_seconds == 600
+    plan = training(gracePeriodSeconds=30).edit(suspend=True, gracePeriodSeconds=600, uploadSeconds=60).look()
+    assert plan.grace_seconds == 660
 
 
 def test_the_log_of_a_pod_that_ends_is_read_to_its_end() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.planning.builders import NOW, a_job, a_pod, plan, said, settled, status_after
 from trainyard.api.reasons import Phase
 from trainyard.planning.lookedup import PodEvent
-from trainyard.planning.observed import ContainerView, PodView
+from trainyard.planning.podview import ContainerView, PodView
 from trainyard.planning.stuckpod import what_it_waits_for
 
 RUNC = (

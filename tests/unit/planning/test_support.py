@@ -23,7 +23,12 @@ SPECS = {kind.kind: crdgen.structural(kind.spec) for kind in KINDS}
 each_kind = pytest.mark.parametrize("kind", sorted(SPECS))
 
 NAMED: list[Any] = [
-    pytest.param("TrainingJob", {"nodes": 2}, ["spec.nodes: 2"], id="a number other than the default"),
+    pytest.param(
+        "Dataset",
+        {"source": {"uri": "pvc://a/b"}, "backoffLimit": 5},
+        ["spec.backoffLimit: 5"],
+        id="a number other than the default",
+    ),
     pytest.param(
         "Dataset",
         {"backoffLimit": 0},
@@ -31,10 +36,16 @@ NAMED: list[Any] = [
         id="a zero that says something",
     ),
     pytest.param(
-        "TrainingJob", {"output": {"uri": "s3://b/f"}}, ["spec.output.uri"], id="a field of a field"
+        "Dataset",
+        {"source": {"uri": "pvc://a/b", "endpoint": "https://h"}},
+        ["spec.source.endpoint"],
+        id="a field of a field",
     ),
     pytest.param(
-        "TrainingJob", {"nodes": 2, "model": "m"}, ["spec.model", "spec.nodes: 2"], id="several at once"
+        "TrainingJob",
+        {"model": "m", "experiment": "e"},
+        ["spec.experiment", "spec.model"],
+        id="several at once",
     ),
     pytest.param(
         "Dataset",

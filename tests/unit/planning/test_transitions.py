@@ -34,6 +34,10 @@ def training() -> Story:
     return story.settle().passes(30)
 
 
+def uploading() -> Story:
+    return training().trainer_is_done().settle().passes(30)
+
+
 def evaluating() -> Story:
     return new(action="evaluate", output=None).settle().pod_runs().settle().passes(100)
 
@@ -101,6 +105,7 @@ STATES: dict[str, Callable[[], Story]] = {
     "waiting for a node": pending,
     "starting": pulling,
     "training": training,
+    "uploading": uploading,
     "evaluating": evaluating,
     "pausing": pausing,
     "pausing, an evaluation": pausing_evaluation,
@@ -139,6 +144,12 @@ EVENTS: dict[str, Step] = {
     "exit by SIGTERM, nothing saved": lambda s: s.passes(5).pod_ends(143),
     "killed after the grace period": lambda s: s.passes(31).pod_ends(137),
     "exit 1": lambda s: s.passes(5).pod_ends(1, message="diverged"),
+    "the trainer is done": lambda s: s.passes(5).trainer_is_done(),
+    "all is uploaded": lambda s: s.passes(5).agent_ends(uploaded=True),
+    "the store refuses it": lambda s: s.passes(5).agent_ends(
+        uploaded=False, error="The key is no longer valid."
+    ),
+    "the agent is killed": lambda s: s.passes(5).agent_ends(),
     "exit 2": lambda s: s.passes(5).pod_ends(2, message="no such column"),
     "killed for memory": lambda s: s.passes(5).pod_ends(137, reason="OOMKilled"),
     "its node is drained": lambda s: s.passes(5).pod_is_evicted(),
@@ -234,6 +245,7 @@ PAIRS = {
     ),
     "training": (
         "exit 0",
+        "the trainer is done",
         "exit 1",
         "exit 2",
         "killed for memory",
@@ -243,6 +255,15 @@ PAIRS = {
         "the deadline passes",
         "silent for too long",
         "its node is drained",
+        "somebody deletes its pod",
+        "its pod is gone",
+    ),
+    "uploading": (
+        "all is uploaded",
+        "the store refuses it",
+        "the agent is killed",
+        "suspend",
+        "cancel",
         "somebody deletes its pod",
         "its pod is gone",
     ),

@@ -1,0 +1,171 @@
+"""The agent in a pod: its two containers, their volumes and what they are told.
+
+Separate because a pod without output and without a parent in a bucket has none of it. Called by `planning.podspec`; the
+contract is in docs/artifacts.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from trainyard.api import names
+from trainyard.api.shared import Output, Store
+from trainyard.planning import uris
+from trainyard.planning.server import CA_FILE, TOKEN_FILE
+
+Json = dict[str, Any]
+
+WORK_DIR = "/trainyard/work"
+OUTPUT_MOUNT = "/trainyard/output"
+RESUME_DIR = f"{WORK_DIR}/resume"
+FETCHED_PARENT_DIR = f"{WORK_DIR}/parent"
+_SECRETS_DIR = "/trainyard/secrets"
+#: That the end of the pod has begun; the sidecar is told so before the trainer has ended.
+_ENDING = f"{WORK_DIR}/ending"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentRules:
+    """From the settings: the agent's image, and what each of its containers may use."""
+
+    image: str = "trainyard/agent:0.1.0"
+    requests: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketParent:
+    """Artifacts of the parent that have to be fetched, and how their store is reached."""
+
+    uri: str
+    store: Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentOrder:
+    """What the agent of one pod has to do. `origins` are UIDs that the job had before it was restored."""
+
+    namespace: str
+    job: str
+    uid: str
+    origins: tuple[str, ...]
+    attempt: int
+    rank: int
+    ranks: int
+    output: Output | None
+    parent: BucketParent | None
+    resumable: bool
+    grace_seconds: int
+    upload_seconds: int
+    verdict_url: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fragments:
+    """Parts of a PodSpec: init containers, volumes, and mounts of the trainer."""
+
+    init_containers: tuple[Json, ...] = ()
+    volumes: tuple[Json, ...] = ()
+    mounts: tuple[Json, ...] = ()
+
+
+def fragments(
+    order: AgentOrder, rules: AgentRules, *, mounts: tuple[Json, ...] = (), pull_policy: str | None = None
+) -> Fragments:
+    """The agent's parts; `mounts` are those that it has in common with the trainer: the output, the server's token."""
+    volumes: list[Json] = [{"name": "trainyard-work", "emptyDir": {}}]
+    work = {"name": "trainyard-work", "mountPath": WORK_DIR}
+    own = [work, *mounts]
+    stores: tuple[tuple[str, Store | None], ...] = (
+        ("output", order.output),
+        ("parent", order.parent.store if order.parent is not None else None),
+    )
+    for part, store in stores:
+        if store is not None and store.secret_ref is not None:
+            volume = f"trainyard-secret-{part}"
+            volumes.append({"name": volume, "secret": {"secretName": store.secret_ref.name}})
+            own.append({"name": volume, "mountPath": f"{_SECRETS_DIR}/{part}", "readOnly": True})
+    container: Json = {
+        "image": rules.image,
+        "env": [{"name": "TRAINYARD_AGENT", "value": _told(order).replace("$", "$$")}],
+        "resources": {
+            key: dict(value)
+            for key, value in (("requests", rules.requests), ("limits", rules.limits))
+            if value
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": own,
+    }
+    if pull_policy is not None:
+        container["imagePullPolicy"] = pull_policy
+    containers = [{"name": names.FETCH_CONTAINER, "args": ["fetch"], **container}]
+    if order.output is not None:
+        containers.append(
+            {
+                "name": names.AGENT_CONTAINER,
+                "args": ["run"],
+                "restartPolicy": "Always",
+                "lifecycle": {"preStop": {"exec": {"command": ["touch", _ENDING]}}},
+                **container,
+            }
+        )
+    return Fragments(
+        init_containers=tuple(containers),
+        volumes=tuple(volumes),
+        mounts=({**work, "readOnly": True},),
+    )
+
+
+def _told(order: AgentOrder) -> str:
+    output_dir = f"{OUTPUT_MOUNT}/" + uris.job_folder(
+        job_uid=order.uid, attempt=order.attempt, rank=order.rank
+    )
+    told: Json = {
+        "namespace": order.namespace,
+        "job": order.job,
+        "uid": order.uid,
+        "origins": list(order.origins),
+        "attempt": order.attempt,
+        "rank": order.rank,
+        "ranks": order.ranks,
+        "output": None,
+        "store": None,
+        "outputDir": output_dir,
+        "checkpointDir": f"{output_dir}/checkpoints",
+        "resumeDir": RESUME_DIR,
+        "parent": None,
+        "parentDir": FETCHED_PARENT_DIR,
+        "resumable": order.resumable,
+        "graceSeconds": order.grace_seconds,
+        "uploadSeconds": order.upload_seconds,
+        "verdict": None,
+    }
+    if order.output is not None:
+        told["store"] = uris.store(order.output)
+        told["output"] = (
+            {"path": OUTPUT_MOUNT}
+            if order.output.claim_name is not None
+            else {"uri": uris.store(order.output), **_reached(order.output)}
+        )
+    if order.parent is not None:
+        told["parent"] = {"uri": order.parent.uri, **_reached(order.parent.store)}
+    if order.verdict_url is not None:
+        told["verdict"] = {"url": order.verdict_url, "caFile": CA_FILE, "tokenFile": TOKEN_FILE}
+    return orjson.dumps(told).decode()
+
+
+def _reached(store: Store) -> Json:
+    return {
+        key: value
+        for key, value in (
+            ("endpoint", store.endpoint),
+            ("region", store.region),
+            ("account", store.account),
+        )
+        if value is not None
+    }

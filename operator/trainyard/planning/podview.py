@@ -1,0 +1,257 @@
+"""A pod and its containers as planning sees them: frozen views of raw Kubernetes JSON.
+
+Separate so that the shape of a raw pod is known in one place, whose it is included; the rest of planning reads names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainyard.api import names
+from trainyard.planning.times import seconds
+
+Json = Mapping[str, Any]
+
+_LOST_REASONS = frozenset(
+    {
+        "Evicted",
+        "Preempting",
+        "Terminated",
+        "NodeLost",
+        "NodeShutdown",
+        "Shutdown",
+        "UnexpectedAdmissionError",
+    }
+)
+_LOST_CONDITIONS = ("DisruptionTarget", "TerminationTarget")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerView:
+    """One container's state. Times are seconds since the epoch."""
+
+    name: str
+    state: Literal["waiting", "running", "terminated", "unknown"]
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @classmethod
+    def from_raw(cls, raw: Json) -> ContainerView:
+        state = raw.get("state") or {}
+        kind: Literal["terminated", "running", "waiting"]
+        for kind in ("terminated", "running", "waiting"):
+            if kind in state:
+                detail = state[kind] or {}
+                return cls(
+                    name=raw.get("name", ""),
+                    state=kind,
+                    reason=detail.get("reason") or "",
+                    message=detail.get("message") or "",
+                    exit_code=detail.get("exitCode"),
+                    # NB: of a container that could not be started it is the zero of Unix time.
+                    started_at=seconds(detail.get("startedAt")) or None,
+                    finished_at=seconds(detail.get("finishedAt")),
+                )
+        return cls(name=raw.get("name", ""), state="unknown")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodView:
+    """A pod with our labels, or what has lost them. Whose it is and which one, its controller and its name say, since
+    anybody can copy or change labels: `job_uid` is empty for a pod that no job has made, whatever its labels say.
+
+    `finalized` while our finalizer keeps it; the digests are those it was made with; `forced` when it is being deleted
+    without any grace; `deletion_due_at` is when a node that lives has ended it; `disruption` is the reason of the
+    condition that says so, and `disruption_message` its words; `unheard_since` is when its node was found to be
+    silent; `claims` are those it mounts, `resource_claims` those whose devices it gets, and of the templates in
+    `unmade_claims_of` it has no such claim yet; `watched` while it has the labels that our watch selects; `init` are
+    containers that end before the trainer begins, `sidecars` those that run beside it.
+    """
+
+    name: str
+    uid: str
+    job_uid: str
+    job: str = ""
+    attempt: int
+    rank: int
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    node: str | None = None
+    created_at: float | None = None
+    deletion_requested_at: float | None = None
+    forced: bool = False
+    deletion_due_at: float | None = None
+    disrupted_at: float | None = None
+    disruption: str = ""
+    disruption_message: str = ""
+    unheard_since: float | None = None
+    scheduled: bool = False
+    scheduled_at: float | None = None
+    scheduling_reason: str = ""
+    scheduling_message: str = ""
+    sandbox_ready: bool = False
+    disrupted: bool = False
+    finalized: bool = False
+    watched: bool = True
+    spec_hash: str = ""
+    parameters_digest: str = ""
+    claims: tuple[str, ...] = ()
+    resource_claims: tuple[str, ...] = ()
+    unmade_claims_of: tuple[str, ...] = ()
+    trainer: ContainerView | None = None
+    init: tuple[ContainerView, ...] = ()
+    sidecars: tuple[ContainerView, ...] = ()
+
+    @classmethod
+    def from_raw(cls, raw: Json) -> PodView:
+        metadata, status, spec = raw["metadata"], raw.get("status") or {}, raw.get("spec") or {}
+        labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+        job, job_uid, attempt, rank = _made_by(metadata)
+        conditions = {c.get("type"): c for c in status.get("conditions") or []}
+        scheduled = conditions.get("PodScheduled") or {}
+        containers = [ContainerView.from_raw(c) for c in status.get("containerStatuses") or []]
+        due_at = seconds(metadata.get("deletionTimestamp"))
+        deleted_at = due_at
+        if deleted_at is not None:
+            deleted_at -= float(metadata.get("deletionGracePeriodSeconds") or 0)
+        lost = [
+            c for c in map(conditions.get, _LOST_CONDITIONS) if c is not None and c.get("status") == "True"
+        ]
+        beside = {
+            c.get("name") for c in spec.get("initContainers") or [] if c.get("restartPolicy") == "Always"
+        }
+        init = [ContainerView.from_raw(c) for c in status.get("initContainerStatuses") or []]
+        made = {c.get("name") for c in status.get("resourceClaimStatuses") or []}
+        disrupted = [at for c in lost if (at := seconds(c.get("lastTransitionTime"))) is not None]
+        return cls(
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            job_uid=job_uid,
+            job=job,
+            attempt=attempt,
+            rank=rank,
+            phase=status.get("phase") or "Pending",
+            reason=status.get("reason") or "",
+            message=status.get("message") or "",
+            node=spec.get("nodeName"),
+            created_at=seconds(metadata.get("creationTimestamp")),
+            deletion_requested_at=deleted_at,
+            forced=deleted_at is not None and metadata.get("deletionGracePeriodSeconds") == 0,
+            deletion_due_at=due_at,
+            disrupted_at=min(disrupted, default=None),
+            disruption=next((c["reason"] for c in lost if c.get("reason")), ""),
+            disruption_message=next((c["message"] for c in lost if c.get("message")), ""),
+            unheard_since=_unheard_since(conditions),
+            scheduled=scheduled.get("status") == "True" or bool(spec.get("nodeName")),
+            scheduled_at=seconds(scheduled.get("lastTransitionTime"))
+            if scheduled.get("status") == "True"
+            else None,
+            scheduling_reason=scheduled.get("reason") or "",
+            scheduling_message=scheduled.get("message") or "",
+            sandbox_ready=(conditions.get("PodReadyToStartContainers") or {}).get("status") == "True",
+            disrupted=_is_lost(status.get("reason") or "") or bool(lost),
+            finalized=names.VERDICT_FINALIZER in (metadata.get("finalizers") or ()),
+            watched=labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY and names.LABEL_JOB_UID in labels,
+            spec_hash=annotations.get(names.SPEC_HASH, ""),
+            parameters_digest=annotations.get(names.PARAMETERS_DIGEST, ""),
+            claims=tuple(
+                volume["persistentVolumeClaim"]["claimName"]
+                for volume in spec.get("volumes") or []
+                if volume.get("persistentVolumeClaim")
+            ),
+            resource_claims=tuple(
+                claim["resourceClaimName"]
+                for claim in spec.get("resourceClaims") or []
+                if claim.get("resourceClaimName")
+            ),
+            unmade_claims_of=tuple(
+                claim["resourceClaimTemplateName"]
+                for claim in spec.get("resourceClaims") or []
+                if claim.get("resourceClaimTemplateName") and claim.get("name") not in made
+            ),
+            trainer=next((c for c in containers if c.name == names.TRAINER_CONTAINER), None),
+            init=tuple(c for c in init if c.name not in beside),
+            sidecars=tuple(c for c in init if c.name in beside),
+        )
+
+    @property
+    def agent(self) -> ContainerView | None:
+        """The sidecar that brings checkpoints and artifacts to the output; None in a pod without one."""
+        return next((c for c in self.sidecars if c.name == names.AGENT_CONTAINER), None)
+
+    @property
+    def fetch(self) -> ContainerView | None:
+        """The init container that fetches what the trainer goes on from; None in a pod without one."""
+        return next((c for c in self.init if c.name == names.FETCH_CONTAINER), None)
+
+    @property
+    def begun(self) -> bool:
+        """Whether its trainer runs, or has run."""
+        return self.trainer is not None and self.trainer.started_at is not None
+
+    @property
+    def trained(self) -> bool:
+        """Whether its training container has ended."""
+        return self.trainer is not None and self.trainer.state == "terminated"
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether its training container has ended and what it left is brought to the output; others (an injected
+        proxy) may still run.
+        """
+        return self.over or (self.trained and (self.agent is None or self.agent.state == "terminated"))
+
+    @property
+    def over(self) -> bool:
+        """Whether all its containers have ended, so that it holds nothing of its node."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+def _unheard_since(conditions: Mapping[str, Json]) -> float | None:
+    """When the node controller has marked the pod, as it does when a node falls silent.
+
+    NB: it sets Ready and nothing else; a kubelet gives a reason with it, and ContainersReady is False as well.
+    """
+    ready, containers = conditions.get("Ready") or {}, conditions.get("ContainersReady") or {}
+    if ready.get("status") != "False" or ready.get("reason") or containers.get("status") != "True":
+        return None
+    return seconds(ready.get("lastTransitionTime"))
+
+
+def _is_lost(reason: str) -> bool:
+    return reason in _LOST_REASONS or reason.startswith("OutOf")
+
+
+def job_of_pod(metadata: Json) -> str:
+    """The name of the TrainingJob that controls a pod; of one that none controls, what its label says."""
+    controller = _controlling_job(metadata)
+    if controller is not None:
+        return str(controller.get("name") or "")
+    return str((metadata.get("labels") or {}).get(names.LABEL_JOB) or "")
+
+
+def _made_by(metadata: Json) -> tuple[str, str, int, int]:
+    """Job, its UID, attempt and rank of a pod that a job has made; the UID is empty for any other pod."""
+    job, controller = job_of_pod(metadata), _controlling_job(metadata)
+    if controller is not None:
+        attempt, _, rank = metadata["name"].removeprefix(f"{job}-").partition("-")
+        # NB: one that is called otherwise is somebody's copy, and its end is no verdict.
+        if attempt.isdecimal() and rank.isdecimal():
+            made = names.pod_name(job=job, attempt=int(attempt), rank=int(rank))
+            if metadata["name"] == made:
+                return job, str(controller.get("uid") or ""), int(attempt), int(rank)
+    return job, "", 0, 0
+
+
+def _controlling_job(metadata: Json) -> Json | None:
+    for owner in metadata.get("ownerReferences") or ():
+        group = str(owner.get("apiVersion") or "").partition("/")[0]
+        if owner.get("controller") and owner.get("kind") == "TrainingJob" and group == names.GROUP:
+            return dict(owner)
+    return None
