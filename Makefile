@@ -4,14 +4,14 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
-PACKAGES := operator tests images/trainer
+STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
+PACKAGES := operator tests images/agent images/trainer
 PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok
 
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak cluster cluster-down venv fmt lint typecheck imports unit test-trainer \
+.PHONY: help demo test soak dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-trainer \
 	test-integration test-e2e crds verify image clean
 
 help:  ## This list
@@ -22,7 +22,7 @@ demo: venv  ## A cluster, the operator in it, real trainings to Done, and a summ
 
 test: venv  ## All tests: lint, types, imports, generated files, unit, integration, e2e
 	@$(MAKE) --no-print-directory lint typecheck imports verify
-	@$(MAKE) --no-print-directory unit test-trainer
+	@$(MAKE) --no-print-directory unit test-agent test-trainer
 	@$(MAKE) --no-print-directory test-integration
 	@$(MAKE) --no-print-directory test-e2e
 
@@ -30,9 +30,12 @@ soak: venv  ## The storm over 180 jobs on fake nodes and 20 with real pods; its 
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
 	@STORM_RESULT=out STORM_JOBS=180 $(RUN) -m pytest -s tests/integration/test_storm.py
 	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
-	@[ -n "$$OPERATOR_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
+	@[ -n "$$OPERATOR_IMAGE$$AGENT_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
 	@STORM_RESULT=out STORM_JOBS=20 $(RUN) -m pytest -s tests/e2e/test_storm.py
 	@$(RUN) -m tests.storm.scale docs/soak.md out/storm-on-fake-nodes.json out/storm-with-real-pods.json
+
+dashboard: venv  ## A busy cluster of fake nodes for four minutes, and docs/dashboard.png from its metrics
+	@$(RUN) -m tests.integration.busycluster docs/dashboard.png
 
 cluster: venv  ## Start the cluster that the demo uses (NODES=2 for two nodes, CLUSTER=context:NAME for yours)
 	@$(RUN) -m tests.harness up
@@ -49,7 +52,7 @@ $(STAMP):
 		|| { echo "Python's venv module is needed (Debian: apt-get install python3-venv)." >&2; exit 1; }
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'images/trainer[test]'
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'images/agent[s3,test]' --editable 'images/trainer[test]'
 	@touch $@
 
 fmt: venv  ## Format the code
@@ -64,6 +67,7 @@ lint: venv  ## Format and lint checks
 typecheck: venv  ## mypy, strict
 	@echo "== types"
 	@$(VENV)/bin/mypy -p trainyard -p tests.harness -p tests.storm
+	@cd images/agent && ../../$(VENV)/bin/mypy
 	@cd images/trainer && ../../$(VENV)/bin/mypy
 
 imports: venv  ## Import contracts
@@ -74,6 +78,10 @@ unit: venv  ## Unit tests
 	@echo "== unit"
 	@$(RUN) -m pytest tests/unit
 
+test-agent: venv  ## Tests of the agent
+	@echo "== agent"
+	@cd images/agent && ../../$(VENV)/bin/python -m pytest -p no:asyncio
+
 test-trainer: venv  ## Tests of the reference trainer
 	@echo "== trainer"
 	@cd images/trainer && ../../$(VENV)/bin/python -m pytest -p no:asyncio
@@ -81,13 +89,14 @@ test-trainer: venv  ## Tests of the reference trainer
 test-integration: venv  ## Tests on a real API server, as processes
 	@echo "== integration"
 	@# NB: before pytest, whose time limits are for tests: on a fresh machine this is minutes of compiling.
-	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
+	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) coscheduling >/dev/null
+	@$(RUN) -m tests.harness.prometheus >/dev/null
 	@$(RUN) -m pytest tests/integration --durations=20
 
 test-e2e: venv  ## Tests with real pods on a real kind cluster
 	@echo "== e2e"
 	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
-	@[ -n "$$OPERATOR_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
+	@[ -n "$$OPERATOR_IMAGE$$AGENT_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
 	@$(RUN) -m pytest tests/e2e --durations=20
 
 crds: venv  ## Generate crds/ and the chart's from the models

@@ -50,7 +50,7 @@ class Jobs:
             return status if right else None
 
         try:
-            return found(there, what=f"{name} to be {phase} {reason or ''}", timeout=timeout)
+            return dict(found(there, what=f"{name} to be {phase} {reason or ''}", timeout=timeout))
         except Exception as error:
             raise AssertionError(f"{error}; its status is {orjson.dumps(seen[0]).decode()}") from error
 

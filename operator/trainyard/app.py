@@ -24,7 +24,9 @@ from trainyard.cluster import failpoints
 from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
+from trainyard.inventory import Inventory
 from trainyard.kinds import KINDS
+from trainyard.planning.agentpod import AgentRules
 from trainyard.planning.context import Context
 from trainyard.planning.deliveries import RetryRules
 from trainyard.planning.placement import AcceleratorRules
@@ -36,8 +38,10 @@ from trainyard.reconcile.loop import Doorbell, Loop, Reconcile
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.reconcile.records import RecordReconciler
 from trainyard.reconcile.references import References
+from trainyard.reconcile.reported import PostedReports
 from trainyard.reconcile.resync import prime, resync_forever
 from trainyard.reconcile.trainingjob import TrainingJobReconciler
+from trainyard.reports.server import StatusServer
 from trainyard.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -80,6 +84,7 @@ class Operator:
         self._client = client
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._cache, self._queue, references = Cache(), KeyedQueue(), References()
+        self._inventory = Inventory(self._cache, rules=planning.accelerators)
         self._doorbell = Doorbell(cache=self._cache, queue=self._queue, references=references)
         executor = Executor(
             client,
@@ -100,14 +105,24 @@ class Operator:
         self._deliveries = Deliveries(
             client=client, cache=self._cache, queue=self._queue, settings=settings.callbacks
         )
+        self._posted = PostedReports(queue=self._queue, interval=settings.progress.interval_seconds)
         jobs = TrainingJobReconciler(
             cache=self._cache,
             executor=executor,
             logs=self._logs,
+            posted=self._posted,
+            server=lambda: self._status_server.address,
             deliveries=self._deliveries,
             references=references,
             lookups=LookUps(client),
             context=planning,
+        )
+        self._status_server = StatusServer(
+            settings=settings.status_server,
+            client=client,
+            cache=self._cache,
+            reports=self._posted,
+            verdict=jobs.verdict,
         )
         datasets = DatasetReconciler(client=client, cache=self._cache, executor=executor)
         kinds: dict[str, Reconcile] = {TRAINING_JOB: jobs.reconcile, DATASET: datasets.reconcile}
@@ -120,8 +135,7 @@ class Operator:
 
     async def run(self) -> None:
         """Serve health and metrics, load what there is, then work until told to stop."""
-        collector = health.JobsCollector(self._cache)
-        REGISTRY.register(collector)
+        REGISTRY.register(self._inventory)
         endpoint = await health.serve(
             address=self._settings.endpoint.address,
             port=self._settings.endpoint.port,
@@ -132,13 +146,16 @@ class Operator:
         try:
             await _until(self._stop, self._work())
         finally:
+            await self._status_server.close()
+            self._posted.close()
             await self._deliveries.close()
             await self._logs.close()
             await endpoint.cleanup()
-            REGISTRY.unregister(collector)
+            REGISTRY.unregister(self._inventory)
 
     async def _work(self) -> None:
         await self._load()
+        await self._status_server.start()  # NB: before the first pod is made, which is told where it is
         logger.info("Operator is started; %d TrainingJobs", len(self._cache.keys(TRAINING_JOB)))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._loop.run(), name="workers")
@@ -153,6 +170,7 @@ class Operator:
                 name="resync",
             )
             group.create_task(self._logs.sweep(self._unfinished_jobs), name="sweep of logs")
+            group.create_task(self._status_server.keep(), name="certificate of the status server")
             group.create_task(self._take_signals_back(), name="signals")
             await asyncio.sleep(0)  # NB: kopf cancels, at its end, every task that is younger than itself
             await kopf.operator(
@@ -226,6 +244,10 @@ def _planning_context(settings: Settings) -> Context:
         report_progress=settings.progress.enabled,
         progress_interval=settings.progress.interval_seconds,
         log_store=settings.logs.store,
+        agent=AgentRules(
+            image=settings.agent.image, requests=settings.agent.requests, limits=settings.agent.limits
+        ),
+        schedulers=settings.gang_scheduling.schedulers,
         callbacks=RetryRules(
             first=settings.callbacks.first_retry_seconds,
             longest=settings.callbacks.longest_retry_seconds,

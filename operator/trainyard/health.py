@@ -5,33 +5,10 @@ Separate because the kubelet and Prometheus are its only callers. It holds nothi
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from trainyard.cluster.cache import TRAINING_JOB, Cache
-
-
-class JobsCollector(Collector):
-    """Jobs by phase and reason, counted when somebody asks."""
-
-    def __init__(self, cache: Cache) -> None:
-        self._cache = cache
-
-    def collect(self) -> Iterable[Metric]:
-        """One gauge with a sample for each phase and reason that occurs."""
-        family = GaugeMetricFamily(
-            "trainyard_jobs", "TrainingJobs by phase and reason.", labels=["phase", "reason"]
-        )
-        statuses = (raw.get("status") or {} for raw in self._cache.objects(TRAINING_JOB))
-        counts = Counter((s.get("phase") or "Pending", s.get("reason") or "Accepted") for s in statuses)
-        for (phase, reason), count in sorted(counts.items()):
-            family.add_metric([phase, reason], count)
-        return [family]
 
 
 async def serve(*, address: str, port: int, ready: Callable[[], bool]) -> web.AppRunner:

@@ -32,6 +32,7 @@ Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(lambda value: ip_network(str(value)))]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+GangApi = Literal["coscheduling", "volcano"]
 
 
 class SettingsError(ValueError):
@@ -195,6 +196,38 @@ class Endpoint(_Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8081
 
 
+class Agent(_Section):
+    """The agent in pods of jobs with an output: its image, and what each of its two containers may use."""
+
+    image: Annotated[str, Field(min_length=1, max_length=1024)] = "trainyard/agent:0.1.0"
+    requests: dict[str, str] = Field(default_factory=lambda: {"cpu": "50m", "memory": "128Mi"})
+    limits: dict[str, str] = Field(default_factory=lambda: {"memory": "1Gi"})
+
+
+class StatusServer(_Section):
+    """The server that training pods report to, over TLS.
+
+    `url` is how pods reach it, `https://<service>.<namespace>.svc:8443`; without one it is off. Its certificate is in
+    the Secret `secret` of the namespace `namespace`; where that holds none the operator makes one and keeps it there.
+    One pod may send `requests_per_second` (twice as many in a burst), each of `max_bytes` at most.
+    """
+
+    enabled: bool = True
+    address: str = "0.0.0.0"  # pods come from outside of ours
+    port: Annotated[int, Field(ge=0, le=65535)] = 8443
+    url: Annotated[str, Field(pattern=r"^(https://[^\s/]+)?$")] = ""
+    secret: str = ""
+    namespace: str = ""
+    requests_per_second: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    max_bytes: Annotated[int, Field(ge=1024, le=16 << 20)] = 256 << 10
+
+
+class GangScheduling(_Section):
+    """Which schedulers, by `spec.schedulerName`, admit the pods of a job together, and by which API."""
+
+    schedulers: dict[str, GangApi] = {"scheduler-plugins-scheduler": "coscheduling", "volcano": "volcano"}
+
+
 class Settings(_Section):
     """All settings with their defaults."""
 
@@ -210,6 +243,9 @@ class Settings(_Section):
     progress: Progress = Progress()
     callbacks: Callbacks = Callbacks()
     endpoint: Endpoint = Endpoint()
+    agent: Agent = Agent()
+    status_server: StatusServer = StatusServer()
+    gang_scheduling: GangScheduling = GangScheduling()
 
 
 def load(path: str | Path | None = None) -> Settings:

@@ -53,10 +53,10 @@ def trainer_image(kind_cluster: ClusterHandle) -> str:
 @pytest.fixture(scope="session")
 def install_operator(kind_cluster: ClusterHandle, trainer_image: str) -> Callable[[], None]:
     """Installs the operator from the chart with its own permissions, or brings back what a test has changed."""
-    operator_image = chosen.image(kind_cluster, "operator")
+    ours = {"operator": chosen.image(kind_cluster, "operator"), "agent": chosen.image(kind_cluster, "agent")}
     inside = demo_callbacks.values(Kubectl(kind_cluster))
     more = chart.merged(inside, {"settings": {"progress": {"intervalSeconds": 1}}})
-    return partial(chart.install, kind_cluster, operator=operator_image, trainer=trainer_image, more=more)
+    return partial(chart.install, kind_cluster, **ours, trainer=trainer_image, more=more)
 
 
 @pytest.fixture(scope="session")

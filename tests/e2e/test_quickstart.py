@@ -55,7 +55,7 @@ def test_the_quickstart_trains_and_evaluates(jobs: Jobs, kubectl: Kubectl, train
     for name in NAMES:
         metadata = jobs.get(name)["metadata"]
         ours = {key for key in metadata.get("annotations") or {} if "kubectl.kubernetes.io" not in key}
-        assert not ours, "no annotation of ours or kopf's"
+        assert ours == {"trainyard.dev/store-uids"}, "none of kopf's"
         assert "finalizers" not in metadata
 
     (told,) = demo_callbacks.until_told(kubectl, where, timeout=60)

@@ -49,6 +49,8 @@ def _kubernetes(name: str, group: str) -> Program:
 
 _COREDNS = "github.com/coredns/coredns"
 _ETCD = "go.etcd.io/etcd/server/v3"
+_COSCHEDULING = "trainyard.dev/harness/coscheduling"
+_PLUGINS = "sigs.k8s.io/scheduler-plugins"
 _VERSITYGW = "github.com/versity/versitygw"
 
 PROGRAMS = {
@@ -66,6 +68,7 @@ PROGRAMS = {
         Program("etcd", "etcd", "etcd", _ETCD, _ETCD, released.ETCD),
         Program("kind", "kind", "kind", "sigs.k8s.io/kind", "sigs.k8s.io/kind", released.KIND),
         Program("kwok", "kwok", "kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+        Program("coscheduling", "coscheduling", "coscheduling", _PLUGINS, _COSCHEDULING),
         Program("versitygw", "versitygw", "versitygw", _VERSITYGW, f"{_VERSITYGW}/cmd/versitygw"),
     )
 }

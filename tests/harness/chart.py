@@ -31,11 +31,11 @@ GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSc
 
 
 def install(
-    handle: ClusterHandle, *, operator: str, trainer: str, more: Mapping[str, Any] | None = None
+    handle: ClusterHandle, *, operator: str, agent: str, trainer: str, more: Mapping[str, Any] | None = None
 ) -> None:
     """CRDs and chart, new or brought up to date; returns when the operator is ready.
 
-    `operator` and `trainer` are images that the nodes have or can pull; `more` are values of the chart
+    `operator`, `agent` and `trainer` are images that the nodes have or can pull; `more` are values of the chart
     that go before these. Raises HarnessError that says what the operator's pod is stuck on.
     """
     kubectl = Kubectl(handle)
@@ -51,7 +51,7 @@ def install(
                 *("--values=-", "--wait", f"--timeout={READY_SECONDS}s", "--history-max=3"),
             ],
             log=log_file(),
-            stdin=yaml.safe_dump(merged(values(operator=operator, trainer=trainer), more or {})),
+            stdin=yaml.safe_dump(merged(values(operator=operator, agent=agent, trainer=trainer), more or {})),
             timeout=READY_SECONDS + 60,
         )
 
@@ -76,14 +76,18 @@ def _clear_interrupted(handle: ClusterHandle) -> None:
         uninstall(handle, hooks=False)
 
 
-def values(*, operator: str, trainer: str) -> Json:
+def values(*, operator: str, agent: str, trainer: str) -> Json:
     """The chart's values for a cluster whose nodes were handed their images."""
     if ":" not in operator.rpartition("/")[2]:
         operator += ":latest"
     repository, _, tag = operator.rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
-        "settings": {"images": {"reference": trainer}, "imagePullPolicy": "IfNotPresent"},
+        "settings": {
+            "agent": {"image": agent},
+            "images": {"reference": trainer},
+            "imagePullPolicy": "IfNotPresent",
+        },
         "tolerations": [GPU_TOLERATION],
     }
 

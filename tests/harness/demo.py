@@ -73,8 +73,10 @@ def run() -> bool:
     _delete_earlier(kubectl)
     with watch.part("images"):
         operator, trainer = chosen.image(handle, "operator"), chosen.image(handle, "trainer")
+        agent = chosen.image(handle, "agent")
     with watch.part("operator"):
-        chart.install(handle, operator=operator, trainer=trainer, more=demo_callbacks.values(kubectl))
+        more = demo_callbacks.values(kubectl)
+        chart.install(handle, operator=operator, agent=agent, trainer=trainer, more=more)
     with watch.part("data"):
         _make_namespace(kubectl)
         _fill(kubectl, trainer)

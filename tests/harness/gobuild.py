@@ -8,6 +8,7 @@ success, for it is several times the size of the programs.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -42,7 +43,20 @@ def module_version(module: str, dependency: str) -> str:
 
 def module_inputs(module: str) -> list[Path]:
     """The files that decide what a build of the module gives."""
-    return [MODULES / module / name for name in ("go.mod", "go.sum")]
+    files = [MODULES / module / name for name in ("go.mod", "go.sum", "main.go")]
+    return [file for file in files if file.exists()]
+
+
+def copy_file(module: str, dependency: str, path: str, *, target: Path, log: Path) -> None:
+    """Copies a file out of a dependency of one module, as `go.sum` knows it."""
+    go = ensure_go(_required_go(module))
+    answer = console.capture(
+        [str(go.program), "mod", "download", "-json", dependency],
+        log=log,
+        cwd=MODULES / module,
+        env=_environment(go),
+    )
+    shutil.copyfile(Path(json.loads(answer)["Dir"]) / path, target)
 
 
 def build(

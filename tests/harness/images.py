@@ -30,34 +30,49 @@ PUSH_SECONDS = 1800.0
 # Of each image; older ones are removed from Docker.
 KEPT_VERSIONS = 3
 
-Name = Literal["operator", "trainer"]
+Name = Literal["operator", "agent", "trainer", "trainer-jax"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What goes into an image: files of the repository, by their place in the build's context."""
+    """What goes into an image: files of the repository, by their place in the build's context.
+
+    `extras` are those of its pyproject.toml that are installed, too; with `tell` its Dockerfile is told them.
+    """
 
     files: dict[str, str]
+    extras: tuple[str, ...] = ()
+    tell: bool = False
 
     def paths(self) -> list[tuple[str, Path]]:
         return [(place, REPOSITORY / source) for place, source in sorted(self.files.items())]
 
 
+_TRAINER = {
+    "Dockerfile": "images/trainer/Dockerfile",
+    "pyproject.toml": "images/trainer/pyproject.toml",
+    "src": "images/trainer/src",
+}
 RECIPES: dict[Name, Recipe] = {
     "operator": Recipe(
         {
             "Dockerfile": "images/operator/Dockerfile",
             "operator": "operator",
             "pyproject.toml": "pyproject.toml",
-        }
+        },
+        extras=("s3",),
     ),
-    "trainer": Recipe(
+    "agent": Recipe(
         {
-            "Dockerfile": "images/trainer/Dockerfile",
-            "pyproject.toml": "images/trainer/pyproject.toml",
-            "src": "images/trainer/src",
-        }
+            "Dockerfile": "images/agent/Dockerfile",
+            "pyproject.toml": "images/agent/pyproject.toml",
+            "src": "images/agent/src",
+        },
+        extras=("s3", "gcs", "abfs"),
+        tell=True,
     ),
+    "trainer": Recipe(_TRAINER),
+    "trainer-jax": Recipe(_TRAINER, extras=("jax",), tell=True),
 }
 
 
@@ -110,10 +125,13 @@ def _ensure(engine: Engine, name: Name) -> str:
 def _build(engine: Engine, name: Name, image: str, folder: Path, *, base: str) -> None:
     log = cache.root() / "logs" / f"image-{name}.log"
     log.unlink(missing_ok=True)
+    recipe = RECIPES[name]
+    told = ["--build-arg", f"EXTRAS={','.join(recipe.extras)}"] if recipe.tell else []
     with console.step(f"Building the image {image}") as step:
         console.run(
             [
                 *(engine.client, "build", "--network", "host", "--build-arg", f"BASE={base}"),
+                *told,
                 *("--tag", image, folder),
             ],
             log=log,
@@ -139,7 +157,7 @@ def _wheels(name: Name) -> Path:
     """A folder with the wheels of everything that an image installs, fetched on this side of the build."""
     pyproject = dict(RECIPES[name].paths())["pyproject.toml"]
     project = tomllib.loads(pyproject.read_text())["project"]
-    extras = project["optional-dependencies"]["s3"] if name == "operator" else []
+    extras = [one for extra in RECIPES[name].extras for one in project["optional-dependencies"][extra]]
     required = [*project["dependencies"], *extras, *BUILD_TOOLS]
     log = cache.root() / "logs" / f"wheels-{name}.log"
 

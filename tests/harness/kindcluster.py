@@ -155,6 +155,16 @@ def kill(handle: ClusterHandle, pattern: str) -> None:
         raise HarnessError(f"No process on {', '.join(nodes)} matches {pattern}.")
 
 
+def kill_container(handle: ClusterHandle, container_id: str) -> None:
+    """SIGKILL to all processes of one container, by the containerID in its pod's status."""
+    name = container_id.rpartition("/")[2]
+    run_on_nodes(
+        handle,
+        f"for found in $(grep -ls {name} /proc/[0-9]*/cgroup); do"
+        ' pid="${found#/proc/}"; kill -KILL "${pid%/cgroup}" || true; done',
+    )
+
+
 def run_on_nodes(handle: ClusterHandle, script: str) -> None:
     """Runs a shell script on every node of ours. Raises HarnessError when it fails on one."""
     engine = _engine_of(handle.name)

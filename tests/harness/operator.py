@@ -35,11 +35,11 @@ class Operator:
         self.daemon = daemon
         self._pidfile = pidfile
         self.log = log
-        self._port = port
+        self.port = port
 
     def metrics(self) -> dict[str, float]:
         """Samples of /metrics by their name with labels, as they stand in the text."""
-        text = _get(self._port, "/metrics").decode()
+        text = _get(self.port, "/metrics").decode()
         samples = re.findall(r"^([a-z_]+(?:\{[^}]*\})?) ([-+0-9.eE]+|NaN|\+Inf)$", text, re.MULTILINE)
         return {name: float(value) for name, value in samples}
 
@@ -81,10 +81,11 @@ def running(
     """
     folder = plane.layout.folder / "operators"
     folder.mkdir(parents=True, exist_ok=True)
-    (port,) = processes.free_ports(1)
+    port, status_port = processes.free_ports(2)
     wanted = {
         "endpoint": {"address": "127.0.0.1", "port": port},
         "logs": {"follow": False, "store": (folder / f"{name}-logs").as_uri()},
+        "statusServer": loopback(status_port),
         **(settings or {}),
     }
     # NB: among the control plane's own, so that it ends with it when this process is killed.
@@ -110,6 +111,11 @@ def running(
         yield operator
     finally:
         operator.stop()
+
+
+def loopback(port: int, **more: Any) -> dict[str, Any]:
+    """Settings of a status server on loopback; its certificate is in memory unless `more` names a Secret."""
+    return {"address": "127.0.0.1", "port": port, "url": f"https://127.0.0.1:{port}", **more}
 
 
 def _wait_until_ready(operator: Operator, port: int) -> None:

@@ -94,7 +94,7 @@ def _answers(host: str, url: str) -> bool:
     thread.join(PROBE_SECONDS + 1)
     if not answered.is_set():
         _silent.add(host)
-        console.say(f"{host} cannot be reached; building from Go modules instead.")
+        console.say(f"{host} cannot be reached; taking another way.")
         return False
     return True
 

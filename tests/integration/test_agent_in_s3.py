@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ import pytest
 from tests.harness import s3
 from tests.harness.s3 import S3
 from tests.integration.agentpod import UID, Json, Pod
+from trainyard_agent import credentials, patience
+from trainyard_agent.bucket import Bucket
+from trainyard_agent.order import Place
+from trainyard_agent.patience import Patience
+from trainyard_agent.troubles import Trouble
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -210,13 +216,40 @@ def test_credentials_that_are_refused_are_told_and_new_ones_are_taken_up(pods: P
     until(lambda: pod.listed() == [1])
 
 
-def test_a_bucket_that_is_not_there_is_told_as_such(pods: Pods) -> None:
-    pod = pods()
-    pod.more = {"output": {"uri": "s3://lacking/x", "endpoint": pod.server.endpoint if pod.server else ""}}
-    code, log = pod.fetch()
-    assert code == 1
-    assert "is not there" in pod.message()["error"]
-    assert "Traceback" not in log
+def test_a_bucket_that_is_not_there_is_told_as_such(
+    server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LASTING_SECONDS", 0.2)
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    place = Place(uri="s3://lacking/x", endpoint=server.endpoint)
+    bucket = Bucket(
+        place,
+        name="s3://lacking/x",
+        options=lambda: credentials.options(place, tmp_path),
+        patience=Patience(tolerance=60),
+    )
+    for ask in (bucket.names, bucket.sizes, bucket.read, lambda path: bucket.create(path, b"")):
+        with pytest.raises(Trouble, match="s3://lacking/x is not there"):
+            ask("claims")
+
+
+def test_of_many_that_create_a_file_at_once_one_wins(
+    server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    place = Place(uri="s3://models/create", endpoint=server.endpoint)
+    bucket = Bucket(
+        place,
+        name="s3://models",
+        options=lambda: credentials.options(place, tmp_path),
+        patience=Patience(tolerance=5),
+    )
+    with ThreadPoolExecutor(16) as pool:
+        won = list(pool.map(lambda number: bucket.create("claim", b"%d" % number), range(16)))
+    assert won.count(True) == 1
+    assert bucket.read("claim") == b"%d" % won.index(True)
 
 
 def test_an_attempt_that_a_later_one_has_followed_starts_and_promotes_nothing(pods: Pods) -> None:

@@ -190,7 +190,7 @@ def is_hook(one: dict[str, Any]) -> bool:
 
 def test_the_hook_may_take_finalizers_off_and_stop_the_operator_and_no_more() -> None:
     (everywhere,) = named(objects("ClusterRole"), "trainyard-release")
-    (here,) = objects("Role")
+    (here,) = named(objects("Role"), "trainyard-release-stop")
     assert [(rule["resources"], rule["verbs"]) for rule in everywhere["rules"]] == [
         (["pods"], ["list", "patch"]),
         (["trainingjobs", "datasets", "experiments", "mlmodels"], ["list", "patch"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tests.harness import operator as operators
 from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import ControlPlaneConfig
 from tests.objects import Jobs, found
+from trainyard.logs.store import LogStore
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -202,3 +204,45 @@ def test_what_is_kept_cannot_be_followed(cli: Cli) -> None:
         2,
         "Error: --from store is what is kept so far; take it without --follow.\n",
     )
+
+
+def test_the_logs_of_all_ranks_are_told_apart(cli: Cli, jobs: Jobs, tmp_path: Path) -> None:
+    uid = jobs.create("resnet", nodes=3)["metadata"]["uid"]
+    store = LogStore(tmp_path.as_uri())
+    for rank, lines in enumerate(([b"led", b"done"], [b"followed"])):
+        file = store.file(namespace=jobs.namespace, uid=uid, attempt=0, rank=rank)
+        file.append((BEGAN.encode(), line) for line in lines)
+        asyncio.run(store.flush([file]))
+    attempts = [{"number": 0, "startTime": BEGAN, "completionTime": BEGAN, "rank": 1, "reason": "TrainerFailed"}]
+    where = f"{tmp_path.as_uri()}/{jobs.namespace}/{uid}/"
+    a_status(jobs, "resnet", "Error", "TrainerFailed", attempts=attempts, startTime=BEGAN, logs=where)
+    assert cli("logs", "resnet").stdout == "led\ndone\n"
+    assert cli("logs", "resnet", "--rank", "1").stdout == "followed\n"
+    result = cli("logs", "resnet", "--all-ranks")
+    assert (result.exit_code, result.stdout) == (1, "[0] led\n[0] done\n[1] followed\n")
+    missing, last = result.stderr.splitlines()
+    assert missing.startswith("Rank 2: The log is kept by the operator")
+    assert last == "Error: The logs of 1 of 3 ranks could not be printed."
+    tail = cli("logs", "resnet", "--all-ranks", "--tail", "1", "--timestamps")
+    assert tail.stdout == f"[0] {BEGAN} done\n[1] {BEGAN} followed\n"
+    shown = cli("get", "resnet").stdout
+    titles, row = (line.split() for line in shown.splitlines() if line.startswith(("ATTEMPT", "0 ")))
+    assert (titles[-1], row[-1]) == ("RANK", "1")
+
+
+def test_all_ranks_and_one_are_not_asked_for_at_once(cli: Cli) -> None:
+    result = cli("logs", "resnet", "--all-ranks", "--rank", "0")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "Error: --all-ranks is every rank; take it without --rank.\n",
+    )
+
+
+def test_all_ranks_of_a_job_are_followed_until_it_ends(cli: Cli, jobs: Jobs) -> None:
+    jobs.create("resnet", nodes=2)
+    ends = threading.Timer(2, a_status, (jobs, "resnet", "Canceled", "CanceledByUser"))
+    ends.start()
+    result = cli("logs", "resnet", "-f", "--all-ranks")
+    ends.join()
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.count("Waiting for resnet to start.") == 1, "not once a rank"

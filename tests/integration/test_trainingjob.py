@@ -154,7 +154,7 @@ def test_a_job_that_no_node_can_take_says_what_is_lacking(jobs: Jobs) -> None:
     jobs.create("huge", accelerator={"count": 9})
     status = jobs.reaches("huge", "Pending", "Unschedulable")
     assert "Insufficient nvidia.com/gpu" in status["message"]
-    assert "Unschedulable" in jobs.events("huge")
+    jobs.announces("huge", "Unschedulable")
 
 
 def test_an_accelerator_type_that_no_node_has_is_unschedulable(jobs: Jobs) -> None:

@@ -62,7 +62,7 @@ async def test_waits_with_a_sentence_and_starts_when_it_can(
     monkeypatch.setattr(app, "_LOAD_AGAIN_SECONDS", 0.0)
     client = cast(Client, FakeClient(failure))
     settings = Settings(logs=Logs(follow=False))
-    await app.Operator(settings, client, cast(Context, None))._load()
+    await app.Operator(settings, client, Context())._load()
     (record,) = caplog.records
     assert record.getMessage().startswith(f"Not started yet: {sentence}")
     assert record.exc_info is None
@@ -87,6 +87,6 @@ async def test_what_a_load_that_failed_has_left_is_forgotten(monkeypatch: pytest
                 raise TimeoutError
             return {"items": []}
 
-    operator = app.Operator(Settings(logs=Logs(follow=False)), cast(Client, Cut()), cast(Context, None))
+    operator = app.Operator(Settings(logs=Logs(follow=False)), cast(Client, Cut()), Context())
     await operator._load()
     assert operator._cache.keys(DATASET) == []

@@ -80,17 +80,51 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- dig "endpoint" "port" 8081 .Values.settings | int }}
 {{- end }}
 
+{{- /* The status server is on unless the settings say otherwise, or the operator may not look into tokens. */}}
+{{- define "trainyard.statusServer.on" -}}
+{{- if and (dig "statusServer" "enabled" true .Values.settings) .Values.rbac.tokenReviews }}on{{ end }}
+{{- end }}
+
+{{- define "trainyard.statusServer.port" -}}
+{{- dig "statusServer" "port" 8443 .Values.settings | int }}
+{{- end }}
+
+{{- define "trainyard.statusServer.secret" -}}
+{{- default (printf "%s-status-server" (include "trainyard.fullname" .)) .Values.statusServer.existingSecret }}
+{{- end }}
+
+{{- /* Its settings: how pods reach it, and where its certificate is, unless they say otherwise. */}}
+{{- define "trainyard.statusServer.settings" -}}
+{{- $given := .Values.settings.statusServer | default dict }}
+{{- if include "trainyard.statusServer.on" . }}
+{{- $url := printf "https://%s.%s.svc:8443" (include "trainyard.fullname" .) .Release.Namespace }}
+{{- $ours := dict "url" $url "secret" (include "trainyard.statusServer.secret" .) "namespace" .Release.Namespace }}
+{{- toYaml (merge (dict) $given $ours) }}
+{{- else }}
+{{- toYaml (dict "enabled" false) }}
+{{- end }}
+{{- end }}
+
 {{- /* What the operator may do with the objects of a namespace: every verb here is one that it uses. */}}
 {{- define "trainyard.rules" -}}
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs, datasets, experiments, mlmodels]
   verbs: [get, list, watch]
 - apiGroups: [trainyard.dev]
+  resources: [trainingjobs] # an annotation by which a job that was restored from a backup finds what it has stored
+  verbs: [patch]
+- apiGroups: [trainyard.dev]
   resources: [trainingjobs/status, datasets/status, experiments/status, mlmodels/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services] # by which the pods of a job on several nodes find each other
+  verbs: [get, create, delete]
+- apiGroups: [scheduling.x-k8s.io, scheduling.volcano.sh]
+  resources: [podgroups] # by which scheduler-plugins and Volcano bind them together
+  verbs: [get, create, delete]
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]

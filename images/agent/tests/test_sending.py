@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +176,28 @@ def test_links_that_leave_the_folder_and_special_files_are_left_out(
     said = capsys.readouterr().err
     assert said.count("is left out") == 4
     assert f"{folder}/leaves is left out: it is a link that leaves the folder." in said
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_what_another_user_has_closed_is_told_with_the_way_out(bucket: Bucket) -> None:
+    with tempfile.TemporaryDirectory() as top:
+        folder = Path(top) / "output"
+        folder.mkdir()
+        (folder / "model").write_bytes(b"m")
+        (folder / "model").chmod(0o600)
+        Path(top).chmod(0o777)
+        sender = Sender(bucket, prefix="u/attempt-0", journal=Journal(Path(top) / "journal"))
+        os.seteuid(65532)
+        try:
+            with pytest.raises(
+                Trouble, match=r"output/model cannot be read .* user 65532.*securityContext\.runAsUser"
+            ):
+                sender.send(trees.files(folder), to="u/attempt-0", what="it")
+            with pytest.raises(Trouble, match=r"runAsUser"):
+                trees.files(Path("/root"))
+        finally:
+            os.seteuid(0)
+            sender.close()
 
 
 def test_a_file_that_grows_while_it_is_hashed_has_no_digest(tmp_path: Path) -> None:

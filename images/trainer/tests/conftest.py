@@ -80,12 +80,12 @@ class Process:
                 return dict(record)
         raise AssertionError(f"the trainer ended without that line:\n{self._text}")
 
-    def end(self, number: signal.Signals | None = None) -> tuple[Run, float]:
+    def end(self, number: signal.Signals | None = None, *, timeout: float = 30) -> tuple[Run, float]:
         """Send a signal if one is given and wait; the run, and the seconds it took to end."""
         began = time.monotonic()
         if number is not None:
             self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=30)
+        rest, _ = self.process.communicate(timeout=timeout)
         took = time.monotonic() - began
         verdict = json.loads(self._log.read_text() or "{}") if self._log.exists() else {}
         run = Run(self.process.returncode, self._text + rest, verdict, self._output, self._checkpoints)
@@ -200,5 +200,13 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trainer(tmp_path: Path, samples: Path) -> Iterator[Trainer]:
     made = Trainer(tmp_path, samples)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def lasting_trainer(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Iterator[Trainer]:
+    """For runs that several tests look at."""
+    made = Trainer(tmp_path_factory.mktemp("lasting"), samples)
     yield made
     made.close()

@@ -56,7 +56,7 @@ def test_parameters(trainer, parameters, says):
         ),
         pytest.param(
             {"TRAINYARD_TYPE": "resnet"},
-            "It knows: decision_tree, neural_network, random_forest, regression.",
+            "It knows: decision_tree, distributed_neural_network, neural_network, random_forest, regression.",
             id="an unknown type",
         ),
         pytest.param({"TRAINYARD_PARAMETERS": "{'a': 1}"}, "is not JSON", id="parameters that are not JSON"),

@@ -31,6 +31,7 @@ _COMMANDS = {
     "get": _Lazy("get", "List jobs, datasets, experiments and models, or show one."),
     "watch": _Lazy("watch", "Watch a TrainingJob until it ends."),
     "logs": _Lazy("logs", "Print the log of a TrainingJob."),
+    "download": _Lazy("download", "Download the artifacts of a TrainingJob, or a checkpoint."),
     "pause": _Lazy("verbs", "Pause TrainingJobs: they save a checkpoint and give up their nodes.", "pause"),
     "resume": _Lazy("verbs", "Let paused or cancelled TrainingJobs go on.", "resume"),
     "cancel": _Lazy("verbs", "Cancel TrainingJobs; their record and logs stay.", "cancel"),

@@ -13,6 +13,7 @@ import typer
 
 from trainyard.api.reasons import FINAL
 from trainyard.cli import output
+from trainyard.cli.amounts import size_of
 from trainyard.cli.reading import headline, metrics, phase, printable
 from trainyard.planning.times import seconds
 
@@ -29,7 +30,9 @@ def show(raw: Json) -> None:
     output.print_table(_grid(list(_head(raw, now=now))))
     status = raw.get("status") or {}
     if attempts := status.get("attempts"):
-        _section(_ATTEMPTS, [_attempt(entry, now=now) for entry in attempts])
+        ranked = ((raw.get("spec") or {}).get("nodes") or 1) > 1
+        titles = (*_ATTEMPTS, "RANK") if ranked else _ATTEMPTS
+        _section(titles, [_attempt(entry, now=now)[: len(titles)] for entry in attempts])
         if last := printable(attempts[-1].get("message") or ""):
             typer.echo(f"\nAttempt {attempts[-1]['number']}: {last}")
     if deliveries := status.get("callbacks"):
@@ -126,6 +129,7 @@ def _attempt(entry: Json, *, now: float) -> tuple[str, ...]:
         counted,
         entry.get("node") or "",
         entry.get("resumedFrom") or "",
+        str(entry.get("rank", "")),
     )
 
 
@@ -184,11 +188,4 @@ def _amount(span: float) -> str:
 
 
 def _size(size: int | None) -> str:
-    if size is None:
-        return ""
-    value, unit = float(size), "B"
-    for bigger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, bigger
-    return f"{value:.1f} {unit}" if unit != "B" else f"{size} B"
+    return "" if size is None else size_of(size)

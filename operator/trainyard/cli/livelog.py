@@ -28,17 +28,19 @@ _LATE_NANOSECONDS = 30 * 1_000_000_000
 
 
 class Printer:
-    """Lines on stdout, and the stamp of the first of them."""
+    """Lines on stdout, and the stamp of the first of them; `prefix` tells whose, where there are several."""
 
-    def __init__(self, *, timestamps: bool) -> None:
+    def __init__(self, *, timestamps: bool, prefix: str = "") -> None:
         self.first: bytes | None = None
         self._out = sys.stdout.buffer
         self._timestamps = timestamps
+        self._prefix = prefix.encode()
 
     def lines(self, lines: Iterable[Line]) -> None:
         for stamp, text in lines:
             self.first = self.first or stamp
-            self._out.write(b"%b %b\n" % (stamp, text) if self._timestamps else text + b"\n")
+            line = b"%b %b\n" % (stamp, text) if self._timestamps else text + b"\n"
+            self._out.write(self._prefix + line)
         self._out.flush()
 
 

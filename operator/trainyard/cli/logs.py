@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import unquote, urlsplit
 
 import typer
 
 from trainyard.api import names
 from trainyard.api.reasons import FINAL, Phase
-from trainyard.cli import connection, durations, errors
+from trainyard.cli import connection, durations, errors, keptlog
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.excerpts import Excerpt
 from trainyard.cli.exits import CommandError, UsageError
@@ -29,11 +28,7 @@ from trainyard.cli.logpods import (
     started,
     wait_for_start,
 )
-from trainyard.cli.reading import headline, phase, printable
-from trainyard.cli.stored import read_from_operator
-from trainyard.logs.splice import LineSplitter, split
-from trainyard.logs.store import LogFile, LogStore
-from trainyard.settings import SettingsError
+from trainyard.cli.reading import headline, phase
 
 Json = dict[str, Any]
 
@@ -57,6 +52,16 @@ class Wanted:
     excerpt: Excerpt
     source: Source | None
     operator_namespace: str
+    of_all: bool = False
+
+    def printer(self) -> Printer:
+        """Of all ranks each line begins with its rank."""
+        return Printer(timestamps=self.timestamps, prefix=f"[{self.rank}] " if self.of_all else "")
+
+    def say(self, text: str) -> None:
+        """On stderr; of what all ranks have in common only once."""
+        if self.rank == 0 or not self.of_all:
+            typer.echo(text, err=True)
 
 
 def command(
@@ -75,7 +80,15 @@ def command(
         int | None,
         typer.Option(min=0, help="Which attempt, from 0; default: the newest.", show_default=False),
     ] = None,
-    rank: Annotated[int, typer.Option(min=0, help="Which pod of the job, from 0.")] = 0,
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Which pod of the job, from 0; default: 0, which leads.", show_default=False
+        ),
+    ] = None,
+    all_ranks: Annotated[
+        bool, typer.Option("--all-ranks", help="Of every pod of the job, each line with its rank before it.")
+    ] = False,
     tail: Annotated[
         int | None, typer.Option(min=0, help="Only so many of the last lines.", show_default=False)
     ] = None,
@@ -119,15 +132,18 @@ def command(
         raise UsageError("--previous is a log that has ended; take it without --follow.")
     if source is Source.STORE and follow:
         raise UsageError("--from store is what is kept so far; take it without --follow.")
+    if all_ranks and rank is not None:
+        raise UsageError("--all-ranks is every rank; take it without --rank.")
     wanted = Wanted(
         job=job,
         attempt=attempt,
-        rank=rank,
+        rank=rank or 0,
         follow=follow,
         timestamps=timestamps,
         excerpt=Excerpt(tail=tail if from_start else 0, since=since),
         source=source,
         operator_namespace=operator_namespace,
+        of_all=all_ranks,
     )
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
     connection.run(_logs(where, wanted, previous=previous))
@@ -147,32 +163,59 @@ async def _logs(where: Where, wanted: Wanted, *, previous: bool) -> None:
                 f"TrainingJob {wanted.job} has no attempt {wanted.attempt}; its newest is {newest}."
             )
         attempt = newest if wanted.attempt is None else wanted.attempt
-        pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
-        if previous:
-            if pod is not None and restarted(pod) and wanted.source is not Source.STORE:
-                out = Printer(timestamps=wanted.timestamps)
-                await print_log(there, pod, wanted.excerpt, out, follow=False, previous=True)
-                return
-            attempt -= 1
-            if attempt < 0:
-                raise CommandError(f"TrainingJob {wanted.job} has made no attempt before this one.")
-            pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
-        if pod is not None and started(pod):
-            out = Printer(timestamps=wanted.timestamps)
-            await _print_begun(there, job, pod, attempt, wanted, out)
-            if out.first is None and wanted.excerpt == Excerpt() and not wanted.follow:
-                typer.echo(f"Attempt {attempt} of {wanted.job} printed nothing. {headline(job)}", err=True)
-        elif pod is not None or (phase(job) == Phase.PENDING and not has_begun(job, attempt)):
-            if not wanted.follow:
-                again = f"Attempt {attempt} of {wanted.job}" if attempt else wanted.job
-                before = " --previous prints the log of the attempt before." if attempt else ""
-                typer.echo(f"{again} has not started. {headline(job)}{before}", err=True)
-                return
-            attempt -= 1
-        else:
-            await _print_gone(there, job, attempt, wanted)
+        if not wanted.of_all:
+            await _rank(there, job, attempt, wanted, previous=previous)
+            return
+        ranks = [replace(wanted, rank=rank) for rank in range(nodes)]
         if wanted.follow:
-            await _follow_on(there, job, wanted, after=attempt)
+            # NB: not a group of tasks, which would wrap what a closed pipe raises.
+            await asyncio.gather(
+                *(_told(_rank(there, job, attempt, one, previous=previous), one) for one in ranks)
+            )
+            return
+        said = [await _told(_rank(there, job, attempt, one, previous=previous), one) for one in ranks]
+        if not all(said):
+            raise CommandError(f"The logs of {said.count(False)} of {nodes} ranks could not be printed.")
+
+
+async def _told(work: Coroutine[Any, Any, None], wanted: Wanted) -> bool:
+    """Of one rank of several: what goes wrong with it is said, and holds up no other."""
+    try:
+        with errors.told():
+            await work
+    except CommandError as error:
+        typer.echo(f"Rank {wanted.rank}: {error.message}", err=True)
+        return False
+    return True
+
+
+async def _rank(there: Connection, job: Json, attempt: int, wanted: Wanted, *, previous: bool) -> None:
+    """The log of one rank, and with --follow those of the attempts that come."""
+    pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
+    if previous:
+        if pod is not None and restarted(pod) and wanted.source is not Source.STORE:
+            await print_log(there, pod, wanted.excerpt, wanted.printer(), follow=False, previous=True)
+            return
+        attempt -= 1
+        if attempt < 0:
+            raise CommandError(f"TrainingJob {wanted.job} has made no attempt before this one.")
+        pod = await find_pod(there, job, attempt=attempt, rank=wanted.rank)
+    if pod is not None and started(pod):
+        out = wanted.printer()
+        await _print_begun(there, job, pod, attempt, wanted, out)
+        if out.first is None and wanted.excerpt == Excerpt() and not wanted.follow:
+            typer.echo(f"Attempt {attempt} of {wanted.job} printed nothing. {headline(job)}", err=True)
+    elif pod is not None or (phase(job) == Phase.PENDING and not has_begun(job, attempt)):
+        if not wanted.follow:
+            again = f"Attempt {attempt} of {wanted.job}" if attempt else wanted.job
+            before = " --previous prints the log of the attempt before." if attempt else ""
+            wanted.say(f"{again} has not started. {headline(job)}{before}")
+            return
+        attempt -= 1
+    else:
+        await _print_gone(there, job, attempt, wanted)
+    if wanted.follow:
+        await _follow_on(there, job, wanted, after=attempt)
 
 
 async def _follow_on(there: Connection, job: Json, wanted: Wanted, *, after: int) -> None:
@@ -180,13 +223,13 @@ async def _follow_on(there: Connection, job: Json, wanted: Wanted, *, after: int
     wanted = replace(wanted, excerpt=Excerpt())
     while wanted.attempt is None or after < wanted.attempt:
         start = Start(after=after, attempt=wanted.attempt, rank=wanted.rank)
-        pod = await wait_for_start(there, job, start, say=lambda text: typer.echo(text, err=True))
+        pod = await wait_for_start(there, job, start, say=wanted.say)
         if pod is None:
             return
         after = int(pod["metadata"]["labels"][names.LABEL_ATTEMPT])
         if after > 0 and wanted.attempt is None:
-            typer.echo(f"Attempt {after} of {wanted.job} has started.", err=True)
-        await print_log(there, pod, wanted.excerpt, Printer(timestamps=wanted.timestamps), follow=True)
+            wanted.say(f"Attempt {after} of {wanted.job} has started.")
+        await print_log(there, pod, wanted.excerpt, wanted.printer(), follow=True)
 
 
 async def _print_begun(
@@ -194,14 +237,14 @@ async def _print_begun(
 ) -> None:
     """The log of a pod that is there; of one that has ended from the store, which outlives the kubelet's rotation."""
     if wanted.source is Source.STORE:
-        await _print_stored(there, job, attempt, wanted, out)
+        await _print_kept(there, job, attempt, wanted, out)
         return
     kept = bool((job.get("status") or {}).get("logs"))
     remedy = f" `trainyard logs {wanted.job} --from store` has them." if kept else ""
     if wanted.source is None and kept and ended(pod) and is_over(job, attempt):
         try:
             with errors.told():
-                await _print_stored(there, job, attempt, wanted, out)
+                await _print_kept(there, job, attempt, wanted, out)
             return
         except CommandError as error:
             # NB: what is printed already must not come again.
@@ -219,10 +262,10 @@ async def _print_gone(there: Connection, job: Json, attempt: int, wanted: Wanted
         raise CommandError(
             f"The pod of attempt {attempt} of {wanted.job} is gone; `--from store` prints what is kept of its log."
         )
-    out = Printer(timestamps=wanted.timestamps)
+    out = wanted.printer()
     try:
         with errors.told():
-            await _print_stored(there, job, attempt, wanted, out)
+            await _print_kept(there, job, attempt, wanted, out)
     except CommandError as error:
         if not wanted.follow or wanted.attempt is not None or phase(job) in FINAL:
             raise
@@ -230,54 +273,6 @@ async def _print_gone(there: Connection, job: Json, attempt: int, wanted: Wanted
         typer.echo(f"{said} The next attempt is followed.", err=True)
 
 
-async def _print_stored(there: Connection, job: Json, attempt: int, wanted: Wanted, out: Printer) -> None:
-    metadata = job["metadata"]
-    if (sentence := never_started(job)) is not None:
-        raise CommandError(sentence)
-    uri = (job.get("status") or {}).get("logs")
-    if not uri:
-        raise CommandError(
-            f"No log of {wanted.job} was kept: settings.logs.follow of the operator is off, or was when the job ran."
-        )
-    file = local_file(uri, namespace=there.namespace, uid=metadata["uid"], attempt=attempt, rank=wanted.rank)
-    part = wanted.excerpt.reader(now=time.time())
-    if file is not None and file.path.exists():
-        out.lines(part.take(file.lines()))
-        out.lines(part.rest())
-        return
-    splitter = LineSplitter()
-    await read_from_operator(
-        there.client,
-        operator_namespace=wanted.operator_namespace,
-        namespace=there.namespace,
-        uid=metadata["uid"],
-        attempt=attempt,
-        rank=wanted.rank,
-        write=lambda data: out.lines(part.take(filter(None, map(split, splitter.feed(data))))),
-    )
-    out.lines(part.rest())
-
-
-def never_started(job: Json) -> str | None:
-    """Why a job has ended before its trainer ran, so that there never was a log; None for one that may have run."""
-    status = job.get("status") or {}
-    ran = status.get("startTime") or any(e.get("startTime") for e in status.get("attempts") or [])
-    if phase(job) not in FINAL - {Phase.DONE} or ran:
-        return None
-    why = printable(": ".join(filter(None, (status.get("reason") or phase(job), status.get("message")))))
-    return f"{job['metadata']['name']} never started: {why}"
-
-
-def local_file(uri: str, *, namespace: str, uid: str, attempt: int, rank: int) -> LogFile | None:
-    """The stored log on this machine that `status.logs` means; None when it means no folder of that job.
-
-    NB: status is text that others can write; only `<root>/<namespace>/<uid>/` of this very job is believed.
-    """
-    folder = Path(unquote(urlsplit(uri).path))
-    if urlsplit(uri).scheme != "file" or folder.parts[-2:] != (namespace, uid):
-        return None
-    try:
-        store = LogStore(folder.parent.parent.as_uri())
-        return store.file(namespace=namespace, uid=uid, attempt=attempt, rank=rank)
-    except (SettingsError, ValueError):
-        return None
+async def _print_kept(there: Connection, job: Json, attempt: int, wanted: Wanted, out: Printer) -> None:
+    log = keptlog.Kept(attempt=attempt, rank=wanted.rank, operator_namespace=wanted.operator_namespace)
+    await keptlog.print_kept(there, job, log, wanted.excerpt, out)

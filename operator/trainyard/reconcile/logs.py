@@ -16,7 +16,8 @@ from trainyard.logs.archive import Archive
 from trainyard.logs.configured import kept_logs
 from trainyard.logs.retention import Retention
 from trainyard.logs.sweep import seconds_between, sweep_forever
-from trainyard.planning.observed import LogView, PodView
+from trainyard.planning.observed import LogView
+from trainyard.planning.podview import PodView
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.settings import Logs
 

@@ -19,7 +19,8 @@ from trainyard.cluster import lookups as cluster
 from trainyard.cluster.client import ApiError, Client
 from trainyard.planning import lookups
 from trainyard.planning.lookedup import NodeView, PodEvent
-from trainyard.planning.observed import ObservedJob, PodView
+from trainyard.planning.observed import ObservedJob
+from trainyard.planning.podview import PodView
 from trainyard.planning.times import sooner
 
 logger = logging.getLogger(__name__)

@@ -69,6 +69,8 @@ class Loop:
         self._queue = queue
         self._kinds = kinds
         self._workers = workers
+        for kind in kinds:
+            metrics.RECONCILE_ERRORS.labels(kind=kind)  # at 0, so that the first one is an increase
 
     async def run(self) -> None:
         """Work for ever."""

@@ -5,8 +5,9 @@ Separate from the loop because observing is the kind's own. Called by `reconcile
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainyard.api import names
@@ -14,7 +15,16 @@ from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
 from trainyard.cluster.execute import Executor
-from trainyard.planning import attempts, conditions, jobstatus, podspec, stops, trainingjob
+from trainyard.planning import (
+    attempts,
+    conditions,
+    confirming,
+    jobstatus,
+    podspec,
+    restoring,
+    stops,
+    trainingjob,
+)
 from trainyard.planning.context import Context
 from trainyard.planning.observed import (
     DatasetView,
@@ -24,13 +34,17 @@ from trainyard.planning.observed import (
     Refusal,
 )
 from trainyard.planning.pending import SETTLE_SECONDS
+from trainyard.planning.podview import PodView
+from trainyard.planning.ranks import group
+from trainyard.planning.server import ServerAddress
 from trainyard.planning.support import not_yet_supported
 from trainyard.planning.times import sooner
-from trainyard.reconcile import specs
+from trainyard.reconcile import accounting, specs
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
 from trainyard.reconcile.references import References
+from trainyard.reconcile.reported import PostedReports, merged
 
 Json = dict[str, Any]
 
@@ -47,6 +61,8 @@ class TrainingJobReconciler:
         cache: Cache,
         executor: Executor,
         logs: FollowedLogs | NoLogs,
+        posted: PostedReports,
+        server: Callable[[], ServerAddress | None],
         deliveries: Deliveries,
         references: References,
         lookups: LookUps,
@@ -55,6 +71,8 @@ class TrainingJobReconciler:
         self._cache = cache
         self._executor = executor
         self._logs = logs
+        self._posted = posted
+        self._server = server
         self._deliveries = deliveries
         self._references = references
         self._lookups = lookups
@@ -75,14 +93,15 @@ class TrainingJobReconciler:
             self._forget(key)
         self._uids[key] = uid
         observed = self._observe(key, raw)
-        if self._may_have_an_unwatched_pod(observed):
-            attempt = attempts.newest(observed.status, observed.pods)
-            name = names.pod_name(job=key.name, attempt=attempt, rank=0)
-            await self._executor.look_up_pod(key.namespace, name, uid)
+        if unseen := self._may_be_unwatched(observed):
+            for name in unseen:
+                await self._executor.look_up_pod(key.namespace, name, uid)
             observed = self._observe(key, raw)
         observed, look_again = await self._lookups.complete(observed)
         self._logs.keep(uid, observed.pods)
-        plan = trainingjob.plan_training_job(observed, now=time.time(), context=self._context)
+        self._posted.keep(uid, observed.pods)
+        context = dataclasses.replace(self._context, server=self._server())
+        plan = trainingjob.plan_training_job(observed, now=time.time(), context=context)
         for pod in plan.follow:
             silence = observed.spec.progress_timeout_seconds if observed.spec is not None else 0
             self._logs.follow(key.namespace, key.name, uid, pod, progress_timeout=silence)
@@ -96,6 +115,7 @@ class TrainingJobReconciler:
             self._refusals[uid] = outcome.refusal
             return 0.0
         self._deliveries.written(uid, observed.answers)
+        accounting.account(raw, plan.status, observed.pods, rules=self._context.accelerators)
         if plan.create:
             self._refusals.pop(uid, None)
             return SETTLE_SECONDS
@@ -104,9 +124,10 @@ class TrainingJobReconciler:
         if (plan.status or observed.status).get("completionTime"):
             self._settle(key, uid)
             self._logs.release(uid, observed.pods)
+            self._posted.forget(uid)
         if outcome.failure is not None:
             raise outcome.failure
-        if self._may_have_an_unwatched_pod(observed):
+        if self._may_be_unwatched(observed):
             return sooner(plan.requeue_after, _UNWATCHED_AGAIN_SECONDS)
         return plan.requeue_after if look_again is None else sooner(plan.requeue_after, look_again)
 
@@ -117,16 +138,28 @@ class TrainingJobReconciler:
         if failure is not None:
             raise failure
 
-    def _may_have_an_unwatched_pod(self, observed: ObservedJob) -> bool:
-        """Whether the pod of the newest attempt ran and is not seen, or is seen without the labels that we watch."""
-        attempt = attempts.newest(observed.status, observed.pods)
-        pod = next((p for p in observed.pods if p.attempt == attempt), None)
+    def _may_be_unwatched(self, observed: ObservedJob) -> list[str]:
+        """Pods of the newest attempt that ran and are not seen, or are seen without the labels that we watch."""
         if observed.status.get("completionTime"):
-            return False
-        if pod is not None:
-            return not pod.watched
+            return []
+        attempt = attempts.newest(observed.status, observed.pods)
+        ranks = group(observed, attempt)
         entry = jobstatus.attempt_entry(observed.status, attempt)
-        return bool(entry.get("startTime")) and not entry.get("completionTime")
+        unseen = [pod.name for pod in ranks.pods if not pod.watched]
+        if entry.get("startTime") and not entry.get("completionTime"):
+            unseen += [
+                names.pod_name(job=observed.name, attempt=attempt, rank=rank) for rank in ranks.missing
+            ]
+        return unseen
+
+    def verdict(self, namespace: str, name: str, pod_uid: str) -> Json:
+        """What the agent of a pod is told of its trainer's end; see `planning.confirming`."""
+        key = Key(TRAINING_JOB, namespace, name)
+        raw = self._cache.get(key)
+        if raw is None:
+            return confirming.GONE
+        observed = self._observe(key, raw)
+        return confirming.confirmed(observed, pod_uid, now=time.time(), context=self._context)
 
     def _observe(self, key: Key, raw: Json) -> ObservedJob:
         metadata, status = raw["metadata"], raw.get("status") or {}
@@ -145,8 +178,9 @@ class TrainingJobReconciler:
             self._references.set(key, targets)
             datasets = {name: self._dataset(key.namespace, name) for name in wanted}
         attempt = attempts.newest(status, pods)
-        there = self._cache.pod(key.namespace, names.pod_name(job=key.name, attempt=attempt, rank=0))
-        views = ((pod.uid, self._logs.view(pod.uid)) for pod in pods)
+        former = self._former_pod(key, uid, attempt, nodes=spec.nodes if spec is not None else 1)
+        store_uids = str((metadata.get("annotations") or {}).get(names.STORE_UIDS) or "")
+        views = ((pod.uid, merged(self._logs.view(pod.uid), self._posted.view(uid, pod.uid))) for pod in pods)
         return ObservedJob(
             namespace=key.namespace,
             name=key.name,
@@ -164,7 +198,9 @@ class TrainingJobReconciler:
             ],
             unsupported=not_yet_supported("TrainingJob", raw.get("spec") or {}),
             pods=pods,
-            former_pod=there if there is not None and there.job_uid != uid else None,
+            former_pod=former,
+            store_uids=store_uids,
+            origins=self._origins(key.name, uid, store_uids) if store_uids else (),
             orphans=tuple(
                 pod for pod in self._cache.pods_named_for(key) if pod.job_uid != uid and pod.finalized
             ),
@@ -175,6 +211,23 @@ class TrainingJobReconciler:
             answers=self._deliveries.answers(uid),
             memory=self._memories.get(uid, Memory()),
         )
+
+    def _former_pod(self, key: Key, uid: str, attempt: int, *, nodes: int) -> PodView | None:
+        """A pod with the name of one of ours that is not this job's."""
+        for rank in range(nodes):
+            name = names.pod_name(job=key.name, attempt=attempt, rank=rank)
+            there = self._cache.pod(key.namespace, name)
+            if there is not None and there.job_uid != uid:
+                return there
+        return None
+
+    def _origins(self, name: str, uid: str, annotation: str) -> tuple[str, ...]:
+        """Former UIDs of a restored job. NB: not those of a job that lives: somebody has copied its manifest."""
+        former = restoring.origins(annotation, name=name, uid=uid)
+        if not former:
+            return ()
+        living = {raw["metadata"]["uid"] for raw in self._cache.objects(TRAINING_JOB)}
+        return () if living & set(former) else former
 
     def _dataset(self, namespace: str, name: str) -> DatasetView | None:
         raw = self._cache.get(Key(DATASET, namespace, name))
@@ -198,6 +251,7 @@ class TrainingJobReconciler:
             return None
         status = raw.get("status") or {}
         artifacts = status.get("artifacts") or []
+        spec, _ = specs.read(TrainingJobSpec, raw)
         return ParentView(
             name=name,
             finished=conditions.is_true(status, ConditionType.FINISHED),
@@ -205,6 +259,7 @@ class TrainingJobReconciler:
             reason=status.get("reason") or str(Phase.PENDING),
             canceled=jobstatus.was_canceled(status),
             artifact_uri=artifacts[0].get("uri") if artifacts else None,
+            output=spec.output if spec is not None else None,
         )
 
     def _settle(self, key: Key, uid: str) -> None:
@@ -218,4 +273,5 @@ class TrainingJobReconciler:
         if uid is not None:
             self._settle(key, uid)
             self._logs.forget(uid)
+            self._posted.forget(uid)
             self._deliveries.forget(uid)

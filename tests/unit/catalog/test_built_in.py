@@ -94,11 +94,13 @@ def test_every_action_has_a_runtime_but_those_that_are_named_here() -> None:
 
 
 def test_the_types_of_the_reference_trainer_are_served() -> None:
-    for kind in ("decision_tree", "neural_network", "random_forest", "regression"):
+    distributed = "distributed_neural_network"
+    for kind in ("decision_tree", distributed, "neural_network", "random_forest", "regression"):
         for action in ("train", "retrain", "evaluate", "inference", "export", "prune"):
             found = choose(kind, action, ENTRIES)
             assert not isinstance(found, Unresolved), found.message
-            assert found[0].name == "reference"
+            with_jax = kind == distributed and action in ("train", "retrain")
+            assert found[0].name == ("reference-jax" if with_jax else "reference")
             assert found[1].schema is not None
 
 

@@ -321,7 +321,7 @@ def test_a_mounted_config_map_is_read_as_kubernetes_lays_it_out(tmp_path: Path) 
         pytest.param(
             {"referense": "x"},
             [],
-            "settings images.referense: no catalogue entry has this name: did you mean reference?",
+            "settings images.referense: no catalogue entry has this name: did you mean reference or reference-jax?",
             id="an image for no entry",
         ),
         pytest.param(

@@ -15,8 +15,8 @@ from trainyard.api import names
 from trainyard.cluster.cache import POD, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
-from trainyard.planning.observed import PodView
 from trainyard.planning.plan import Announcement, Plan
+from trainyard.planning.podview import PodView
 
 Json = dict[str, Any]
 

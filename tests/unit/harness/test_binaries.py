@@ -133,3 +133,9 @@ def test_a_program_that_nobody_knows_is_a_sentence() -> None:
 def test_build_outputs_are_found_under_the_names_that_go_gives_them() -> None:
     assert gobuild._output_name("go.etcd.io/etcd/server/v3") == "server"
     assert gobuild._output_name("helm.sh/helm/v3/cmd/helm") == "helm"
+
+
+def test_a_program_with_a_source_of_our_own_is_built_anew_when_that_changes() -> None:
+    names = [file.name for file in gobuild.module_inputs("coscheduling")]
+    assert names == ["go.mod", "go.sum", "main.go"]
+    assert [file.name for file in gobuild.module_inputs("kwok")] == ["go.mod", "go.sum"]

@@ -16,6 +16,8 @@ from trainyard_agent.log import say
 from trainyard_agent.order import Order, read_order, termination_log
 from trainyard_agent.troubles import of
 
+#: Exit codes of `fetch`: the job has its result already; a later attempt has begun.
+COMPLETE, FENCED = 10, 11
 #: How long `fetch` bears a store that does not answer.
 FETCH_SECONDS = 300.0
 
@@ -59,7 +61,7 @@ def _fetch() -> int:
         trouble = of(error, place="The output")
         say(str(trouble))
         messages.write(termination_log(os.environ), messages.failed(str(trouble), claimed=trouble.claimed))
-        return 11 if trouble.kind == "fenced" else 1
+        return FENCED if trouble.kind == "fenced" else 1
 
 
 def _fetched(order: Order) -> int:
@@ -71,7 +73,7 @@ def _fetched(order: Order) -> int:
         fetching.fetch(order, store=places.output(order, patience), parent=places.parent(order, patience))
     except fetching.Complete as complete:
         messages.write(order.termination_log, messages.complete(complete.result))
-        return fetching.COMPLETE
+        return COMPLETE
     return 0
 
 

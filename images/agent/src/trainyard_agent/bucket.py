@@ -61,6 +61,11 @@ class Bucket:
         self._lock = threading.Lock()
         self._made: tuple[Any, str] | None = None
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """What is wrong with the store at present."""
+        return self._patience.present
+
     def patiently(self, action: Callable[[], T]) -> T:
         """What `action` gives, which asks this store, tried again while there is time."""
         return self._patience(action, place=self.name, refused=self._reconnect)
@@ -106,6 +111,7 @@ class Bucket:
         return {name.removeprefix(f"{top}/"): int(info["size"] or 0) for name, info in found.items()}
 
     def remove(self, paths: Iterable[str]) -> None:
+        """Removes objects; those that are gone already are no error."""
         wanted = [self._full(path) for path in paths]
         for start in range(0, len(wanted), _DELETED_AT_ONCE):
             some = wanted[start : start + _DELETED_AT_ONCE]

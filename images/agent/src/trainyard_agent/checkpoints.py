@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainyard_agent import layout
-from trainyard_agent.reading import Changed, Gone, sha256_of
+from trainyard_agent.reading import Changed, Gone, sha256_of, unreadable
 from trainyard_agent.trees import Local
 
 
@@ -78,6 +78,8 @@ def closed(folder: Path) -> dict[int, Path]:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    except PermissionError as error:
+        raise unreadable(folder) from error
     return {
         epoch: Path(entry.path)
         for entry in entries

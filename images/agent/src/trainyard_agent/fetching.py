@@ -21,8 +21,6 @@ from trainyard_agent.stores import Store, read_json
 from trainyard_agent.troubles import Trouble
 from trainyard_agent.volume import Volume, clear, open_folder
 
-COMPLETE, FENCED = 10, 11
-
 
 class Complete(Exception):
     """The job has its result already, which is `result`."""

@@ -18,7 +18,7 @@ from trainyard_agent.checkpoints import Broken, Manifest
 from trainyard_agent.index import Entry
 from trainyard_agent.log import amount, say
 from trainyard_agent.order import Order
-from trainyard_agent.reading import Gone
+from trainyard_agent.reading import Gone, unreadable
 from trainyard_agent.sending import Sender
 from trainyard_agent.stores import Store
 from trainyard_agent.troubles import Trouble
@@ -99,6 +99,8 @@ class Following:
             data = (folder / layout.MANIFEST).read_bytes()
         except FileNotFoundError:
             return
+        except PermissionError as error:
+            raise unreadable(folder / layout.MANIFEST) from error
         try:
             manifest = checkpoints.read_manifest(data)
             if manifest.epoch != epoch:
@@ -209,5 +211,5 @@ class Following:
         for epoch in sorted(old):
             folder = self._folder(epoch)
             names = sorted(self.store.sizes(folder), key=lambda name: name != layout.MANIFEST)
-            self.store.remove([f"{folder}/{name}" for name in names])
+            self.sender.bucket.remove([f"{folder}/{name}" for name in names])
             del self.parts[epoch]

@@ -44,6 +44,8 @@ class Patience:
         self.left = left
         self._hurry = hurry or threading.Event()
         self._tolerance = tolerance
+        #: What is wrong at present, whichever request has met it; None since one has succeeded.
+        self.present: Trouble | None = None
         self._said: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -57,11 +59,13 @@ class Patience:
         delay, since = FIRST_SECONDS, math.inf
         while True:
             try:
-                return action()
+                done = action()
+                self.present = None
+                return done
             except Final:
                 raise
             except Exception as error:
-                trouble = troubles.of(error, place=place)
+                trouble = self.present = troubles.of(error, place=place)
             now = time.monotonic()
             since = min(since, now)
             if self._is_over(trouble, lasting=now - since, delay=delay):

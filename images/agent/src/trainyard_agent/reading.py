@@ -96,8 +96,8 @@ def sha256_of(path: Path) -> str:
 def unreadable(path: Path) -> Trouble:
     return Trouble(
         "unreadable",
-        f"{path} cannot be read by the agent, which runs as user {os.getuid()}: let the trainer write files that others"
-        " may read, or set template.spec.securityContext.runAsUser, so that both run as the same user.",
+        f"{path} cannot be read by the agent, which runs as user {os.geteuid()}: let the trainer write files that"
+        " others may read, or set template.spec.securityContext.runAsUser, so that both run as the same user.",
     )
 
 

@@ -126,10 +126,11 @@ class Run:
         lacking = _lacking(self.sender)
         if self.trouble is not None:
             return f"{self.trouble} {lacking}"
-        return (
-            f"The {self.order.upload_seconds:.0f} s of spec.uploadSeconds were not enough: raise it, or see why"
-            f" {self.store.name} is slow. {lacking}"
-        )
+        late = f"The {self.order.upload_seconds:.0f} s of spec.uploadSeconds were not enough"
+        present = self.sender.bucket.trouble if self.sender is not None else None
+        if present is not None:
+            return f"{late}. {present} {lacking}"
+        return f"{late}: raise it, or see why {self.store.name} is slow. {lacking}"
 
 
 def _lacking(sender: Sender | None) -> str:

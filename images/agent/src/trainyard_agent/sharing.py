@@ -47,13 +47,19 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def share(arguments: list[str]) -> int:
-    """Serves until nobody asks any more, or SIGTERM; 0. Raises Trouble when the order names no output."""
+    """Serves until nobody asks any more, or SIGTERM: 0. 1 when there is nothing that could be served."""
     parser = argparse.ArgumentParser(prog="trainyard-agent share")
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--idle-seconds", type=float, default=IDLE_SECONDS)
     chosen = parser.parse_args(arguments)
-    order = read_order(os.environ)
-    asyncio.run(_serve(Share(files_of(order), order), port=chosen.port, idle=chosen.idle_seconds))
+    try:
+        order = read_order(os.environ)
+        shared = Share(files_of(order), order)
+    except Exception as error:
+        # NB: the last line of the log is what the pod's status says of its end.
+        say(str(troubles.of(error, place="The output")))
+        return 1
+    asyncio.run(_serve(shared, port=chosen.port, idle=chosen.idle_seconds))
     return 0
 
 

@@ -7,7 +7,6 @@ only a bucket does (sending and fetching files) is in no interface.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any, Protocol
 
 
@@ -32,9 +31,6 @@ class Store(Protocol):
 
     def sizes(self, path: str) -> dict[str, int]:
         """All files below a folder by their path in it, and how large each is."""
-
-    def remove(self, paths: Iterable[str]) -> None:
-        """Removes files; those that are gone already are no error."""
 
 
 def read_json(store: Store, path: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainyard_agent.log import say
+from trainyard_agent.reading import unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ def _below(
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except FileNotFoundError:
         return
+    except PermissionError as error:
+        raise unreadable(folder) from error
     for entry in entries:
         name = f"{prefix}{entry.name}"
         if leave_out(name):
@@ -51,6 +54,8 @@ def _below(
             if entry.is_symlink():
                 say(f"{path} is left out: it is a link to nothing.")
             continue
+        except PermissionError as error:
+            raise unreadable(path) from error
         if stat.S_ISREG(status.st_mode):
             yield Local(path=path, name=name, size=status.st_size)
         elif not stat.S_ISDIR(status.st_mode):

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,12 +62,6 @@ class Volume:
                         (Path(folder) / file).stat().st_size
                     )
         return found
-
-    def remove(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            self.path(path).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                self.path(path).parent.rmdir()
 
     @contextlib.contextmanager
     def _written(self, path: str, data: bytes) -> Iterator[Path]:

@@ -12,9 +12,10 @@ import sys
 import traceback
 import warnings
 
+from trainyard_trainer import guarding
 from trainyard_trainer.actions import perform
-from trainyard_trainer.contract import read_order, termination_log, thread_defaults
-from trainyard_trainer.problems import Refused
+from trainyard_trainer.contract import Place, read_order, read_place, termination_log, thread_defaults
+from trainyard_trainer.problems import PeerLost, Refused
 from trainyard_trainer.reporting import Reporter, Verdict, write_termination
 from trainyard_trainer.stopping import StopFlag, StopRequested
 
@@ -26,8 +27,22 @@ def main() -> int:
     stop = StopFlag()
     stop.install()
     os.environ.update(thread_defaults(os.environ))
-    reporter = Reporter(stream=sys.stdout)
+    try:
+        place = read_place(os.environ)
+    except Refused:
+        # It is said when the order is read.
+        place = Place()
+    reporter = Reporter(stream=sys.stdout, reports=place.rank == 0)
     _log_warnings(reporter)
+    if place.ranks == 1:
+        return _carry_out(reporter, stop)
+    return guarding.guard(
+        lambda: _carry_out(reporter, stop), stop=stop, on_loss=lambda message: _lost(reporter, message)
+    )
+
+
+def _carry_out(reporter: Reporter, stop: StopFlag) -> int:
+    """Raises PeerLost, of which the last word is said when this process has ended."""
     try:
         verdict, code = perform(read_order(os.environ), reporter=reporter, stop=stop), EXIT_DONE
     except StopRequested as stopped:
@@ -36,11 +51,18 @@ def main() -> int:
         verdict, code = Verdict(status="RUNNING", complete=False, message=message), EXIT_DONE
     except Refused as refusal:
         verdict, code = _failed(reporter, str(refusal)), EXIT_REFUSED
+    except PeerLost:
+        raise
     except Exception as error:
         reporter.log(traceback.format_exc())
         verdict, code = _failed(reporter, _advice(error)), EXIT_FAILED
     write_termination(termination_log(os.environ), verdict)
     return code
+
+
+def _lost(reporter: Reporter, message: str) -> int:
+    write_termination(termination_log(os.environ), _failed(reporter, message))
+    return EXIT_FAILED
 
 
 def _log_warnings(reporter: Reporter) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trainyard_trainer import parameters
+from trainyard_trainer import parameters, ranks
 from trainyard_trainer.contract import Order
-from trainyard_trainer.learners import BUILDERS
+from trainyard_trainer.learners import BUILDERS, DISTRIBUTED_TYPES
 from trainyard_trainer.problems import Refused, nearest
 from trainyard_trainer.reporting import Reporter, Verdict
 from trainyard_trainer.stopping import StopFlag
@@ -40,6 +40,7 @@ def _check_train(order: Order) -> Checked:
             f'This trainer does not know the type "{order.type}".{nearest(order.type, BUILDERS)}'
             f" It knows: {', '.join(BUILDERS)}."
         )
+    ranks.check(order.place, order.type, distributed=order.type in DISTRIBUTED_TYPES)
     return parameters.for_training(order.parameters, type_name=order.type)
 
 
@@ -51,10 +52,12 @@ def _check_retrain(order: Order) -> Checked:
 
 
 def _check_prune(order: Order) -> Checked:
+    ranks.check(order.place, order.action, distributed=False)
     return parameters.for_pruning(order.parameters)
 
 
 def _check_other(order: Order) -> Checked:
+    ranks.check(order.place, order.action, distributed=False)
     return parameters.check(order.parameters, schema_name=order.action)
 
 

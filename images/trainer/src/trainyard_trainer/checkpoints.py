@@ -24,11 +24,12 @@ _UNFINISHED = re.compile(r"\.epoch-\d{6,}\.tmp")
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A closed checkpoint: `epoch` epochs are done, and `step` mini steps in all."""
+    """A closed checkpoint: `epoch` epochs are done, and `step` mini steps in all. It is one of `ranks` parts."""
 
     epoch: int
     step: int
     path: Path
+    ranks: int = 1
 
     def reported(self) -> dict[str, Any]:
         """As a status line names it."""
@@ -52,10 +53,13 @@ def begin(folder: Path, *, resumed: Checkpoint | None) -> None:
             _remove(path)
 
 
-def save(folder: Path, state: Any, *, epoch: int, step: int, keep: int) -> Checkpoint:
+def save(
+    folder: Path, state: Any, *, epoch: int, step: int, keep: int, rank: int = 0, ranks: int = 1
+) -> Checkpoint:
     """Write `state` as `folder/epoch-<n>`; afterwards remove all but the newest `keep` checkpoints.
 
-    The folder gets its name last, so whoever sees the name sees a whole checkpoint.
+    The folder gets its name last, so whoever sees the name sees a whole checkpoint. Of several ranks each has a folder
+    of its own, and the checkpoint is whole once every rank has closed its part.
     """
     import joblib
 
@@ -68,8 +72,8 @@ def save(folder: Path, state: Any, *, epoch: int, step: int, keep: int) -> Check
     manifest = {
         "epoch": epoch,
         "step": step,
-        "rank": 0,
-        "worldSize": 1,
+        "rank": rank,
+        "worldSize": ranks,
         "files": [
             {
                 "path": STATE,
@@ -84,15 +88,19 @@ def save(folder: Path, state: Any, *, epoch: int, step: int, keep: int) -> Check
     sync_folder(folder)
     for old in _newest_first(folder)[keep:]:
         _remove(old)
-    return Checkpoint(epoch=epoch, step=step, path=final)
+    return Checkpoint(epoch=epoch, step=step, path=final, ranks=ranks)
 
 
-def newest_complete(folder: Path, *, log: Callable[[str], None]) -> Checkpoint | None:
+def newest_complete(
+    folder: Path, *, log: Callable[[str], None], latest: int | None = None
+) -> Checkpoint | None:
     """The newest checkpoint in `folder` whose files are all there and right; `folder` may be one itself.
 
-    Broken ones are skipped, each with a line in the log.
+    With `latest` none of a later epoch. Broken ones are skipped, each with a line in the log.
     """
     for candidate in _candidates(folder):
+        if latest is not None and candidate != folder and _epoch_of(candidate) > latest:
+            continue
         found, wrong = inspect(candidate)
         if found is not None:
             return found
@@ -107,7 +115,12 @@ def inspect(path: Path) -> tuple[Checkpoint | None, str]:
         files = [
             (str(entry["path"]), int(entry["size"]), str(entry["sha256"])) for entry in manifest["files"]
         ]
-        found = Checkpoint(epoch=int(manifest["epoch"]), step=int(manifest["step"]), path=path)
+        found = Checkpoint(
+            epoch=int(manifest["epoch"]),
+            step=int(manifest["step"]),
+            path=path,
+            ranks=int(manifest["worldSize"]),
+        )
     except FileNotFoundError:
         return None, f"it has no {MANIFEST}, so it was never closed"
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ environment variables. Called by `__main__` before anything heavy is imported.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,21 @@ from typing import Any
 from trainyard_trainer.problems import Refused
 
 DEFAULT_TERMINATION_LOG = "/dev/termination-log"
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
+_DEFAULT_RENDEZVOUS_SECONDS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which of the processes that train one model this one is. `coordinator`, host:port, is where rank 0 is met.
+
+    `seconds` is how long the others are waited for.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    coordinator: str = ""
+    seconds: int = _DEFAULT_RENDEZVOUS_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +45,7 @@ class Order:
     checkpoint_dir: Path | None
     resume_dir: Path | None
     parent_dir: Path | None
+    place: Place = Place()
 
 
 def read_order(environ: Mapping[str, str]) -> Order:
@@ -45,6 +60,35 @@ def read_order(environ: Mapping[str, str]) -> Order:
         checkpoint_dir=_folder(environ, "TRAINYARD_CHECKPOINT_DIR"),
         resume_dir=_folder(environ, "TRAINYARD_RESUME"),
         parent_dir=_folder(environ, "TRAINYARD_PARENT_DIR"),
+        place=read_place(environ),
+    )
+
+
+def read_place(environ: Mapping[str, str]) -> Place:
+    """Rank and number of ranks in `environ`; jax's own names count before ours.
+
+    Raises Refused for what is no such number, or for several ranks that are not told where to meet.
+    """
+    ranks = _number(environ, ("JAX_NUM_PROCESSES", "TRAINYARD_WORLD_SIZE"), default=1, least=1)
+    rank = _number(environ, ("JAX_PROCESS_ID", "TRAINYARD_RANK"), default=0, least=0)
+    if rank >= ranks:
+        raise Refused(
+            f"This is rank {rank} of {ranks}: ranks count from 0. Set JAX_NUM_PROCESSES and JAX_PROCESS_ID."
+        )
+    coordinator = environ.get("JAX_COORDINATOR_ADDRESS", "")
+    host, _, port = coordinator.rpartition(":")
+    if ranks > 1 and not (host and port.isdecimal()):
+        raise Refused(
+            f"There are {ranks} ranks, and JAX_COORDINATOR_ADDRESS does not say where they meet"
+            f' (it is "{coordinator}"). Set it to HOST:PORT of rank 0.'
+        )
+    return Place(
+        rank=rank,
+        ranks=ranks,
+        coordinator=coordinator,
+        seconds=_number(
+            environ, ("TRAINYARD_RENDEZVOUS_SECONDS",), default=_DEFAULT_RENDEZVOUS_SECONDS, least=1
+        ),
     )
 
 
@@ -66,6 +110,16 @@ def thread_defaults(environ: Mapping[str, str]) -> dict[str, str]:
 def _folder(environ: Mapping[str, str], name: str) -> Path | None:
     value = environ.get(name, "")
     return Path(value) if value else None
+
+
+def _number(environ: Mapping[str, str], names: Sequence[str], *, default: int, least: int) -> int:
+    """The whole number in the first of the variables that is set."""
+    for name in names:
+        if text := environ.get(name, "").strip():
+            if not text.isdecimal() or int(text) < least:
+                raise Refused(f'{name} must be a whole number of at least {least}, but is "{text}".')
+            return int(text)
+    return default
 
 
 def _mapping(environ: Mapping[str, str], name: str) -> dict[str, Any]:

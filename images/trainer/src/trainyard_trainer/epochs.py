@@ -18,6 +18,7 @@ from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.learners import Learner, Measures
 from trainyard_trainer.preparing import Prepared
+from trainyard_trainer.ranks import Alone, Ranks
 from trainyard_trainer.reporting import Reporter, Verdict, duration
 from trainyard_trainer.resuming import Progress, Saved
 from trainyard_trainer.scores import KEY_METRIC, score
@@ -59,6 +60,7 @@ class Training:
     prepared: Prepared
     learner: Learner
     parent: Parent | None = None
+    team: Ranks = field(default_factory=Alone)
     progress: Progress = field(default_factory=Progress)
     epoch_seconds: list[float] = field(default_factory=list)
     saved: checkpoints.Checkpoint | None = None
@@ -88,7 +90,7 @@ class Training:
         while not self._is_over():
             started = time.monotonic()
             while self.progress.index < self.learner.steps_in(self.progress.epoch + 1):
-                if self.stop.requested:
+                if self.team.any(self.stop.requested):
                     return self._stopped()
                 self.learner.step(epoch=self.progress.epoch + 1, index=self.progress.index)
                 self.progress.index += 1
@@ -175,7 +177,11 @@ class Training:
             epoch=self.progress.epoch,
             step=self.progress.step,
             keep=self.parameters["checkpoints_kept"],
+            rank=self.team.rank,
+            ranks=self.team.size,
         )
+        # NB: it is reported, and a rank may end, only when every rank has closed its part.
+        self.team.any(False)
         return {"checkpoint": self.saved.reported()}
 
     def _stopped(self) -> Verdict:
@@ -190,6 +196,16 @@ class Training:
         return Verdict(status="RUNNING", complete=False, message=message)
 
     def _finished(self) -> Verdict:
+        if self.team.rank == 0:
+            return self._kept()
+        # Until rank 0 has kept the model.
+        self.team.any(False)
+        message = f"rank {self.team.rank} of {self.team.size}: done; rank 0 has kept the model"
+        self.reporter.line("SUCCESS", message)
+        return Verdict(status="SUCCESS", complete=True, message=message)
+
+    def _kept(self) -> Verdict:
+        """Score the model and write it."""
         from sklearn.pipeline import Pipeline
 
         best = bool(self.parameters["early_stopping_rounds"])
@@ -222,6 +238,7 @@ class Training:
             )
         else:
             self.reporter.log("The model is not kept, because TRAINYARD_OUTPUT_DIR is not set.")
+        self.team.any(False)
         ending = "no lower validation loss since, so it ended early" if self._ended_early() else "done"
         did = "retrained" if self.parent else "trained"
         message = f"{did} {self.type} to {key} {metrics[key]:.4g} after epoch {kept_epoch}; {ending}"

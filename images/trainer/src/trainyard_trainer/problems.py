@@ -14,6 +14,10 @@ class Refused(Exception):
     """The parameters or the data are not usable. The message is a sentence that says what to change."""
 
 
+class PeerLost(Exception):
+    """Another rank of this training does not answer. The message is a sentence; a retry of all ranks may succeed."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """` Did you mean "x"?` for the known name most like `name`, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

@@ -38,8 +38,11 @@ class Verdict:
 class Reporter:
     """Writes one JSON object a line, flushed, so that the operator's log follower sees it at once."""
 
-    def __init__(self, *, stream: TextIO, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self, *, stream: TextIO, now: Callable[[], datetime] | None = None, reports: bool = True
+    ) -> None:
         self._stream = stream
+        self._reports = reports
         self._now = now or (lambda: datetime.now(UTC))
         self._progress: dict[str, Any] = {}
 
@@ -49,7 +52,13 @@ class Reporter:
             self._write(line if not line.lstrip().startswith("{") else f"| {line}")
 
     def line(self, status: Status, message: str, **fields: Any) -> None:
-        """A status line. Progress fields (epoch, max_epoch, step, max_step) not given repeat the last."""
+        """A status line. Progress fields (epoch, max_epoch, step, max_step) not given repeat the last.
+
+        NB: of several ranks one reports; of the others only a failure is more than a line for people.
+        """
+        if not self._reports and status != "FAILURE":
+            self.log(message)
+            return
         now = self._now()
         for name in ("epoch", "max_epoch", "step", "max_step"):
             if fields.get(name) is not None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from trainyard_trainer import checkpoints
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.problems import Refused
+from trainyard_trainer.ranks import Alone, Ranks
 from trainyard_trainer.reporting import Reporter
 
 FORMAT = 3
 """1: `train_test_split` was the fraction held out. 2: there was no `retrain`."""
+_NONE = -1
 CHANGEABLE = frozenset(
     {
         "epochs",
@@ -67,14 +70,44 @@ def find(
     data_sha256: str,
     parent: str = "",
     reporter: Reporter,
+    team: Ranks | None = None,
 ) -> tuple[Saved, checkpoints.Checkpoint] | None:
-    """The newest usable state of an earlier attempt, or None, which the log explains.
+    """The newest usable state of an earlier attempt that every rank has, or None, which the log explains.
 
-    Raises Refused where a parameter was changed that the saved state depends on.
+    Raises Refused where a parameter was changed that the saved state depends on, or the ranks do not fit together.
     """
+    team = team or Alone()
+    usable = partial(_usable, order, data_sha256=data_sha256, parent=parent, reporter=reporter)
+    found = usable()
+    _refuse_other_data(team, data_sha256)
+    epochs = [epoch for (epoch,) in team.gather([found[1].epoch if found else _NONE])]
+    if min(epochs) != max(epochs):
+        if min(epochs) == _NONE:
+            raise Refused(
+                f"Rank {epochs.index(_NONE)} has no checkpoint to go on from, but rank {epochs.index(max(epochs))} has"
+                f" one of epoch {max(epochs)}. Give every rank its part in TRAINYARD_RESUME, or start a new job."
+            )
+        found = usable(latest=min(epochs))
+    if found is None:
+        return None
+    _refuse_parts(team, found[1])
+    if found[1].ranks != team.size:
+        # NB: sound as long as every rank's part holds the whole state.
+        reporter.log(
+            f"{found[1].path} was saved by {found[1].ranks} ranks, and {team.size} go on from it: the last digits of"
+            " the result may differ."
+        )
+    _refuse_changes(found[0], parameters, type_name, found[1])
+    return found
+
+
+def _usable(
+    order: Order, *, data_sha256: str, parent: str, reporter: Reporter, latest: int | None = None
+) -> tuple[Saved, checkpoints.Checkpoint] | None:
+    """This rank's newest state, with `latest` of no later epoch."""
     if order.resume_dir is None:
         return None
-    found = checkpoints.newest_complete(order.resume_dir, log=reporter.log)
+    found = checkpoints.newest_complete(order.resume_dir, log=reporter.log, latest=latest)
     if found is None:
         reporter.log(f"There is no complete checkpoint in {order.resume_dir}: starting fresh.")
         return None
@@ -89,8 +122,26 @@ def find(
     if saved.action != order.action or saved.parent != parent:
         reporter.log(f"{found.path} was not saved by this {order.action} of this parent: starting fresh.")
         return None
-    _refuse_changes(saved, parameters, type_name, found)
     return saved, found
+
+
+def _refuse_other_data(team: Ranks, data_sha256: str) -> None:
+    digests = team.gather([int(data_sha256[:15], 16)])
+    if different := [rank for rank, digest in enumerate(digests) if digest != digests[0]]:
+        raise Refused(
+            f"Rank {different[0]} reads other training data than rank 0. Give all ranks the same datasets: copies that"
+            " lie on the nodes must not differ."
+        )
+
+
+def _refuse_parts(team: Ranks, found: checkpoints.Checkpoint) -> None:
+    parts = team.gather([found.epoch, found.step])
+    if different := [rank for rank, part in enumerate(parts) if part != parts[0]]:
+        (epoch, step), (other, later) = parts[0], parts[different[0]]
+        raise Refused(
+            f"Rank 0 would go on after epoch {epoch}, step {step}, rank {different[0]} after epoch {other}, step"
+            f" {later}. Remove what is not of the same checkpoint from TRAINYARD_RESUME, or start a new job."
+        )
 
 
 def _refuse_changes(

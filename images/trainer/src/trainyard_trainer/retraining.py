@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from trainyard_trainer import artifacts, profiles, resuming
+from trainyard_trainer import artifacts, profiles, ranks, resuming
 from trainyard_trainer import parameters as checking
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.epochs import Parent, Rows, Training
 from trainyard_trainer.files import sha256_of
-from trainyard_trainer.learners import CONTINUERS
+from trainyard_trainer.learners import CONTINUERS, DISTRIBUTED_TYPES
 from trainyard_trainer.preparing import prepare
 from trainyard_trainer.problems import Refused
 from trainyard_trainer.reporting import Reporter, Verdict
@@ -37,6 +37,7 @@ def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
         raise Refused(
             f"The job says {order.type}, but the parent's model is a {type_name}. Set type to {type_name}."
         )
+    ranks.check(order.place, type_name, distributed=type_name in DISTRIBUTED_TYPES)
     layout = Layout(**facts["layout"])
     given = checking.for_retraining(order.parameters, type_name=type_name)
     stop.raise_if_requested()
@@ -45,6 +46,7 @@ def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
     parameters = _completed(given, facts, model["model"], parts)
     learned, test = rows_of(order, table, layout, parts=parts, reporter=reporter, stop=stop)
     stop.raise_if_requested()
+    team = ranks.meet(order.place, stop=stop, log=reporter.log)
     parent = Parent(
         sha256=sha256_of(artifacts.model_path(order)),
         metrics=score(test.targets, model.predict(test.features), task=layout.task).metrics,
@@ -57,6 +59,7 @@ def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
         data_sha256=table.sha256,
         parent=parent.sha256,
         reporter=reporter,
+        team=team,
     )
     classify = layout.task == "classification"
     prepared = prepare(
@@ -84,6 +87,7 @@ def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
         prepared=prepared,
         learner=CONTINUERS[type_name](prepared, parameters, classify=classify, parent=model["model"]),
         parent=parent,
+        team=team,
     )
     training.begin(resumed)
     return training.run()

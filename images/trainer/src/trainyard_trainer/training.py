@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainyard_trainer import columns, profiles, resuming
+from trainyard_trainer import columns, profiles, ranks, resuming
 from trainyard_trainer.columns import Examples, Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.epochs import Rows, Training
@@ -22,8 +22,9 @@ from trainyard_trainer.tables import Table, read_role
 def train(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, stop: StopFlag) -> Verdict:
     """Read the data, continue or begin, train. Raises Refused and StopRequested."""
     table = read_role(order, "train", stop=stop)
+    team = ranks.meet(order.place, stop=stop, log=reporter.log)
     resumed = resuming.find(
-        order, parameters, type_name=order.type, data_sha256=table.sha256, reporter=reporter
+        order, parameters, type_name=order.type, data_sha256=table.sha256, reporter=reporter, team=team
     )
     if resumed is None:
         layout, remarks = columns.recognise(table, parameters)
@@ -32,8 +33,9 @@ def train(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, st
     else:
         layout = resumed[0].layout
     parts = {"fraction": parameters["train_test_split"], "seed": parameters["random_seed"]}
-    learned, test = rows_of(order, table, layout, parts=parts, reporter=reporter, stop=stop)
-    stop.raise_if_requested()
+    alone = ranks.own_stop(stop, team)
+    learned, test = rows_of(order, table, layout, parts=parts, reporter=reporter, stop=alone)
+    alone.raise_if_requested()
     prepared = prepare(
         learned,
         test,
@@ -57,6 +59,7 @@ def train(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, st
         layout=layout,
         prepared=prepared,
         learner=BUILDERS[order.type](prepared, parameters, classify=layout.task == "classification"),
+        team=team,
     )
     training.begin(resumed)
     return training.run()

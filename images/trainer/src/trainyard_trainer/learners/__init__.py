@@ -81,9 +81,16 @@ def _regression(prepared: Prepared, parameters: Mapping[str, Any], *, classify: 
     return Regression(prepared, parameters)
 
 
+def _distributed_network(prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool) -> Learner:
+    from trainyard_trainer.learners.distributed_neural_network import DistributedNeuralNetwork
+
+    return DistributedNeuralNetwork(prepared, parameters, classify=classify)
+
+
 # NB: functions that import, so that a forest does not wait for the import of networks.
 BUILDERS: dict[str, Builder] = {
     "decision_tree": _decision_tree,
+    "distributed_neural_network": _distributed_network,
     "neural_network": _neural_network,
     "random_forest": _random_forest,
     "regression": _regression,
@@ -96,6 +103,14 @@ def _more_of_network(
     from trainyard_trainer.learners.neural_network import NeuralNetwork
 
     return NeuralNetwork(prepared, parameters, classify=classify, parent=parent)
+
+
+def _more_of_distributed_network(
+    prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool, parent: Any
+) -> Learner:
+    from trainyard_trainer.learners.distributed_neural_network import DistributedNeuralNetwork
+
+    return DistributedNeuralNetwork(prepared, parameters, classify=classify, parent=parent)
 
 
 def _more_of_forest(
@@ -124,11 +139,15 @@ def _more_of_regression(
 
 CONTINUERS: dict[str, Builder] = {
     "decision_tree": _more_of_tree,
+    "distributed_neural_network": _more_of_distributed_network,
     "neural_network": _more_of_network,
     "random_forest": _more_of_forest,
     "regression": _more_of_regression,
 }
 """As `BUILDERS`, but of a learner that goes on from `parent`, an estimator of the same type."""
 
-SCALED_TYPES = frozenset({"neural_network", "regression"})
+SCALED_TYPES = frozenset({"distributed_neural_network", "neural_network", "regression"})
 """Types whose features are standardised."""
+
+DISTRIBUTED_TYPES = frozenset({"distributed_neural_network"})
+"""Types that several processes train together, with jax."""

@@ -91,9 +91,7 @@ class NeuralNetwork:
 
     def _go_on_from(self, coefs: Sequence[Array], intercepts: Sequence[Array]) -> None:
         """Take these weights, which predict in the target's own terms, for the ones to start with."""
-        # One step for what partial_fit sets up; its weights are thrown away, and the optimizer with them.
-        self._learn(np.arange(min(self._batch_size, len(self._targets))))
-        del self._model._optimizer
+        self._set_up()
         self._model.coefs_ = [np.array(weights, dtype=float) for weights in coefs]
         self._model.intercepts_ = [np.array(biases, dtype=float) for biases in intercepts]
         if not self._classify:
@@ -101,6 +99,11 @@ class NeuralNetwork:
             self._model.intercepts_[-1] = (self._model.intercepts_[-1] - self._center) / self._scale
         if any((weights == 0).any() for weights in self._model.coefs_):
             self._kept = [weights != 0 for weights in self._model.coefs_]
+
+    def _set_up(self) -> None:
+        """One step for what partial_fit sets up; its weights are thrown away, and the optimizer with them."""
+        self._learn(np.arange(min(self._batch_size, len(self._targets))))
+        del self._model._optimizer
 
     def measure(self) -> Measures:
         x, y = self._data.x_validation, self._data.y_validation
@@ -137,7 +140,7 @@ class NeuralNetwork:
             model.coefs_, model.intercepts_ = copy.deepcopy(self._best)
         model.set_params(batch_size=self._batch_size)
         # What only training needs: Adam's moments are twice the size of the weights.
-        del model._optimizer
+        vars(model).pop("_optimizer", None)
         model.loss_curve_ = []
         if self._classify:
             model.classes_ = self._data.classes

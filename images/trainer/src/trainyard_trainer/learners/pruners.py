@@ -98,6 +98,7 @@ def _removed(amount: float, number: int) -> int:
 PRUNERS: Mapping[str, Pruner] = {
     "decision_tree": Pruner(unit="leaves", prune=_pruned_tree, sizes=_tree_sizes),
     "random_forest": Pruner(unit="trees", prune=_pruned_forest, sizes=_forest_sizes),
+    "distributed_neural_network": Pruner(unit="weights", prune=_pruned_network, sizes=_network_sizes),
     "neural_network": Pruner(unit="weights", prune=_pruned_network, sizes=_network_sizes),
     "regression": Pruner(unit="coefficients", prune=_pruned_regression, sizes=_regression_sizes),
 }

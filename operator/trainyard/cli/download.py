@@ -1,0 +1,243 @@
+"""`trainyard download`: a job's artifacts, or a checkpoint, on this machine, each file checked against its digest.
+
+The way there: a pod of the user's own reads the store (`sharing`), a port-forward reaches it (`tunnel`), what there is
+is text that is not trusted (`offers`, `filelists`), and `fetching` writes the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from trainyard import __version__
+from trainyard.cli import (
+    connection,
+    durations,
+    fetching,
+    filelists,
+    offers,
+    outputs,
+    sharepod,
+    sharing,
+    transfers,
+)
+from trainyard.cli.amounts import size_of
+from trainyard.cli.connection import Connection, Where
+from trainyard.cli.exits import CommandError, UsageError
+from trainyard.cli.filelists import File
+from trainyard.cli.logpods import find_pod, newest_attempt
+from trainyard.cli.offers import Choice, Found
+from trainyard.cli.tunnel import Tunnel, TunnelCut
+from trainyard.cluster import resources
+from trainyard.cluster.client import ApiError
+
+Json = dict[str, Any]
+
+_LIMIT_SECONDS = 300
+_SETTINGS_FILE = "settings.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the command line asks for."""
+
+    folder: Path
+    choice: Choice
+    listing: bool
+    overwrite: bool
+    image: str | None
+    operator_namespace: str
+    limit: int
+
+
+def command(
+    job: connection.Job,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[FOLDER]", help="Where to; default: ./JOB.", show_default=False)
+    ] = None,
+    attempt: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Of which attempt; default: the one that ended the job.", show_default=False
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            metavar="best|latest|EPOCH",
+            help="A checkpoint instead of the artifacts; with --artifact beside them.",
+            show_default=False,
+        ),
+    ] = None,
+    artifact: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Only artifacts whose path or name matches, as '*.onnx'; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    listing: Annotated[
+        bool, typer.Option("--list", help="Print what would be downloaded, with digests.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there with another content.")
+    ] = False,
+    agent_image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="Image of the pod that reads the output; default: that of the job's agent.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        int | None,
+        typer.Option(
+            parser=durations.seconds,
+            metavar="TIME",
+            help="Give up when that pod has not started after so long; default: 5m.",
+            show_default=False,
+        ),
+    ] = None,
+    operator_namespace: Annotated[
+        str, typer.Option(help="Namespace of the operator, whose settings name the agent's image.")
+    ] = connection.OPERATOR_NAMESPACE,
+    namespace: connection.Namespace = None,
+    context: connection.Context = None,
+    kubeconfig: connection.Kubeconfig = None,
+) -> None:
+    """Download the artifacts of the TrainingJob JOB, or a checkpoint, and check every file's digest."""
+    if checkpoint is not None and not offers.is_checkpoint(checkpoint):
+        raise UsageError(f"--checkpoint is best, latest or the number of an epoch, not {checkpoint!r}.")
+    wanted = Wanted(
+        folder=folder or Path(job),
+        choice=Choice(attempt=attempt, checkpoint=checkpoint, patterns=tuple(artifact or ())),
+        listing=listing,
+        overwrite=overwrite,
+        image=agent_image,
+        operator_namespace=operator_namespace,
+        limit=timeout or _LIMIT_SECONDS,
+    )
+    where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
+    connection.run(_download(where, job, wanted))
+
+
+async def _download(where: Where, name: str, wanted: Wanted) -> None:
+    if wanted.folder.exists() and not wanted.folder.is_dir():
+        raise CommandError(f"{wanted.folder} is a file; name a folder, or one that is to be made.")
+    async with connection.connected(where) as there:
+        job = await there.training_job(name)
+        if wanted.choice.attempt is not None and wanted.choice.attempt > newest_attempt(job):
+            raise CommandError(
+                f"TrainingJob {name} has no attempt {wanted.choice.attempt}; its newest is {newest_attempt(job)}."
+            )
+        pod = await find_pod(there, job, attempt=newest_attempt(job), rank=0)
+        settings = await _settings(there, wanted.operator_namespace)
+        place = outputs.place(job, pod, settings)
+        uid, question = offers.asked(job, place, wanted.choice)
+        await sharing.check(there, place)
+        helper = sharepod.build(
+            job,
+            pod,
+            place,
+            uid=uid,
+            image=sharepod.image_of(
+                pod, settings, given=wanted.image, default=f"trainyard/agent:{__version__}"
+            ),
+            suffix=sharepod.suffix(),
+        )
+        async with sharing.running(there, helper, limit=wanted.limit) as helper_name:
+
+            def opened() -> Tunnel:
+                return Tunnel(
+                    client=there.client, namespace=there.namespace, pod=helper_name, port=sharepod.PORT
+                )
+
+            async with opened() as tunnel:
+                found = await offers.found(tunnel, job, place, uid, question, wanted.choice)
+                if wanted.listing:
+                    _print(found)
+                    return
+                await _bring(found, wanted, opened)
+
+
+async def _settings(there: Connection, namespace: str) -> Json:
+    """The operator's settings, as far as we may read them."""
+    try:
+        listing = await there.client.get(
+            resources.path("ConfigMap", namespace), {"labelSelector": "app.kubernetes.io/part-of=trainyard"}
+        )
+    except ApiError as error:
+        if error.status in (403, 404):
+            return {}
+        raise
+    for one in listing.get("items") or []:
+        try:
+            found = yaml.safe_load((one.get("data") or {}).get(_SETTINGS_FILE) or "")
+        except yaml.YAMLError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _print(found: Found) -> None:
+    from rich.table import Table
+
+    from trainyard.cli import output
+
+    table = Table("PATH", "SIZE", "SHA256", box=None, pad_edge=False)
+    for file in found.files:
+        table.add_row(file.path, size_of(file.size), file.sha256)
+    output.print_table(table)
+    typer.echo(f"{_amount(found.files)}: the {found.what}.", err=True)
+
+
+async def _bring(found: Found, wanted: Wanted, opened: Callable[[], Tunnel]) -> None:
+    folder = fetching.Folder(wanted.folder)
+    if not wanted.overwrite and (taken := fetching.occupied(folder, found.files, found.texts)):
+        raise CommandError(
+            f"{len(taken)} files are there with another content ({offers.few(taken)}): choose another FOLDER, or "
+            "replace them by --overwrite."
+        )
+    if (why := fetching.missing_room(folder, found.files)) is not None:
+        raise CommandError(why)
+    view = transfers.of(files=len(found.files), size=filelists.total(found.files))
+    staying = asyncio.create_task(_stay(opened))
+    try:
+        with view.opened():
+            result = await fetching.fetch(found.files, folder, opened, view, overwrite=wanted.overwrite)
+    finally:
+        staying.cancel()
+        await asyncio.gather(staying, return_exceptions=True)
+    if result.problems:
+        shown = " ".join(result.problems[: offers.SHOWN])
+        raise CommandError(f"{len(result.problems)} of {len(found.files)} files could not be had. {shown}")
+    for text in found.texts:
+        folder.target(text.path).write_text(text.content, encoding="utf-8")
+    there = f", of which {result.there} were there" if result.there else ""
+    typer.echo(
+        f"{wanted.folder} has the {found.what}: {_amount(found.files)}{there}. The sha256 of each is right."
+    )
+
+
+async def _stay(opened: Callable[[], Tunnel]) -> None:
+    """Lets the pod know that we are here, also while nothing is fetched, as when files on this machine are read."""
+    async with opened() as tunnel:
+        while True:
+            with suppress(TunnelCut, CommandError):
+                await tunnel.json("/alive")
+            await asyncio.sleep(sharepod.IDLE_SECONDS / 5)
+
+
+def _amount(files: list[File]) -> str:
+    number = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return f"{number}, {size_of(filelists.total(files))}"

@@ -1,0 +1,128 @@
+"""Metrics of what there is now: jobs, the devices that they ask for, and how long some have waited.
+
+Separate because these are counted from the cache when somebody asks, and cost nothing at any event. Registered by
+`app`. A scrape holds the event loop: 10,000 jobs must stay within 50 ms, so only what has changed since is looked into.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from trainyard.api.reasons import ConditionType, Phase
+from trainyard.cluster.cache import TRAINING_JOB, Cache
+from trainyard.planning.accounting import ANY, devices, known_reason
+from trainyard.planning.placement import AcceleratorRules
+from trainyard.planning.times import seconds
+
+Json = Mapping[str, Any]
+Labels = tuple[str, ...]
+
+_PHASES = frozenset(map(str, Phase))
+
+
+class _Counted(NamedTuple):
+    """What one version of a job adds: to jobs, to those that wait, and `devices` to those with labels `gpus`."""
+
+    version: str
+    job: Labels
+    waiting_since: str | None = None
+    gpus: Labels | None = None
+    devices: int = 0
+
+
+class Inventory(Collector):
+    """Gauges over all TrainingJobs. A combination of labels that has occurred stays, at 0."""
+
+    def __init__(
+        self, cache: Cache, *, rules: AcceleratorRules, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._cache = cache
+        self._rules = rules
+        self._clock = clock
+        self._seen: dict[str, _Counted] = {}
+        self._jobs: set[Labels] = set()
+        self._gpus: set[Labels] = {(phase, ANY) for phase in (str(Phase.PENDING), str(Phase.RUNNING))}
+
+    def collect(self) -> Iterable[Metric]:
+        """The three families."""
+        jobs: Counter[Labels] = Counter(dict.fromkeys(self._jobs, 0))
+        gpus: Counter[Labels] = Counter(dict.fromkeys(self._gpus, 0))
+        waiting: dict[str, str] = {}
+        seen: dict[str, _Counted] = {}
+        for raw in self._cache.objects(TRAINING_JOB):
+            metadata = raw["metadata"]
+            uid, version = metadata["uid"], metadata["resourceVersion"]
+            one = self._seen.get(uid)
+            if one is None or one.version != version:
+                one = self._counted(raw)
+            seen[uid] = one
+            jobs[one.job] += 1
+            if one.waiting_since is not None:
+                reason = one.job[1]
+                waiting[reason] = min(one.waiting_since, waiting.get(reason, one.waiting_since))
+            if one.gpus is not None:
+                gpus[one.gpus] += one.devices
+        self._seen = seen
+        self._jobs.update(jobs)
+        self._gpus.update(gpus)
+        now = self._clock()
+        ages: dict[Labels, float] = {
+            (reason,): max(0.0, now - (seconds(since) or now)) for reason, since in waiting.items()
+        }
+        return (
+            _family("trainyard_jobs", "TrainingJobs by phase and reason.", ("phase", "reason"), jobs),
+            _family(
+                "trainyard_gpus_requested",
+                "Accelerators that unfinished TrainingJobs ask for on all their nodes, paused ones apart.",
+                ("phase", "accelerator"),
+                gpus,
+            ),
+            _family(
+                "trainyard_oldest_pending_seconds",
+                "For each reason to be Pending, how long the job that has waited longest has not run: since its "
+                "creation, the end of its last attempt, or when it was paused or resumed.",
+                ("reason",),
+                ages,
+            ),
+        )
+
+    def _counted(self, raw: Json) -> _Counted:
+        status = raw.get("status") or {}
+        version, phase = raw["metadata"]["resourceVersion"], status.get("phase") or str(Phase.PENDING)
+        # NB: labels are of our words only, whoever wrote the status.
+        job = (phase if phase in _PHASES else "Other", known_reason(status.get("reason") or "Accepted"))
+        if status.get("completionTime"):
+            return _Counted(version, job)
+        since = _waiting_since(raw, status) if phase == Phase.PENDING else None
+        stopped = (status.get("stop") or {}).get("endTime")
+        asked = devices(raw.get("spec") or {}, self._rules) if not stopped else None
+        if asked is None:
+            return _Counted(version, job, since)
+        return _Counted(version, job, since, (job[0], asked.accelerator), asked.count)
+
+
+def _family(name: str, text: str, labels: Labels, samples: Mapping[Labels, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in sorted(samples.items()):
+        family.add_metric(values, value)
+    return family
+
+
+def _waiting_since(raw: Json, status: Json) -> str:
+    """The stamp of the last thing that happened to a job that does not run.
+
+    NB: stamps of the API server and ours have one form, of which the later is the greater string.
+    """
+    since: str = raw["metadata"].get("creationTimestamp") or ""
+    for entry in (status.get("attempts") or ())[-2:]:
+        since = max(since, entry.get("completionTime") or "")
+    for condition in status.get("conditions") or ():
+        if condition["type"] == ConditionType.SUSPENDED:
+            since = max(since, condition.get("lastTransitionTime") or "")
+    return since
