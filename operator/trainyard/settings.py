@@ -200,7 +200,7 @@ class Agent(_Section):
     """The agent in pods of jobs with an output: its image, and what each of its two containers may use."""
 
     image: Annotated[str, Field(min_length=1, max_length=1024)] = "trainyard/agent:0.1.0"
-    requests: dict[str, str] = Field(default_factory=lambda: {"cpu": "50m", "memory": "128Mi"})
+    requests: dict[str, str] = Field(default_factory=lambda: {"cpu": "50m", "memory": "256Mi"})
     limits: dict[str, str] = Field(default_factory=lambda: {"memory": "1Gi"})
 
 

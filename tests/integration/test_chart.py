@@ -40,9 +40,14 @@ def objects(kind: str, *values: str) -> list[dict[str, Any]]:
 )
 def test_the_operator_may_do_with_pods_what_it_does_and_no_more(kind: str, values: tuple[str, ...]) -> None:
     (role,) = [one for one in objects(kind, *values) if one["metadata"]["name"] == "trainyard"]
-    verbs = {resource: rule["verbs"] for rule in role["rules"] for resource in rule["resources"]}
+    verbs: dict[str, list[str]] = {}
+    for rule in role["rules"]:
+        for resource in rule["resources"]:
+            verbs[resource] = [*verbs.get(resource, []), *rule["verbs"]]
     assert sorted(verbs["pods"]) == ["create", "delete", "get", "list", "patch", "watch"]
-    assert verbs["trainingjobs"] == ["get", "list", "watch"]
+    assert verbs["trainingjobs"] == ["get", "list", "watch", "patch"]
+    assert verbs["datasets"] == ["get", "list", "watch"]
+    assert verbs["services"] == verbs["podgroups"] == ["get", "create", "delete"]
     assert verbs["trainingjobs/status"] == ["patch"]
     assert verbs["secrets"] == ["get"]
     assert verbs["events"] == ["create", "list"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from trainyard.api.reasons import Phase
 from trainyard.planning import attempts, jobstatus
+from trainyard.planning.agent import uploaded
 from trainyard.planning.context import Context
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.podends import LOG_END_SECONDS
@@ -33,8 +34,14 @@ def confirmed(observed: ObservedJob, pod_uid: str, *, now: float, context: Conte
     ranks = group(observed, attempt)
     if pod_uid not in {pod.uid for pod in ranks.pods}:
         return GONE
+    others = [pod for pod in ranks.pods if pod.uid != pod_uid]
     if any(_unfinished(observed, pod, now=now, context=context) for pod in ranks.pods) or ranks.missing:
         return {"state": "Pending"}
+    # NB: the result speaks for all ranks, so what the others have made must be safe before.
+    if any(not pod.judgeable for pod in others):
+        return {"state": "Pending"}
+    if any(pod.agent is not None and not uploaded(pod.agent).safe for pod in others):
+        return {"state": "Incomplete"}
     restart_on = observed.spec.restart_on if observed.spec is not None else None
     verdicts = [
         judge_trainer(

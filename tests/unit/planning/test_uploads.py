@@ -16,6 +16,7 @@ from tests.unit.planning.builders import (
     a_job,
     a_parent,
     a_pod,
+    a_spec,
     an_agent,
     env_of,
     plan,
@@ -190,6 +191,18 @@ def test_a_parent_in_a_bucket_is_fetched_with_its_own_keys() -> None:
     assert order["parent"] == {"uri": "s3://models/team/p/attempt-0", "endpoint": "http://s3:9000"}
     assert env_of(pod)["TRAINYARD_PARENT_DIR"] == order["parentDir"]
     assert pod["spec"]["terminationGracePeriodSeconds"] == 30
+
+
+def test_the_result_waits_for_what_other_ranks_have_made() -> None:
+    def asked(second: PodView) -> str:
+        first = a_pod(exit_code=0, sidecars=an_agent(), phase="Running")
+        job = a_job(spec=a_spec(nodes=2, output=BUCKET), pods=(first, second))
+        return str(confirming.confirmed(job, "pod-0", now=NOW, context=CONTEXT)["state"])
+
+    assert asked(a_pod(rank=1, running=True, sidecars=an_agent())) == "Pending"
+    assert asked(a_pod(rank=1, exit_code=0, sidecars=an_agent(), phase="Running")) == "Pending"
+    assert asked(a_pod(rank=1, exit_code=0, sidecars=an_agent(uploaded=False))) == "Incomplete"
+    assert asked(a_pod(rank=1, exit_code=0, sidecars=an_agent(**SAFE))) == "Complete"
 
 
 def test_a_job_without_output_has_no_agent() -> None:
