@@ -172,6 +172,7 @@ def next_commands(kubectl: Kubectl, namespace: str, jobs: Sequence[str]) -> list
         f"export KUBECONFIG={shlex.quote(str(kubectl.handle.kubeconfig))}",
         f"{program} get tj {where}",
         *(f"{trainyard} logs {job} {where}" for job in jobs[:1]),
+        *(f"{trainyard} download {job} {where}  # its model, every byte checked" for job in jobs[:1]),
         *(_steering(trainyard, where) if kubectl.handle.made_by_us else []),
         f"{program} apply {where} -f examples/actions/tree.yaml  # prune, retrain, export to ONNX, predict",
         f"{trainyard} runtimes  # what else can be run",

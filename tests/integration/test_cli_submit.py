@@ -151,6 +151,12 @@ def test_submits_a_job_that_is_described_by_options(cli: Cli, jobs: Jobs) -> Non
     )
     unnamed = cli("submit", "--image", "a:1", "-o", "name")
     assert unnamed.stdout.startswith("trainingjob.trainyard.dev/job-")
+    wide = ["--nodes", "2", "--output-uri", "s3://models/team", "--output-secret", "keys"]
+    assert cli("submit", "--image", "a:1", "--name", "wide", *wide).exit_code == 0
+    spec = jobs.get("wide")["spec"]
+    assert (spec["nodes"], spec["output"]) == (2, {"uri": "s3://models/team", "secretRef": {"name": "keys"}})
+    both = cli("submit", "--image", "a:1", "--output-claim", "models", "--output-uri", "s3://models")
+    assert "not both" in both.stderr
     wrong = cli("submit", "--dataset", "digits", "--name", "what")
     assert wrong.stderr.startswith("Error: the command line: TrainingJob what: spec: say what to run")
 

@@ -38,7 +38,14 @@ Parent = Annotated[str | None, _option(help="Job whose model is worked on.", met
 Gpus = Annotated[
     int | None, typer.Option(min=0, help="GPUs of the pod.", metavar="NUMBER", show_default=False)
 ]
+Nodes = Annotated[
+    int | None, typer.Option(min=1, help="Pods that train together.", metavar="NUMBER", show_default=False)
+]
 OutputClaim = Annotated[str | None, _option(help="Volume claim for what is made.", metavar="NAME")]
+OutputUri = Annotated[
+    str | None, _option(help="Bucket for what is made, as s3://models/team.", metavar="URI")
+]
+OutputSecret = Annotated[str | None, _option(help="Secret with the keys of --output-uri.", metavar="NAME")]
 
 
 def manifest(
@@ -53,7 +60,10 @@ def manifest(
     datasets: list[str],
     parent: str | None,
     gpus: int | None,
+    nodes: int | None,
     output_claim: str | None,
+    output_uri: str | None,
+    output_secret: str | None,
 ) -> Manifest | None:
     """The job; None where the options say nothing of one.
 
@@ -69,7 +79,8 @@ def manifest(
         "datasets": {"train": datasets} if datasets else None,
         "parentJob": parent,
         "accelerator": {"count": gpus} if gpus else None,
-        "output": {"claimName": output_claim} if output_claim else None,
+        "nodes": nodes if nodes != 1 else None,
+        "output": _output(output_claim, output_uri, output_secret),
     }
     spec = {key: value for key, value in spec.items() if value}
     if not spec:
@@ -78,6 +89,16 @@ def manifest(
     metadata = {"name": name} if name else {"generateName": f"{begin}-"}
     raw = {"apiVersion": names.API_VERSION, "kind": "TrainingJob", "metadata": metadata, "spec": spec}
     return checked(Manifest(source="the command line", raw=raw))
+
+
+def _output(claim: str | None, uri: str | None, secret: str | None) -> Json | None:
+    if claim and uri:
+        raise UsageError("Give --output-claim or --output-uri, not both.")
+    if secret and not uri:
+        raise UsageError("--output-secret has the keys of a bucket: give --output-uri as well.")
+    if uri:
+        return {"uri": uri} | ({"secretRef": {"name": secret}} if secret else {})
+    return {"claimName": claim} if claim else None
 
 
 def _nested(parameters: list[str]) -> Json:

@@ -66,7 +66,10 @@ def command(
     datasets: quickjob.Datasets = None,
     parent: quickjob.Parent = None,
     gpus: quickjob.Gpus = None,
+    nodes: quickjob.Nodes = None,
     output_claim: quickjob.OutputClaim = None,
+    output_uri: quickjob.OutputUri = None,
+    output_secret: quickjob.OutputSecret = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Have the API server check it, and create nothing.")
     ] = False,
@@ -96,7 +99,10 @@ def command(
         datasets=datasets or [],
         parent=parent,
         gpus=gpus,
+        nodes=nodes,
         output_claim=output_claim,
+        output_uri=output_uri,
+        output_secret=output_secret,
     )
     if name == "":
         raise UsageError("A name is empty.")
