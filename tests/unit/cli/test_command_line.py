@@ -245,10 +245,23 @@ def test_only_the_one_job_of_a_file_can_be_given_a_name(tmp_path: Path) -> None:
 
 def described(**options: Any) -> dict[str, Any] | None:
     silent: dict[str, Any] = dict.fromkeys(
-        ["name", "runtime", "kind", "architecture", "image", "action", "parent", "gpus", "output_claim"]
+        ["name", "runtime", "kind", "architecture", "image", "action", "parent", "gpus", "nodes"]
+        + ["output_claim", "output_uri", "output_secret"]
     )
     made = quickjob.manifest(**{**silent, "parameters": [], "datasets": [], **options})
     return None if made is None else made.raw
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        pytest.param({"output_claim": "a", "output_uri": "s3://b"}, "not both", id="two outputs"),
+        pytest.param({"output_secret": "keys"}, "give --output-uri", id="keys of nothing"),
+    ],
+)
+def test_an_output_that_contradicts_itself_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        described(image="a:1", **options)
 
 
 def test_options_that_say_nothing_of_a_job_make_none() -> None:

@@ -19,7 +19,7 @@ UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
 
 
 VISIBLE = (
-    "submit", "get", "watch", "logs", "pause", "resume", "cancel", "retry", "delete",
+    "submit", "get", "watch", "logs", "download", "pause", "resume", "cancel", "retry", "delete",
     "runtimes", "schema", "release", "run", "version",
 )  # fmt: skip
 
