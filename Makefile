@@ -6,6 +6,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
 PACKAGES := operator tests images/agent images/trainer
+# How many processes run tests side by side: those of tests/integration wait most of the time, also for one another's CPU.
+WORKERS ?= 3
 PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok
 
 export PYTHONUNBUFFERED := 1
@@ -26,7 +28,8 @@ test: venv  ## All tests: lint, types, imports, generated files, unit, integrati
 	@$(MAKE) --no-print-directory test-integration
 	@$(MAKE) --no-print-directory test-e2e
 
-soak: venv  ## The storm over 180 jobs on fake nodes and 20 with real pods; its result goes to docs/soak.md
+soak: venv  ## The trainer's long tests; the storm over 180 jobs on fake nodes and 20 with real pods, told in docs/soak.md
+	@cd images/trainer && ../../$(VENV)/bin/python -m pytest -p no:asyncio tests/test_distributed.py -m 'soak or not soak'
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
 	@STORM_RESULT=out STORM_JOBS=180 $(RUN) -m pytest -s tests/integration/test_storm.py
 	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
@@ -76,7 +79,7 @@ imports: venv  ## Import contracts
 
 unit: venv  ## Unit tests
 	@echo "== unit"
-	@$(RUN) -m pytest tests/unit
+	@$(RUN) -m pytest tests/unit -n 2
 
 test-agent: venv  ## Tests of the agent
 	@echo "== agent"
@@ -91,7 +94,7 @@ test-integration: venv  ## Tests on a real API server, as processes
 	@# NB: before pytest, whose time limits are for tests: on a fresh machine this is minutes of compiling.
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) coscheduling >/dev/null
 	@$(RUN) -m tests.harness.prometheus >/dev/null
-	@$(RUN) -m pytest tests/integration --durations=20
+	@$(RUN) -m pytest tests/integration -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20
 
 test-e2e: venv  ## Tests with real pods on a real kind cluster
 	@echo "== e2e"

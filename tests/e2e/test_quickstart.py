@@ -68,8 +68,9 @@ def test_the_quickstart_trains_and_evaluates(jobs: Jobs, kubectl: Kubectl, train
         assert pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
         assert any(t.get("key") == GPU_TOLERATION["key"] for t in pod["spec"]["tolerations"])
 
-    (artifact,) = statuses["digits-mlp"]["artifacts"]
-    files = files_at(jobs, trainer_image, artifact["uri"])
+    folder, *made = statuses["digits-mlp"]["artifacts"]
+    assert folder["size"] == sum(one["size"] for one in made)
+    files = files_at(jobs, trainer_image, folder["uri"])
     assert {"model.joblib", "metrics.json", "learning_curve.csv", "checkpoints"} <= set(files)
 
     printed = cli(jobs, kubectl, "logs", "digits-mlp")

@@ -17,10 +17,31 @@ from tests.harness.operator import Operator
 from tests.objects import Jobs
 from tests.receiver import Receiver, listening
 
+#: What takes longest, longest first: several processes are done sooner when none of it begins last.
+LONGEST = (
+    "test_stops",
+    "test_nothing_lost",
+    "test_callback_outage",
+    "test_storm",
+    "test_cost",
+    "test_failures",
+    "test_trainingjob",
+    "test_callbacks",
+    "test_poisoned",
+    "test_metrics",
+    "test_control_plane",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
-    """One control plane with a controller manager and a scheduler for the whole session.
+    """One control plane with a controller manager and a scheduler for the whole session, or for each of the processes
+    that run tests side by side: a module is never shared out among them.
 
     A test keeps to namespaces of its own; one that restarts or pauses programs takes its own plane.
     It ends with the session, also when that is killed.

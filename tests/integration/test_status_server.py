@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import orjson
 import pytest
+import urllib3
 
 from tests.harness import kubeflow_sdk
 from tests.harness.client import Json
@@ -173,6 +174,28 @@ def test_a_changed_token_is_refused_by_the_api_server(post: Post) -> None:
     assert "does not accept" in refused(post.send(LINE, token=forged), 401, "Unauthorized")
     for wrong in ("", "nonsense", "a.b.c"):
         refused(post.send(LINE, token=wrong), 401, "Unauthorized")
+
+
+def test_an_address_that_guesses_tokens_does_not_keep_the_api_server_busy(jobs: Jobs, post: Post) -> None:
+    elsewhere = urllib3.PoolManager(
+        ssl_context=ssl.create_default_context(cadata=post.authority), source_address=("127.0.0.2", 0)
+    )
+    head, claims, signature = post.token.split(".")
+
+    def guess(number: int) -> str:
+        token = f"{head}.{claims}.{number:0{len(signature)}d}"
+        answer = elsewhere.request(
+            "POST", post.url, body=orjson.dumps(LINE), headers={"Authorization": f"Bearer {token}"}
+        )
+        assert answer.status == 401
+        return str(orjson.loads(answer.data)["message"])
+
+    said = [guess(number) for number in range(40)]
+    assert "does not accept" in said[0]
+    asked = [text for text in said if "Too many wrong tokens" not in text]
+    assert 20 <= len(asked) <= 30
+    own = Post(jobs.client, jobs.namespace, post.pod)
+    assert own.send(LINE).status == 200, "the pod itself is heard, from where it is"
 
 
 def test_the_token_of_a_deleted_pod_is_refused(jobs: Jobs, post: Post) -> None:

@@ -6,6 +6,7 @@ proves something only if it would have found it. Nothing of the operator's code 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,7 +103,7 @@ def ends_elsewhere(evidence: Evidence) -> Iterator[str]:
             yield f"{job.name} was never seen."
             continue
         status = seen[job.name][-1].object.get("status") or {}
-        is_now, ends = state(status), own_ends(pods.get(job.name, {}))
+        is_now, ends = state(status), own_ends(pods.get(job.name, {}), nodes=job.nodes)
         stops = [(one.object.get("status") or {}).get("stop") for one in seen[job.name]]
         decided = {_seconds(stop["time"]) for stop in stops if stop}
         certain = next((end for end in ends if end.certain and end.finished_at not in decided), None)
@@ -110,7 +111,7 @@ def ends_elsewhere(evidence: Evidence) -> Iterator[str]:
         if is_now in ("Done", "Error"):
             own = next((end for end in ends if end.outcome == is_now), None)
             if own is None:
-                yield f"{job.name} is {is_now} {said}, but the trainer of none of its pods ended so by itself."
+                yield f"{job.name} is {is_now} {said}, but the trainers of none of its attempts ended so by themselves."
             elif late := _ran_on(evidence, job.name, job.wish, own.finished_at):
                 yield f"{job.name} was told to {job.wish} and ran on for {late:.0f} s until it ended by itself."
         elif certain is not None:
@@ -147,7 +148,7 @@ def state(status: Json) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnEnd:
-    """The end of a trainer that no signal of ours has caused.
+    """The end of a trainer that no signal of ours has caused, or of all those of an attempt.
 
     `certain` unless it came in the very second in which its pod was deleted: stamps are no finer. The same goes for
     the second in which a stop was decided.
@@ -162,8 +163,35 @@ class OwnEnd:
         return "Error" if self.exit_code else "Done"
 
 
-def own_ends(pods: Mapping[str, Sequence[Seen]]) -> list[OwnEnd]:
-    """How the trainer of one job ended by itself, in whichever of its pods."""
+def own_ends(pods: Mapping[str, Sequence[Seen]], *, nodes: int = 1) -> list[OwnEnd]:
+    """How the attempts of one job ended by themselves: when all their trainers had done their work, or one had failed.
+
+    The failure of one is not certain to be the cause when another was taken away before.
+    """
+    attempts: dict[int, dict[str, Sequence[Seen]]] = defaultdict(dict)
+    for uid, seen in pods.items():
+        attempts[_attempt(seen)][uid] = seen
+    found = []
+    for ranks in attempts.values():
+        ends = _ends_of_trainers(ranks)
+        taken = [when for seen in ranks.values() for one in seen if (when := _deletion_requested(one.object))]
+        for end in ends:
+            if end.outcome == "Error":
+                first = not taken or end.finished_at < min(taken)
+                found.append(dataclasses.replace(end, certain=end.certain and first))
+        done = [end for end in ends if end.outcome == "Done"]
+        if len(done) == nodes:
+            last = max(end.finished_at for end in done)
+            certain = all(end.certain for end in done)
+            found.append(OwnEnd(exit_code=0, finished_at=last, certain=certain))
+    return found
+
+
+def _attempt(seen: Sequence[Seen]) -> int:
+    return int(seen[0].object["metadata"]["labels"][LABEL_ATTEMPT])
+
+
+def _ends_of_trainers(pods: Mapping[str, Sequence[Seen]]) -> list[OwnEnd]:
     found = []
     for seen in pods.values():
         ended = terminated(seen)
@@ -240,13 +268,14 @@ def attempts_forgotten(evidence: Evidence) -> Iterator[str]:
                 yield f"{name} had recorded attempt {highest} and then had {numbers}."
             highest = max([highest, *numbers])
         ran = {
-            int(versions_[0].object["metadata"]["labels"][LABEL_ATTEMPT]): terminated(versions_)
+            _attempt(versions_)
             for versions_ in pods.get(name, {}).values()
+            if terminated(versions_) is not None
         }
         entries = {int(e["number"]): e for e in (seen[-1].object.get("status") or {}).get("attempts") or []}
         oldest = min(entries, default=0)
-        for number, end in sorted(ran.items()):
-            if number >= oldest and end is not None and "completionTime" not in entries.get(number, {}):
+        for number in sorted(ran):
+            if number >= oldest and "completionTime" not in entries.get(number, {}):
                 yield f"{name}: its attempt {number} ended and is not recorded so: {entries.get(number)}."
 
 
@@ -265,8 +294,8 @@ def made_twice(evidence: Evidence) -> Iterator[str]:
 
 
 def ran_beside_each_other(evidence: Evidence) -> Iterator[str]:
-    """Make sure that no pod of a job was there before the one before it had ended, and that no two trainers ran at the
-    same time."""
+    """Make sure that no pod of a job was there before those of the attempt before had ended, and that no trainers of
+    two attempts ran at the same time."""
     order = {id(one): number for number, one in enumerate(evidence.pods)}
     for job, pods in pods_of(evidence).items():
         spans = list(pods.values())
@@ -274,6 +303,8 @@ def ran_beside_each_other(evidence: Evidence) -> Iterator[str]:
             over = next((order[id(one)] for one in earlier if _cannot_run(one)), None)
             ran = _ran(earlier)
             for later in spans[number + 1 :]:
+                if _attempt(later) == _attempt(earlier):
+                    continue
                 pair = f"{earlier[0].name} and {later[0].name}"
                 if over is None or over > order[id(later[0])]:
                     yield f"{job}: {pair} were there at the same time."

@@ -45,7 +45,8 @@ class Action:
 @dataclass(frozen=True, kw_only=True)
 class StormJob:
     """One job. `trainer` says how its trainer ends when it is told to, or that it fails by itself; `resumable`, whether
-    its action goes on after a cancel that is taken back."""
+    its action goes on after a cancel that is taken back. It has `nodes` pods, with an agent beside the trainer if it
+    has an `output`: on fake nodes only."""
 
     name: str
     run_seconds: float
@@ -53,6 +54,8 @@ class StormJob:
     resumable: bool
     refusals: int
     wish: Wish
+    nodes: int = 1
+    output: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +93,8 @@ def draw(
 ) -> Script:
     """The storm of this seed: the same for the same arguments, on every machine."""
     dice = random.Random(seed)
+    # NB: of its own, so that the storm of a seed is otherwise what it was before there were any.
+    shapes = random.Random(seed + 1)
     made: list[StormJob] = []
     actions: list[Action] = []
     for number in range(jobs):
@@ -104,6 +109,8 @@ def draw(
                 resumable=dice.random() < 0.8,
                 refusals=dice.choices((0, 1, 2), weights=(6, 2, 1))[0],
                 wish=wish_after(steps),
+                nodes=shapes.choices((1, 2, 3), weights=(5, 3, 1))[0],
+                output=shapes.random() < 0.5,
             )
         )
         actions += [Action(at=create, verb="create", target=name), *steps]

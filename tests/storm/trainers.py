@@ -51,13 +51,15 @@ def fake(job: StormJob, *, url: str) -> Json:
     annotations = {f"fake.trainyard.dev/{key}": value for key, value in does.items()}
     return {
         **_common(job, url),
+        **({"nodes": job.nodes} if job.nodes > 1 else {}),
+        **({"output": {"uri": "s3://storm/models"}} if job.output else {}),
         "image": "example.com/trainer:1",
         "template": {"metadata": {"annotations": annotations}},
     }
 
 
 def real(job: StormJob, *, url: str, image: str) -> Json:
-    """The spec of a job on real nodes; `image` is one with python3."""
+    """The spec of a job on real nodes, of one pod without an agent; `image` is one with python3."""
     return {
         **_common(job, url),
         "image": image,

@@ -1,4 +1,8 @@
-"""One network trained by several processes: the same model for any number of them, and none goes on without another."""
+"""One network trained by several processes: the same model for any number of them, and none goes on without another.
+
+Starting processes with jax is what takes long: tests marked `soak` are left to `make soak`, which runs all of this file
+(`pytest tests/test_distributed.py -m "soak or not soak"`).
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,7 @@ SHORT = {**PARAMETERS, "epochs": 3}
 ENDLESS = {**PARAMETERS, "epochs": 100000}
 # The heartbeat's time, and some for a busy machine.
 LOSS_SECONDS = 40
+SOAK = pytest.mark.soak
 
 
 class Team:
@@ -132,10 +137,11 @@ def child_of(process):
 @pytest.mark.parametrize(
     ("dataset", "numbers"),
     [
+        pytest.param("wine", (1, 2), id="three classes"),
         # 3 does not divide 8, so the ranks' slices differ in length.
-        pytest.param("wine", (1, 2, 3), id="three classes"),
-        pytest.param("breast_cancer", (1, 2), id="two classes"),
-        pytest.param("diabetes", (1, 2), id="a quantity"),
+        pytest.param("wine", (1, 3), id="slices that differ in length", marks=SOAK),
+        pytest.param("breast_cancer", (1, 2), id="two classes", marks=SOAK),
+        pytest.param("diabetes", (1, 2), id="a quantity", marks=SOAK),
     ],
 )
 def test_the_model_does_not_depend_on_the_number_of_ranks(trainer, dataset, numbers):
@@ -213,7 +219,12 @@ def test_rank_0_alone_reports_and_keeps_the_model_and_every_rank_keeps_its_check
     ("victim", "of"),
     [
         pytest.param(1, child_of, id="a rank that is killed"),
-        pytest.param(0, lambda process: process.process.pid, id="the container of the rank where they met"),
+        pytest.param(
+            0,
+            lambda process: process.process.pid,
+            id="the container of the rank where they met",
+            marks=SOAK,
+        ),
     ],
 )
 def test_the_others_fail_with_a_rank_that_is_lost_and_all_go_on_from_their_checkpoint(
@@ -236,6 +247,7 @@ def test_the_others_fail_with_a_rank_that_is_lost_and_all_go_on_from_their_check
     assert goes_on_as_if_nothing_had_happened(trainer, whole, resume_from(tmp_path, team), after=common)
 
 
+@SOAK
 def test_a_rank_that_falls_silent_ends_the_others(trainer):
     team = Team(trainer, 2, train="wine", parameters={**ENDLESS, "checkpoint_every": 1000})
     team.reaches(2)
@@ -251,7 +263,7 @@ def test_a_rank_that_falls_silent_ends_the_others(trainer):
     assert other.last["message"].startswith("Another rank is gone")
 
 
-@pytest.mark.parametrize("told", [0, 1])
+@pytest.mark.parametrize("told", [pytest.param(0, marks=SOAK), 1])
 def test_sigterm_to_one_rank_stops_all_at_the_same_step(trainer, tmp_path, whole, told):
     team = Team(trainer, 2, train="wine", parameters={**ENDLESS, "checkpoint_every": 1000})
     team.reaches(2)
@@ -268,6 +280,7 @@ def test_sigterm_to_one_rank_stops_all_at_the_same_step(trainer, tmp_path, whole
     assert goes_on_as_if_nothing_had_happened(trainer, whole, resume_from(tmp_path, team), after=epoch)
 
 
+@SOAK
 def test_all_ranks_go_on_from_the_newest_checkpoint_that_all_of_them_have(trainer, tmp_path, whole):
     resume = resume_from(tmp_path, whole, latest=4)
     (part_of(resume, 1) / "epoch-000004/manifest.json").unlink()
@@ -275,6 +288,7 @@ def test_all_ranks_go_on_from_the_newest_checkpoint_that_all_of_them_have(traine
     assert goes_on_as_if_nothing_had_happened(trainer, whole, resume, after=3)
 
 
+@SOAK
 def test_a_rank_without_a_checkpoint_among_others_that_have_one_is_refused_by_all(trainer, tmp_path, whole):
     resume = resume_from(tmp_path, whole, latest=4)
     shutil.rmtree(part_of(resume, 1))
@@ -287,6 +301,7 @@ def test_a_rank_without_a_checkpoint_among_others_that_have_one_is_refused_by_al
     )
 
 
+@SOAK
 @pytest.mark.parametrize("ranks", [1, 3], ids=["fewer ranks", "more ranks"])
 def test_another_number_of_ranks_can_go_on_because_each_part_holds_all(trainer, tmp_path, whole, ranks):
     resume = resume_from(tmp_path, whole, latest=2)
@@ -295,6 +310,7 @@ def test_another_number_of_ranks_can_go_on_because_each_part_holds_all(trainer, 
     assert goes_on_as_if_nothing_had_happened(trainer, whole, resume, after=2, ranks=ranks)
 
 
+@SOAK
 def test_ranks_that_read_different_data_are_refused(trainer, samples):
     text = (samples / "wine/data.csv").read_text()
     names = [
@@ -310,7 +326,7 @@ def test_ranks_that_read_different_data_are_refused(trainer, samples):
 WAITING = {"TRAINYARD_RANK": "0", "TRAINYARD_WORLD_SIZE": "2", "JAX_COORDINATOR_ADDRESS": "127.0.0.1:1"}
 
 
-@pytest.mark.parametrize("rank", ["0", "1"])
+@pytest.mark.parametrize("rank", ["0", pytest.param("1", marks=SOAK)])
 def test_a_rank_whose_others_do_not_come_says_so_when_the_time_is_up(trainer, rank):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -373,26 +389,33 @@ def without_jax(tmp_path):
     return {"PYTHONPATH": f"{folder}:{source}"}
 
 
-def test_all_that_is_done_with_the_model_needs_no_jax(trainer, whole, without_jax):
-    trained = whole.runs[0]
-    for action, left in (
+@pytest.mark.parametrize(
+    ("action", "left"),
+    [
         ("evaluate", "metrics.json"),
-        ("inference", "predictions.csv"),
-        ("export", "model.onnx"),
-        ("prune", "model.joblib"),
-    ):
-        process = trainer.start(action=action, type=TYPE, train="wine", parent=trained.output, **without_jax)
-        run, _ = process.end()
-        assert run.code == 0, run.text
-        assert (run.output / left).is_file()
-        if action == "evaluate":
-            measured = {name: trained.verdict["metrics"][name] for name in run.verdict["metrics"]}
-            assert run.verdict["metrics"] == measured
+        pytest.param("inference", "predictions.csv", marks=SOAK),
+        pytest.param("export", "model.onnx", marks=SOAK),
+        pytest.param("prune", "model.joblib", marks=SOAK),
+    ],
+)
+def test_all_that_is_done_with_the_model_needs_no_jax(trainer, whole, without_jax, action, left):
+    trained = whole.runs[0]
+    process = trainer.start(action=action, type=TYPE, train="wine", parent=trained.output, **without_jax)
+    run, _ = process.end()
+    assert run.code == 0, run.text
+    assert (run.output / left).is_file()
+    if action == "evaluate":
+        measured = {name: trained.verdict["metrics"][name] for name in run.verdict["metrics"]}
+        assert run.verdict["metrics"] == measured
+
+
+def test_training_without_jax_is_refused(trainer, without_jax):
     refused, _ = trainer.start(type=TYPE, train="wine", **without_jax).end()
     assert refused.code == 2
     assert refused.last["message"].startswith(f"This image has no jax, which {TYPE} trains with.")
 
 
+@SOAK
 def test_several_ranks_retrain_a_pruned_model_and_what_was_pruned_stays_zero(trainer, whole):
     pruned = trainer.run(action="prune", type=TYPE, train="wine", parent=whole.runs[0].output)
     zeros = network_of(pruned).coefs_[0] == 0

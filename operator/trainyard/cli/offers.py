@@ -7,9 +7,10 @@ the job's status. Called by `download`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from trainyard.cli import filelists, outputs
@@ -19,6 +20,7 @@ from trainyard.cli.outputs import Place
 from trainyard.cli.tunnel import Tunnel, TunnelCut
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 #: How many names a sentence has.
 SHOWN = 5
@@ -78,7 +80,7 @@ def asked(job: Json, place: Place, wanted: Choice) -> tuple[str, dict[str, str]]
 async def found(
     tunnel: Tunnel, job: Json, place: Place, uid: str, question: dict[str, str], wanted: Choice
 ) -> Found:
-    answer = await _answer(tunnel, f"/manifest?{urlencode(question)}")
+    answer = await _patiently(tunnel, lambda: tunnel.json(f"/manifest?{urlencode(question)}"))
     files: list[File] = []
     texts: list[Text] = []
     what = []
@@ -100,12 +102,12 @@ async def found(
     return Found(what=f"{' and '.join(what)} of attempt {attempt}", files=files, texts=texts)
 
 
-async def _answer(tunnel: Tunnel, path: str) -> Json:
-    """The first answer of a pod that has just begun to run."""
+async def _patiently(tunnel: Tunnel, ask: Callable[[], Awaitable[T]]) -> T:
+    """An answer of a pod that may have just begun to run, over a connection that may be cut."""
     until = asyncio.get_running_loop().time() + _ANSWER_SECONDS
     while True:
         try:
-            return await tunnel.json(path)
+            return await ask()
         except TunnelCut as cut:
             if asyncio.get_running_loop().time() > until:
                 raise CommandError(f"The pod that reads the output does not answer: {cut}.") from None
@@ -175,9 +177,12 @@ async def _checkpoint(
 
 
 async def _text(tunnel: Tunnel, path: str) -> str:
-    try:
+    async def ask() -> bytes:
         async with aclosing(tunnel.file(path)) as chunks:
-            return b"".join([chunk async for chunk in chunks]).decode()
+            return b"".join([chunk async for chunk in chunks])
+
+    try:
+        return (await _patiently(tunnel, ask)).decode()
     except UnicodeDecodeError:
         raise CommandError(f"{path} is broken: it is no text.") from None
 

@@ -7,6 +7,7 @@ are left out, as one pod costs them 3-6 ms of CPU.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -30,6 +31,7 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 _CLOSE_SECONDS = 1.0
+_SMALL_BYTES = 1 << 14
 
 
 class ApiError(Exception):
@@ -85,6 +87,33 @@ class _Transport(RESTClientObject):
         if self.pool_manager is None:
             self.pool_manager = self._create_pool_manager()
         return self.pool_manager
+
+
+class Stream:
+    """An open answer. Bytes that come in small portions, one after the other, can be read in batches: each portion is
+    a record of TLS, whose reading costs more than its line.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, batch_seconds: float) -> None:
+        self._response = response
+        self._batch_seconds = batch_seconds
+        self._read_at = 0.0
+
+    async def readany(self) -> bytes:
+        """What has come, b"" at the end. Portions that are closer than `batch_seconds` wait in the socket so long."""
+        content, loop = self._response.content, asyncio.get_running_loop()
+        data = await content.readany()
+        transport = self._response.connection.transport if self._response.connection is not None else None
+        close = loop.time() - self._read_at < self._batch_seconds
+        # NB: more than that is a batch already, and the buffer may be full, which stops the transport as well.
+        if data and close and len(data) < _SMALL_BYTES and isinstance(transport, asyncio.ReadTransport):
+            transport.pause_reading()
+            try:
+                await asyncio.sleep(self._batch_seconds)
+            finally:
+                transport.resume_reading()
+        self._read_at = loop.time()
+        return data
 
 
 class Client:
@@ -196,7 +225,8 @@ class Client:
         *,
         total: float | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> AsyncIterator[aiohttp.StreamReader]:
+        batch_seconds: float = 0.0,
+    ) -> AsyncIterator[Stream]:
         """An open answer to read as it comes (a followed log). Raises ApiError before the first byte."""
         code = "error"
         timeout = _NO_TIMEOUT if total is None else aiohttp.ClientTimeout(total=total)
@@ -211,7 +241,7 @@ class Client:
                 if response.status >= 400:
                     raise _api_error(response.status, await response.read())
                 try:
-                    yield response.content
+                    yield Stream(response, batch_seconds)
                 finally:
                     # NB: a TLS connection that is closed, not aborted, outlives a command's event loop.
                     if response.connection is not None and response.connection.transport is not None:

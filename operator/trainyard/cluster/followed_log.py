@@ -39,6 +39,8 @@ from trainyard.logs.store import LogFile
 
 _log = logging.getLogger(__name__)
 
+#: Lines that come faster than this are read together; later by so much, which nobody sees.
+BATCH_SECONDS = 0.1
 _FULL_CHUNK = 1 << 16
 _LONGEST_REST = 0.05
 _NO_FAILURE_SECONDS = 10.0
@@ -223,7 +225,7 @@ class FollowedLog:
             params["sinceTime"] = since
         splicer.resume()
         self._rest = LineSplitter()
-        async with self._client.stream(path, params) as content:
+        async with self._client.stream(path, params, batch_seconds=BATCH_SECONDS) as content:
             with metrics.LOG_STREAMS.track_inprogress(), self._listening():
                 self._queued, self._heard_at = False, time.monotonic()
                 while chunk := await content.readany():

@@ -56,8 +56,10 @@ class Fetched:
 
 
 def uploaded(container: ContainerView) -> Uploaded:
-    """The word of a sidecar that has ended."""
+    """The word of a sidecar; one that has not ended has not given it."""
     told = _object(container.message)
+    if container.state != "terminated":
+        return Uploaded(safe=False)
     if told is None:
         words = container.message.strip()[-_MAX_MESSAGE:] or container.reason or "no reason is given"
         return Uploaded(

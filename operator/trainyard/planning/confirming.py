@@ -34,6 +34,10 @@ def confirmed(observed: ObservedJob, pod_uid: str, *, now: float, context: Conte
     ranks = group(observed, attempt)
     if pod_uid not in {pod.uid for pod in ranks.pods}:
         return GONE
+    # NB: of a pod that is being deleted the kubelet tells nothing before all its containers have ended, the agent's as
+    # well: to wait for the trainer's end would be to wait for ever.
+    if any(pod.deletion_requested_at is not None and not pod.trained for pod in ranks.pods):
+        return {"state": "Incomplete"}
     others = [pod for pod in ranks.pods if pod.uid != pod_uid]
     if any(_unfinished(observed, pod, now=now, context=context) for pod in ranks.pods) or ranks.missing:
         return {"state": "Pending"}

@@ -34,7 +34,8 @@ def wanted(observed: ObservedJob, *, now: float) -> Lookups:
     newest = attempts.newest(observed.status, observed.pods)
     current = [pod for pod in observed.pods if pod.attempt == newest]
     stuck, doubtful, later = [], [], []
-    for pod in current:
+    # NB: of many pods one alone is told of, the one that `planning.trainingjob` looks at.
+    for pod in [pod for pod in sorted(current, key=lambda pod: pod.rank) if not pod.begun][:1]:
         due = _stuck_at(pod)
         if due is not None and due <= now:
             stuck.append(pod)

@@ -75,11 +75,9 @@ def _given_up_at(pod: PodView, node: NodeView) -> float | None:
     asked, due = pod.deletion_requested_at, pod.deletion_due_at
     if asked is None or due is None:
         return None
-    if node.state == "hidden":
-        return due + _UNSEEN_SECONDS
     if node.state == "gone" or (node.since is not None and node.since <= asked):
-        return min(due, asked + _UNHEARD_GRACE_SECONDS)
-    return due
+        due = min(due, asked + _UNHEARD_GRACE_SECONDS)
+    return due + _UNSEEN_SECONDS if node.state == "hidden" else due
 
 
 def _told(node: NodeView) -> str:

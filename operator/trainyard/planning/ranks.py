@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainyard.api.reasons import Phase
-from trainyard.planning import jobstatus
+from trainyard.planning import jobstatus, nodeloss, spechash
 from trainyard.planning.observed import LogView, ObservedJob
 from trainyard.planning.podview import PodView
 from trainyard.planning.stops import CLOCK_SECONDS
@@ -53,8 +53,13 @@ class Group:
 def group(observed: ObservedJob, attempt: int) -> Group:
     """The ranks of an attempt of the job."""
     pods = sorted((pod for pod in observed.pods if pod.attempt == attempt), key=lambda pod: pod.rank)
-    size = observed.spec.nodes if observed.spec is not None else max((p.rank for p in pods), default=0) + 1
-    return Group(attempt=attempt, size=size, pods=tuple(pod for pod in pods if pod.rank < size))
+    spec, made = observed.spec, max((pod.rank for pod in pods), default=0) + 1
+    size = spec.nodes if spec is not None else made
+    if spec is not None and pods and made != size:
+        # NB: pods that were made before `nodes` was changed run as they were made.
+        given = {pod.spec_hash for pod in pods if pod.spec_hash}
+        size = size if given <= {spechash.spec_hash(spec)} else made
+    return Group(attempt=attempt, size=size, pods=tuple(pods))
 
 
 def verdict_on(observed: ObservedJob, pod: PodView) -> Verdict:
@@ -69,18 +74,32 @@ def deciding(observed: ObservedJob, ranks: Group) -> PodView | None:
 
     All have to have done their work, and then rank 0 speaks for them. One that has not ends the attempt: of several the
     one that was first, as the others mostly fail for want of it; while the job is being stopped, one that ended by
-    that.
+    that. A result that one of them has found in the output is that of all.
     """
     ended = [(pod, verdict_on(observed, pod)) for pod in ranks.pods if pod.judgeable]
+    complete = next((pod for pod, verdict in ended if verdict.complete is not None), None)
+    if complete is not None:
+        return complete
     wrong = [(pod, verdict) for pod, verdict in ended if verdict.phase is not Phase.DONE]
     if wrong:
         if observed.status.get("stop"):
             wrong = [(pod, verdict) for pod, verdict in wrong if verdict.lost] or wrong
         return min(wrong, key=lambda end: (_when(end[0]), not end[1].lost, end[0].rank))[0]
-    complete = next((pod for pod, verdict in ended if verdict.complete is not None), None)
-    if complete is not None:
-        return complete
     return ranks.first if len(ended) == ranks.size else None
+
+
+def first_taken_away(observed: ObservedJob, ranks: Group, *, now: float) -> PodView | None:
+    """The pod that somebody deletes before its trainer has ended, or whose node is lost before its agent has; of
+    several the one that was first, which the others follow.
+    """
+    taken = [
+        pod
+        for pod in ranks.pods
+        if pod.deletion_requested_at is not None
+        and not pod.judgeable
+        and (not pod.trained or nodeloss.given_up(observed, pod, now=now) is not None)
+    ]
+    return min(taken, key=lambda pod: (not pod.disrupted, _when(pod), pod.rank), default=None)
 
 
 def told_to_end(observed: ObservedJob, pod: PodView) -> bool:

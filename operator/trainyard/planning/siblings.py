@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.planning import jobstatus, network
+from trainyard.planning import attempts, jobstatus, network
 from trainyard.planning.context import Context
 from trainyard.planning.gang import gang
 from trainyard.planning.observed import ObservedJob
@@ -33,14 +33,21 @@ def left_over(observed: ObservedJob, status: Json, *, context: Context) -> tuple
     spec = observed.spec
     if spec is None or spec.nodes == 1:
         return ()
-    ended = [
+    ended = {
         int(entry["number"])
         for entry in status.get("attempts") or []
         if entry.get("completionTime")
         and not jobstatus.attempt_entry(observed.status, int(entry["number"])).get("completionTime")
-    ]
+    }
+    if _at_an_end(status) and not _at_an_end(observed.status):
+        # NB: an attempt that never began may be in no record.
+        ended.add(attempts.newest(status, observed.pods))
     return tuple(
         Child(api_version=raw["apiVersion"], kind=raw["kind"], name=raw["metadata"]["name"])
-        for attempt in ended
+        for attempt in sorted(ended)
         for raw in needed(observed, spec, attempt=attempt, context=context)
     )
+
+
+def _at_an_end(status: Json) -> bool:
+    return bool(status.get("completionTime") or (status.get("stop") or {}).get("endTime"))

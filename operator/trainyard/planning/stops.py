@@ -87,7 +87,7 @@ def stopping(observed: ObservedJob, attempt: int, cause: Cause, *, now: float, c
     begun = next((pod for pod in holding if pod.trainer is not None and pod.trainer.started_at), None)
     reason, why = _STOPPING[cause]
     lost = nodeloss.node_is_lost(observed, begun) if begun is not None else None
-    message = f"{why}; {stoptexts.what_ends(holding, begun) if lost is None else lost.message}"
+    message = f"{why}; {stoptexts.what_ends(observed, holding, begun) if lost is None else lost.message}"
     over: dict[str, Any] = {}
     before = observed.status.get("stop") or {}
     if not before:

@@ -15,8 +15,11 @@ from trainyard.planning.podview import PodView
 Json = Mapping[str, Any]
 
 
-def what_ends(holding: tuple[PodView, ...], begun: PodView | None) -> str:
-    """Which pod is being ended; `begun` is one that has run, if there is any."""
+def what_ends(observed: ObservedJob, holding: tuple[PodView, ...], begun: PodView | None) -> str:
+    """Which pods are being ended; `begun` is one that has run, if there is any."""
+    if len({pod.rank for pod in observed.pods}) > 1:
+        # NB: the same until the last has ended, as each change of it is a request.
+        return "its pods have been told to save a checkpoint and to end."
     if begun is not None:
         return f"pod {begun.name} has been told to save a checkpoint and to end."
     return f"pod {holding[0].name}, in which nothing has run yet, is being removed."

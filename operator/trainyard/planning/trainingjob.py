@@ -39,8 +39,7 @@ from trainyard.planning.observed import ObservedJob
 from trainyard.planning.pending import pending
 from trainyard.planning.plan import Plan
 from trainyard.planning.podspec import PodInputs
-from trainyard.planning.podview import PodView
-from trainyard.planning.ranks import Group, deciding, group, last_sign_of_life
+from trainyard.planning.ranks import Group, deciding, first_taken_away, group, last_sign_of_life
 from trainyard.planning.runtime import Unresolved, resolve
 from trainyard.planning.times import sooner, stamp
 
@@ -56,6 +55,10 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     plan = callbacks.with_callbacks(observed, plan, now=now, rules=context.callbacks)
     status = observed.status if plan.status is None else plan.status
     release = (*plan.release, *attempts.judged(observed, status), *observed.orphans)
+    ends = bool(status.get("completionTime")) and not observed.status.get("completionTime")
+    if ends and any(not pod.judgeable and pod.deletion_requested_at is None for pod in observed.pods):
+        # NB: nobody rings for pods that an end leaves to train on; what uploads comes to its own end.
+        plan = dataclasses.replace(plan, requeue_after=0.0)
     # NB: several rules may speak of one pod; each would be a request.
     return dataclasses.replace(
         plan,
@@ -114,9 +117,17 @@ def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: C
         cause = None  # NB: nothing trains any longer, and what was made is on its way
     if cause is not None and not (cause == "Suspend" and _refused_before_it_began(observed, context)):
         return stops.stopping(observed, attempt, cause, now=now, context=context)
-    leaving = next((p for p in ranks.pods if _is_taken_away(observed, p, now=now)), None)
+    leaving = first_taken_away(observed, ranks, now=now)
     if leaving is not None:
         return podends.leaving(observed, ranks, leaving, now=now, context=context)
+    plan = _undisturbed(observed, ranks, now=now, context=context)
+    if any(pod.deletion_requested_at is not None and not pod.over for pod in ranks.pods):
+        return dataclasses.replace(plan, requeue_after=sooner(plan.requeue_after, _LOOK_AGAIN_SECONDS))
+    return plan
+
+
+def _undisturbed(observed: ObservedJob, ranks: Group, *, now: float, context: Context) -> Plan:
+    """Nobody keeps the trainers of an attempt from what they do."""
     if ranks.missing:
         return _without_pod(observed, ranks, now=now, context=context)
     if ranks.trained:
@@ -132,20 +143,16 @@ def _plan_attempt(observed: ObservedJob, attempt: int, *, now: float, context: C
     return dataclasses.replace(plan, follow=begun if context.follow_logs else ())
 
 
-def _is_taken_away(observed: ObservedJob, pod: PodView, *, now: float) -> bool:
-    """Whether somebody deletes the pod before its trainer has ended, or its node is lost before its agent has."""
-    if pod.deletion_requested_at is None or pod.judgeable:
-        return False
-    return not pod.trained or nodeloss.given_up(observed, pod, now=now) is not None
-
-
 def _of_a_group(finding: Finding, ranks: Group) -> Finding:
-    """What one pod of several waits for, with how many do."""
+    """What one pod of several waits for, with how many do, and since when others hold their nodes for it."""
     if ranks.size == 1:
         return finding
     waiting_pods = sum(not pod.begun for pod in ranks.pods) + len(ranks.missing)
+    held = [pod.scheduled_at for pod in ranks.pods if pod.scheduled_at is not None]
     return dataclasses.replace(
-        finding, message=f"{finding.message} {waiting_pods} of {ranks.size} pods have not started."
+        finding,
+        message=f"{finding.message} {waiting_pods} of {ranks.size} pods have not started.",
+        since=finding.since if finding.since is not None else min(held, default=None),
     )
 
 

@@ -77,13 +77,20 @@ def judge(
     word = uploaded(pod.agent)
     if word.safe:
         return verdict
-    return dataclasses.replace(
-        verdict,
-        phase=Phase.ERROR,
-        reason=Reason.UPLOAD_FAILED,
-        message=f"The trainer in {pod.name} has done its work, but what it left is not safe in spec.output. "
-        f"{word.problem or 'The agent did not come to its end.'}",
+    unsafe = (
+        f"The trainer in {pod.name} has done its work, but what it left is not safe in spec.output. "
+        f"{word.problem or 'The agent did not come to its end.'}"
     )
+    if pod.disrupted or pod.deletion_requested_at is not None:
+        why = pod.message or pod.disruption_message or pod.reason or "it was deleted"
+        return dataclasses.replace(
+            verdict,
+            phase=Phase.RUNNING,
+            reason=lost_by(pod),
+            message=f"{_taken_away_because(pod, why)} {unsafe}",
+            lost=True,
+        )
+    return dataclasses.replace(verdict, phase=Phase.ERROR, reason=Reason.UPLOAD_FAILED, message=unsafe)
 
 
 def judge_trainer(

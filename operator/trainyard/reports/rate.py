@@ -1,6 +1,6 @@
-"""How often one pod may ask: a token bucket for each.
+"""How often one pod may ask, and one address be wrong: a token bucket for each.
 
-Separate because it is pure (the clock is an argument). Called by `reports.requests`.
+Separate because it is pure (the clock is an argument). Called by `reports.requests` and `reports.tokens`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ class Buckets:
 
     def wait(self, key: str, *, now: float) -> float:
         """0 and one request less is left, or the seconds until there is one."""
-        left, at = self._left.get(key, (self._burst, now))
-        left = min(self._burst, left + (now - at) * self._rate)
+        left = self._of(key, now)
         if left < 1.0:
             self._left[key] = left, now
             return (1.0 - left) / self._rate
@@ -27,6 +26,14 @@ class Buckets:
         if len(self._left) > _SWEEP_AT:
             self._sweep(now)
         return 0.0
+
+    def is_empty(self, key: str, *, now: float) -> bool:
+        """Whether `wait` would have to, of which nothing is taken."""
+        return self._of(key, now) < 1.0
+
+    def _of(self, key: str, now: float) -> float:
+        left, at = self._left.get(key, (self._burst, now))
+        return min(self._burst, left + (now - at) * self._rate)
 
     def _sweep(self, now: float) -> None:
         full_again = self._burst / self._rate

@@ -50,8 +50,8 @@ class Reports(Protocol):
 class Bearers(Protocol):
     """Who says whose a token is: `reports.tokens`."""
 
-    async def bearer(self, token: str) -> Bearer:
-        """The pod whose token it is. Raises RefusedTokenError or UnavailableError."""
+    async def bearer(self, token: str, *, address: str) -> Bearer:
+        """The pod whose token it is, sent from `address`. Raises RefusedTokenError or UnavailableError."""
 
 
 class Requests:
@@ -120,7 +120,7 @@ class Requests:
                 401, "Send the pod's token as `Authorization: Bearer`; see docs/status-server.md."
             )
         try:
-            bearer = await self._tokens.bearer(token.strip())
+            bearer = await self._tokens.bearer(token.strip(), address=request.remote or "")
         except RefusedTokenError as error:
             raise RefusedError(401, str(error)) from None
         except UnavailableError as error:

@@ -23,6 +23,7 @@ import orjson
 from trainyard import metrics
 from trainyard.api import names
 from trainyard.cluster.client import ApiError, Client
+from trainyard.reports.rate import Buckets
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ _REFUSED_SECONDS = 10.0
 _REMEMBERED = 10_000
 _AT_ONCE = 16
 _WAITING = 256
+_WRONG_PER_SECOND, _WRONG_AT_ONCE = 0.2, 20
+"""Tokens from one address that the API server has refused. NB: a training pod can make as many as it likes that seem to
+be its own, and each is a request to the API server, which others wait for.
+"""
 _LIMIT_SECONDS = 4.0
 """Less than trainers wait for an answer (5 s in the SDK of Kubeflow and in Transformers)."""
 _COMPLAIN_SECONDS = 300.0
@@ -85,14 +90,15 @@ class Tokens:
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._asking: dict[bytes, asyncio.Task[_Known]] = {}
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        self._wrong = Buckets(rate=_WRONG_PER_SECOND, burst=_WRONG_AT_ONCE)
         self._complained_at = float("-inf")
 
-    async def bearer(self, token: str) -> Bearer:
-        """The pod whose token it is. Raises RefusedTokenError or UnavailableError."""
+    async def bearer(self, token: str, *, address: str) -> Bearer:
+        """The pod whose token it is, sent from `address`. Raises RefusedTokenError or UnavailableError."""
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         known = self._known.get(digest)
         if known is None or known.until <= self._clock():
-            known = await self._look_into(digest, token)
+            known = await self._look_into(digest, token, address)
         if known.bearer is None:
             raise RefusedTokenError(known.refusal)
         return known.bearer
@@ -104,16 +110,20 @@ class Tokens:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _look_into(self, digest: bytes, token: str) -> _Known:
+    async def _look_into(self, digest: bytes, token: str, address: str) -> _Known:
         task = self._asking.get(digest)
         if task is None:
             # NB: what is no token of a pod that we know costs no request, so that strangers cannot make us ask.
             claimed, expires = claims(token, now=self._now())
             if not self._is_pod(claimed):
                 raise RefusedTokenError("The pod of this token is none of ours, or is gone.")
+            if self._wrong.is_empty(address, now=self._clock()):
+                raise RefusedTokenError(
+                    "Too many wrong tokens have come from this address; read the token's file again, and wait."
+                )
             if len(self._asking) >= _WAITING:
                 raise UnavailableError(1.0)
-            task = asyncio.ensure_future(self._review(digest, token, claimed, expires))
+            task = asyncio.ensure_future(self._review(digest, token, claimed, expires, address))
             self._asking[digest] = task
             task.add_done_callback(lambda done: self._asked(digest, done))
         return await asyncio.shield(task)
@@ -123,7 +133,9 @@ class Tokens:
         if not task.cancelled():
             task.exception()  # who asked may have gone meanwhile
 
-    async def _review(self, digest: bytes, token: str, claimed: Bearer, expires: float) -> _Known:
+    async def _review(
+        self, digest: bytes, token: str, claimed: Bearer, expires: float, address: str
+    ) -> _Known:
         spec = {"token": token, "audiences": [names.TOKEN_AUDIENCE]}
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
         try:
@@ -136,6 +148,8 @@ class Tokens:
         status = answer.get("status") or {}
         refusal = _refusal(status, claimed)
         metrics.TOKEN_REVIEWS.labels(outcome="refused" if refusal else "confirmed").inc()
+        if refusal:
+            self._wrong.wait(address, now=self._clock())
         lasts = _REFUSED_SECONDS if refusal else min(_CONFIRMED_SECONDS, expires - self._now())
         known = _Known(None if refusal else claimed, refusal, self._clock() + lasts)
         self._known[digest] = known

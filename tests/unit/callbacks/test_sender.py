@@ -80,10 +80,11 @@ async def test_410_ends_it(sender: Sender, receiver: Receiver) -> None:
     [
         (429, "17", 17),
         (503, "120", 120),
-        (
+        pytest.param(
             503,
             email.utils.format_datetime(datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)),
             3600,
+            id="a date in an hour",
         ),
         (503, "Wed, 21 Oct 2015 07:28:00 GMT", 0),
         (429, "soon", None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -85,3 +86,43 @@ async def test_which_refusals_pass(status: int, expected: bool) -> None:
         with pytest.raises(ApiError) as refused:
             await client.get("/apis")
     assert refused.value.passing is expected
+
+
+@asynccontextmanager
+async def a_log_of(portions: list[bytes], *, pause: float) -> AsyncIterator[Client]:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for portion in portions:
+            await response.write(portion)
+            await asyncio.sleep(pause)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/log", answer)
+    async with TestServer(app) as server:
+        client = Client(Configuration(host=str(server.make_url("/"))))
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+async def test_portions_that_come_one_after_the_other_are_read_in_batches_and_none_is_lost() -> None:
+    portions = [b"line %d\n" % number for number in range(100)]
+    async with a_log_of(portions, pause=0.01) as client:
+        reads = []
+        async with client.stream("/log", batch_seconds=0.2) as stream:
+            while portion := await stream.readany():
+                reads.append(portion)
+    assert b"".join(reads) == b"".join(portions)
+    assert len(reads) < 30
+
+
+async def test_a_portion_on_its_own_is_read_at_once() -> None:
+    async with a_log_of([b"one\n", b"two\n"], pause=0.5) as client:
+        began = asyncio.get_running_loop().time()
+        async with client.stream("/log", batch_seconds=0.2) as stream:
+            assert await stream.readany() == b"one\n"
+            assert await stream.readany() == b"two\n"
+            assert asyncio.get_running_loop().time() - began < 0.5 + 0.15

@@ -44,7 +44,9 @@ class FakeClient:
         self._asked = asyncio.Semaphore(0)
 
     @asynccontextmanager
-    async def stream(self, path: str, params: dict[str, str]) -> AsyncIterator[Any]:
+    async def stream(
+        self, path: str, params: dict[str, str], *, batch_seconds: float = 0.0
+    ) -> AsyncIterator[Any]:
         self.requests.append((path, params))
         self._asked.release()
         found = self._streams.pop(0) if self._streams else None
@@ -65,7 +67,9 @@ class FlakyClient(FakeClient):
         self._refusals = refusals
 
     @asynccontextmanager
-    async def stream(self, path: str, params: dict[str, str]) -> AsyncIterator[Any]:
+    async def stream(
+        self, path: str, params: dict[str, str], *, batch_seconds: float = 0.0
+    ) -> AsyncIterator[Any]:
         if self._refusals:
             self._refusals -= 1
             self._asked.release()

@@ -51,7 +51,9 @@ class Logs:
         self.open[pod].put_nowait(b"")
 
     @asynccontextmanager
-    async def stream(self, path: str, params: dict[str, str]) -> AsyncIterator[Any]:
+    async def stream(
+        self, path: str, params: dict[str, str], *, batch_seconds: float = 0.0
+    ) -> AsyncIterator[Any]:
         pod = path.split("/")[-2]
         self.requests.append(pod)
         if self.refuse:

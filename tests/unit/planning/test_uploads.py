@@ -240,6 +240,8 @@ def test_the_agent_is_told_when_all_is_done() -> None:
     assert asked(a_pod(exit_code=0, **uploading)) == "Complete"
     assert asked(a_pod(exit_code=1, **uploading)) == "Incomplete"
     assert asked(a_pod(exit_code=0, deletion_requested_at=NOW - 9, **uploading)) == "Incomplete"
+    stopped = a_pod(running=True, sidecars=an_agent(), deletion_requested_at=NOW)
+    assert asked(stopped) == "Incomplete", "its end will not be told before the agent's"
     other = dataclasses.replace(a_job(pods=(a_pod(exit_code=0, uid="another"),)), logs=logs)
     assert confirming.confirmed(other, "pod-0", now=NOW, context=following) == {"state": "Superseded"}
     unread = dataclasses.replace(

@@ -36,7 +36,8 @@ MAX_BYTES = 4096
 class Tokens:
     """`good` is the pod's own, `away` is one that nobody can look into."""
 
-    async def bearer(self, token: str) -> Bearer:
+    async def bearer(self, token: str, *, address: str) -> Bearer:
+        assert address == HOST
         if token == "away":
             raise UnavailableError(7.0)
         if token != "good":

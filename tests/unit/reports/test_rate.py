@@ -30,6 +30,14 @@ def test_a_rate_below_one_serves_one_at_a_time() -> None:
     assert buckets.wait("pod", now=0.0) == pytest.approx(10.0)
 
 
+def test_looking_takes_nothing() -> None:
+    buckets = Buckets(rate=1, burst=1)
+    assert not buckets.is_empty("one", now=0.0)
+    assert buckets.wait("one", now=0.0) == 0.0
+    assert buckets.is_empty("one", now=0.5)
+    assert not buckets.is_empty("one", now=1.0)
+
+
 def test_pods_that_come_and_go_are_not_remembered_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate, "_SWEEP_AT", 50)
     buckets = Buckets(rate=1, burst=2)

@@ -53,6 +53,7 @@ def job(*statuses: dict[str, Any]) -> list[Seen]:
 def pod(
     number: int = 0,
     *,
+    rank: int = 0,
     uid: str = "",
     ran: tuple[float, float | None] | None = (0, 9),
     code: int = 0,
@@ -64,7 +65,7 @@ def pod(
 ) -> list[Seen]:
     """Versions of a pod: created, perhaps running, perhaps deleted, perhaps over, perhaps gone. Times in seconds."""
     metadata: dict[str, Any] = {
-        "name": f"{NAME}-{number}-0",
+        "name": f"{NAME}-{number}-{rank}",
         "uid": uid or f"pod-{next(COUNT)}",
         "labels": {checks.LABEL_JOB: NAME, checks.LABEL_ATTEMPT: str(number)},
         "finalizers": list(finalizers),
@@ -103,10 +104,19 @@ def evidence(
     *,
     wish: Wish = "run",
     resumable: bool = True,
+    nodes: int = 1,
     wished_at: float = 0,
     deaf: Sequence[tuple[float, float]] = (),
 ) -> Evidence:
-    one = StormJob(name=NAME, run_seconds=1, trainer="stops", resumable=resumable, refusals=0, wish=wish)
+    one = StormJob(
+        name=NAME,
+        run_seconds=1,
+        trainer="stops",
+        resumable=resumable,
+        refusals=0,
+        wish=wish,
+        nodes=nodes,
+    )
     if said is None:
         said = told(*checks.events(jobs))
     return Evidence(
@@ -144,6 +154,22 @@ RIGHT = {
     "a second attempt after the first": evidence(
         job({**DONE, "attempts": [attempt(0), attempt(1)]}), [*pod(code=143, deleted=9), *pod(1, ran=(9, 20))]
     ),
+    "two ranks that ran beside each other to their end": evidence(
+        job(DONE), [*pod(ran=(0, 9)), *pod(rank=1, ran=(1, 12))], nodes=2
+    ),
+    "a rank that had done its work when the other was taken away": evidence(
+        job(PAUSED), [*pod(), *pod(rank=1, code=143, ran=(0, 12), deleted=11)], nodes=2, wish="suspend"
+    ),
+    "a rank that failed for want of the one that was taken away": evidence(
+        job({**DONE, "attempts": [attempt(0), attempt(1)]}),
+        [
+            *pod(code=143, deleted=4, ran=(0, 5)),
+            *pod(rank=1, code=1, ran=(0, 7)),
+            *pod(1, ran=(9, 20)),
+            *pod(1, rank=1, ran=(9, 20)),
+        ],
+        nodes=2,
+    ),
     "a delivery that comes twice under its id": evidence(
         job(TRAINING, {**DONE, "startTime": stamp(0)}),
         pod(),
@@ -177,15 +203,32 @@ WRONG = {
     ),
     "a stopped trainer that is taken for a finished one": (
         evidence(job(DONE), pod(message='{"complete": false}', deleted=5), wish="run"),
-        ["the trainer of none of its pods ended so by itself"],
+        ["the trainers of none of its attempts ended so by themselves"],
     ),
     "a killed trainer that is taken for a failed one": (
         evidence(job(status("Error", "PodFailed", attempts=[attempt(0)])), pod(code=137, deleted=9)),
-        ["the trainer of none of its pods ended so by itself"],
+        ["the trainers of none of its attempts ended so by themselves"],
     ),
     "a failed trainer that is taken for a finished one": (
         evidence(job(DONE), pod(code=1)),
-        ["the trainer of none of its pods ended so by itself"],
+        ["the trainers of none of its attempts ended so by themselves"],
+    ),
+    "a job that is called Done while one of its ranks was stopped": (
+        evidence(job(DONE), [*pod(), *pod(rank=1, code=143, deleted=8)], nodes=2),
+        ["the trainers of none of its attempts ended so by themselves"],
+    ),
+    "a rank of an attempt before that still runs": (
+        evidence(
+            job(TWO),
+            [
+                *pod(code=143, deleted=4, ran=(0, 5)),
+                *pod(rank=1, ran=(0, 30), code=143, deleted=29),
+                *pod(1, ran=(40, 50)),
+                *pod(1, rank=1, ran=(29, 50)),
+            ],
+            nodes=2,
+        ),
+        ["the trainers of job-000-0-1 and job-000-1-1 ran at the same time"],
     ),
     "an operator that heard and did nothing": (
         evidence(job(DONE), pod(ran=(0, 60)), wish="suspend", wished_at=10),

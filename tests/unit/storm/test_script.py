@@ -30,6 +30,9 @@ def test_everything_that_can_happen_does_in_a_storm_of_some_size() -> None:
     assert {job.wish for job in script.jobs} == {"run", "suspend", "cancel"}
     assert {job.trainer for job in script.jobs} == {"stops", "stops-with-0", "finishes-anyway", "fails"}
     assert {job.resumable for job in script.jobs} == {True, False}
+    assert {(job.nodes, job.output) for job in script.jobs} == {
+        (n, o) for n in (1, 2, 3) for o in (True, False)
+    }
 
 
 def test_actions_come_in_order_and_none_on_a_job_that_is_not_there_yet() -> None:

@@ -7,6 +7,7 @@ Separate because objects appear whole, are never appended, and every call is a r
 from __future__ import annotations
 
 import errno
+import glob
 import itertools
 import threading
 from collections.abc import Callable, Iterable
@@ -66,9 +67,12 @@ class Bucket:
         """What is wrong with the store at present."""
         return self._patience.present
 
-    def patiently(self, action: Callable[[], T]) -> T:
-        """What `action` gives, which asks this store, tried again while there is time."""
-        return self._patience(action, place=self.name, refused=self._reconnect)
+    def patiently(self, action: Callable[[], T], *, needed: bool = True) -> T:
+        """What `action` gives, which asks this store, tried again while there is time.
+
+        NB: what is not `needed` fails at once where the store refuses it, so that it holds up nothing.
+        """
+        return self._patience(action, place=self.name, refused=self._reconnect, needed=needed)
 
     def read(self, path: str) -> bytes | None:
         return self.patiently(lambda: self._found(lambda fs: bytes(fs.cat_file(self._full(path)))))
@@ -111,11 +115,15 @@ class Bucket:
         return {name.removeprefix(f"{top}/"): int(info["size"] or 0) for name, info in found.items()}
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Removes objects; those that are gone already are no error."""
-        wanted = [self._full(path) for path in paths]
+        """Removes objects; those that are gone already are no error. Raises Trouble at once where we may not."""
+        # NB: fsspec takes a name with * or [ for a pattern.
+        wanted = [glob.escape(self._full(path)) for path in paths]
         for start in range(0, len(wanted), _DELETED_AT_ONCE):
             some = wanted[start : start + _DELETED_AT_ONCE]
-            self.patiently(lambda some=some: self._found(lambda fs: fs.rm(some)))  # type: ignore[misc]
+            self.patiently(
+                lambda some=some: self._found(lambda fs: fs.rm(some)),  # type: ignore[misc]
+                needed=False,
+            )
 
     def begin(self, path: str, *, part_size: int) -> Parts:
         """Begins an object that is sent in parts of this size. What its methods raise is not tried again."""
@@ -126,10 +134,10 @@ class Bucket:
     def abort_unfinished(self, path: str, *, ours: Callable[[str], bool]) -> None:
         """Takes away what a killed agent left of objects below `path` that are `ours` by their path in it.
 
-        Google's and Azure's are gone after a week by themselves.
+        Google's and Azure's are gone after a week by themselves. Raises Trouble at once where we may not.
         """
         if self._is_s3:
-            self.patiently(lambda: self._abort_unfinished(path, ours))
+            self.patiently(lambda: self._abort_unfinished(path, ours), needed=False)
 
     def _abort_unfinished(self, path: str, ours: Callable[[str], bool]) -> None:
         bucket, key, _ = self._fs.split_path(self._full(path))

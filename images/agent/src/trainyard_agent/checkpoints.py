@@ -55,7 +55,7 @@ def read_manifest(data: bytes) -> Manifest:
             world=max(1, int(said.get("worldSize") or 1)),
             files=file_list(said),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise Broken(f"its {layout.MANIFEST} cannot be read ({type(error).__name__}: {error})") from error
 
 

@@ -210,7 +210,7 @@ def _receive(bucket: Bucket, *, source: str, listing: str, to: Path) -> bool:
         return False
     try:
         files = checkpoints.file_list(said)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise Broken(f"{path} cannot be read ({error})") from error
     say(f"Fetching {len(files)} files, {amount(sum(file.size for file in files))}, from {bucket.name} ...")
     receive(bucket, files, source=source, to=to)

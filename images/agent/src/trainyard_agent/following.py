@@ -25,6 +25,8 @@ from trainyard_agent.troubles import Trouble
 
 #: Between two looks at other ranks' parts.
 _LOOK_SECONDS = 3.0
+#: After the store has refused to remove anything.
+_NO_REMOVAL_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class Following:
     promoted: dict[int, Entry] | None = None
     _broken: dict[int, int] = field(default_factory=dict)
     _looked_at: float = 0.0
+    _removes_at: float = 0.0
     _superseded: bool = False
 
     def look(self) -> None:
@@ -156,10 +159,10 @@ class Following:
         dropped = self._dropped({**promoted, **added}, set(closed))
         if not (added or dropped) or self._is_superseded():
             return
-        self.promoted = {
-            epoch: entry for epoch, entry in {**promoted, **added}.items() if epoch not in dropped
-        }
-        index.write(self.store, self.order.uid, self.order.attempt, self.promoted.values())
+        listed = {epoch: entry for epoch, entry in {**promoted, **added}.items() if epoch not in dropped}
+        # NB: first in the store: what could not be written there is not promoted, and is tried again.
+        index.write(self.store, self.order.uid, self.order.attempt, listed.values())
+        self.promoted = listed
         for epoch in sorted(added):
             say(f"Epoch {epoch} can be gone on from.")
 
@@ -197,7 +200,7 @@ class Following:
         if self.sender is None:
             return
         gone = set(self.parts) - set(closed)
-        if not gone:
+        if not gone or time.monotonic() < self._removes_at:
             return
         listed = (
             self._listed()
@@ -211,5 +214,11 @@ class Following:
         for epoch in sorted(old):
             folder = self._folder(epoch)
             names = sorted(self.store.sizes(folder), key=lambda name: name != layout.MANIFEST)
-            self.sender.bucket.remove([f"{folder}/{name}" for name in names])
+            try:
+                self.sender.remove([f"{folder}/{name}" for name in names])
+            except Trouble as error:
+                # NB: what cannot be removed must not hold up what is to be sent.
+                say(f"What the trainer has removed stays, and is tried again after an hour: {error}")
+                self._removes_at = time.monotonic() + _NO_REMOVAL_SECONDS
+                return
             del self.parts[epoch]

@@ -6,10 +6,13 @@ since is neither sent nor read again. Called by `sending`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+from trainyard_agent.log import say
 from trainyard_agent.reading import Version
 
 
@@ -19,6 +22,7 @@ class Journal:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
+        self._full = False
         self._entries: dict[str, tuple[Version, str]] = {}
         self.begun = file.exists()
         try:
@@ -34,8 +38,9 @@ class Journal:
 
     def begin(self) -> None:
         """Says to a later agent of this pod, `begun`, that there may be something unfinished."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._file.touch()
+        with self._at_will():
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.touch()
 
     def digest(self, key: str, version: Version) -> str | None:
         """The SHA-256 of what was sent under this key, if the file is still the same."""
@@ -45,6 +50,16 @@ class Journal:
     def add(self, key: str, version: Version, digest: str) -> None:
         with self._lock:
             self._entries[key] = (version, digest)
-            with self._file.open("a") as file:
+            with self._at_will(), self._file.open("a") as file:
                 # NB: begins with a newline, so that a line cut by a kill does not take this one with it.
                 file.write(f"\n{json.dumps([key, *version, digest])}")
+
+    @contextlib.contextmanager
+    def _at_will(self) -> Iterator[None]:
+        """NB: on a node whose disk is full, files are sent all the same; only a later agent would send them again."""
+        try:
+            yield
+        except OSError as error:
+            if not self._full:
+                self._full = True
+                say(f"{self._file} cannot be written: {error}")

@@ -16,7 +16,7 @@ INDEX = "index.json"
 WHOLE = "files.json"
 
 EPOCH = re.compile(r"epoch-(\d{6,})")
-RANK = re.compile(r"rank-\d+")
+_RANK = re.compile(r"rank-([1-9]\d*)")
 _CLAIM = re.compile(r"attempt-(\d+)\.json")
 _BROKEN = re.compile(r"broken-(.+)-attempt-(\d+)-epoch-(\d+)\.json")
 
@@ -53,6 +53,12 @@ def marked(name: str) -> tuple[str, int, int] | None:
 def attempt(uid: str, number: int, *, rank: int = 0) -> str:
     """What one rank of an attempt writes below; of rank 0 it is the attempt's own folder."""
     return f"{uid}/attempt-{number}" + (f"/rank-{rank}" if rank else "")
+
+
+def rank(name: str) -> int | None:
+    """The rank whose folder in an attempt's has this name; None for any other name, and for rank 0, which has none."""
+    found = _RANK.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def checkpoints(uid: str, number: int, *, rank: int = 0) -> str:

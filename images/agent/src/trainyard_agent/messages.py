@@ -31,14 +31,13 @@ def failed(sentence: str, *, claimed: int | None = None) -> bytes:
 
 
 def complete(result: Mapping[str, Any]) -> bytes:
-    """The result of an earlier attempt, without the largest parts of its record where it is too long."""
+    """The result of an earlier attempt, which loses the largest parts of its record, then of itself, until it fits."""
     told = dict(result)
-    record = told.get("record")
+    record = told.pop("record", None)
     record = dict(record) if isinstance(record, dict) else {}
-    while (
-        len(message := _dumped({"complete": True, "result": {**told, "record": record}})) > LIMIT and record
-    ):
-        del record[max(record, key=lambda name: len(json.dumps(record[name])))]
+    while len(message := _dumped({"complete": True, "result": {**told, "record": record}})) > LIMIT:
+        larger = record or told
+        del larger[max(larger, key=lambda name: len(json.dumps(larger[name])))]
     return message
 
 
@@ -55,8 +54,15 @@ def outcome(told: Mapping[str, Any], artifacts: list[dict[str, Any]]) -> bytes:
 
 
 def _dumped(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """NB: "replace", as a name that is no UTF-8 must not cost the whole message."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def _cut(sentence: str) -> str:
-    return sentence if len(sentence) <= _LONGEST_ERROR else f"{sentence[: _LONGEST_ERROR - 3]}..."
+    """To so many bytes as they are in JSON, where a character has up to 6."""
+    if len(_dumped(sentence)) <= _LONGEST_ERROR:
+        return sentence
+    kept = sentence[:_LONGEST_ERROR]
+    while len(_dumped(kept)) > _LONGEST_ERROR - 3:
+        kept = kept[: -max(1, len(kept) // 20)]
+    return f"{kept}..."

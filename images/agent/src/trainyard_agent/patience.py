@@ -50,11 +50,17 @@ class Patience:
         self._lock = threading.Lock()
 
     def __call__(
-        self, action: Callable[[], T], *, place: str, refused: Callable[[], None] | None = None
+        self,
+        action: Callable[[], T],
+        *,
+        place: str,
+        refused: Callable[[], None] | None = None,
+        needed: bool = True,
     ) -> T:
         """What `action` gives. Raises Trouble when time is up.
 
-        `refused` is called before another try after the store has refused us.
+        `refused` is called before another try after the store has refused us. What is not `needed` is not waited for
+        where only people can help.
         """
         delay, since = FIRST_SECONDS, math.inf
         while True:
@@ -68,6 +74,9 @@ class Patience:
                 trouble = self.present = troubles.of(error, place=place)
             now = time.monotonic()
             since = min(since, now)
+            if not needed and trouble.kind in troubles.LASTING:
+                self.present = None
+                raise trouble
             if self._is_over(trouble, lasting=now - since, delay=delay):
                 raise trouble
             self._say(trouble, now)

@@ -5,6 +5,7 @@ Separate because sending and hashing in place share it. Called by `sending` and 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -91,6 +92,24 @@ def sha256_of(path: Path) -> str:
         for _ in reader.blocks():
             pass
         return reader.digest
+
+
+def make_safe(path: Path) -> None:
+    """Has the volume write what it still keeps in memory of a file. Raises OSError where that fails, Gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise Gone(f"{path} was removed") from error
+    except PermissionError as error:
+        raise unreadable(path) from error
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # NB: some file systems know no such thing, and have it written already.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def unreadable(path: Path) -> Trouble:

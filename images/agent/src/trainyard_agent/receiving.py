@@ -52,7 +52,8 @@ class _Receiver:
             if final.is_file() and final.stat().st_size == file.size and sha256_of(final) == file.sha256:
                 return
             final.parent.mkdir(parents=True, exist_ok=True)
-            temporary = final.with_name(f".{final.name}.part")
+            # NB: a name of its own, as the file's may be as long as a name can be, or that of another's part.
+            temporary = final.with_name(f".{hashlib.sha256(file.path.encode()).hexdigest()}.part")
             with temporary.open("wb") as output:
                 digest = self._copy(file, key, output.fileno())
                 output.flush()

@@ -7,6 +7,7 @@ the operator has confirmed it. Called by `running`.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import json
 import ssl
 import time
@@ -20,7 +21,7 @@ from typing import Any, Literal
 from trainyard_agent import claims, layout, trees
 from trainyard_agent.log import amount, say
 from trainyard_agent.order import Order, Verdict
-from trainyard_agent.reading import Changed, sha256_of
+from trainyard_agent.reading import Changed, make_safe, sha256_of
 from trainyard_agent.sending import FILES, Sender, Sent
 from trainyard_agent.stores import Store, dumped, read_json
 from trainyard_agent.trees import Local
@@ -54,11 +55,9 @@ def artifact_files(order: Order) -> list[Local]:
 
     def leave_out(name: str) -> bool:
         top = name.partition("/")[0]
-        return (
-            top == layout.CHECKPOINTS
-            or name == layout.ARTIFACTS
-            or (order.rank == 0 and layout.RANK.fullmatch(top) is not None)
-        )
+        # NB: only of ranks that there are: a trainer may name its own folders so.
+        others = order.rank == 0 and (layout.rank(top) or order.ranks) < order.ranks
+        return top == layout.CHECKPOINTS or name == layout.ARTIFACTS or others
 
     return trees.files(order.output_dir, leave_out=leave_out)
 
@@ -98,6 +97,8 @@ def _hashed(files: list[Local]) -> list[Sent]:
     """Of files that stay where they are."""
 
     def one(file: Local) -> Sent:
+        # NB: the trainer may have left it in the node's memory, and the list that names it is synced.
+        make_safe(file.path)
         for _ in range(5):
             try:
                 return Sent(name=file.name, size=file.path.stat().st_size, sha256=sha256_of(file.path))
@@ -168,7 +169,7 @@ def _verdict(
     while left() > 0:
         try:
             said = _asked(verdict, timeout=max(0.5, min(_ASK_SECONDS, left())))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             if time.monotonic() - answered > _SILENT_SECONDS:
                 say(f"{verdict.url} does not answer ({error}): the result is not written.")
                 return {}

@@ -63,9 +63,9 @@ class Run:
     def _follow(self) -> bool:
         """NB: nothing that goes wrong with a checkpoint may end the agent: it is tried again, and said once."""
         try:
-            if self.sender is not None and not self._tidied:
-                self.sender.tidy()
+            if not self._tidied:
                 self._tidied = True
+                self._tidy()
             self.following.look()
         except Exception as error:
             trouble = troubles.of(error, place=self.store.name)
@@ -74,6 +74,14 @@ class Run:
                 say(self._said)
             return False
         return True
+
+    def _tidy(self) -> None:
+        if self.sender is None:
+            return
+        try:
+            self.sender.tidy()
+        except Trouble as error:
+            say(f"What an earlier agent left unfinished stays: {error}")
 
     def _finish(self) -> None:
         self._follow()

@@ -79,7 +79,7 @@ class Sender:
         if self._journal.begun:
             # NB: other ranks' folders lie in rank 0's, and what they are sending now is not unfinished.
             self.bucket.abort_unfinished(
-                self._prefix, ours=lambda path: layout.RANK.fullmatch(path.partition("/")[0]) is None
+                self._prefix, ours=lambda path: layout.rank(path.partition("/")[0]) is None
             )
 
     def send(self, files: Sequence[Local], *, to: str, what: str) -> list[Sent]:
@@ -96,6 +96,12 @@ class Sender:
             for future in futures:
                 future.cancel()
             wait(futures)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Removes objects below the prefix. NB: not while `send` runs, which must not count on what is gone."""
+        self.bucket.remove(keys)
+        for key in keys:
+            (self._there or {}).pop(key, None)
 
     def close(self) -> None:
         """Ends the threads."""

@@ -136,7 +136,7 @@ class Share:
     async def _artifacts(self, folder: str) -> dict[str, str]:
         """Manifests by rank."""
         names = await asyncio.to_thread(self._files.names, folder)
-        parts = [name for name in names if layout.RANK.fullmatch(name)]
+        parts = [name for name in names if layout.rank(name)]
         found = {"0": await self._text(f"{folder}/{layout.ARTIFACTS}")}
         for part in parts:
             found[part.removeprefix("rank-")] = await self._text(f"{folder}/{part}/{layout.ARTIFACTS}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from trainyard_agent.log import say
 from trainyard_agent.reading import unreadable
+from trainyard_agent.troubles import Trouble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,12 @@ def _below(
         name = f"{prefix}{entry.name}"
         if leave_out(name):
             continue
+        if not _is_text(name):
+            raise Trouble(
+                "unreadable",
+                f"The name of the file {name!r} in {top} is no UTF-8, so that no store and no list can hold it: let the"
+                " trainer name it otherwise.",
+            )
         path = Path(entry.path)
         if entry.is_symlink() and not path.resolve().is_relative_to(top):
             say(f"{path} is left out: it is a link that leaves the folder.")
@@ -64,3 +71,11 @@ def _below(
             say(f"{path} is left out: it is a link to a folder that it lies in.")
         else:
             yield from _below(path, top, f"{name}/", leave_out, above | {real})
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

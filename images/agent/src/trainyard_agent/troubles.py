@@ -7,6 +7,7 @@ depend on the kind alone. Called by everything that reads or writes.
 from __future__ import annotations
 
 import errno
+import re
 from typing import Literal
 
 Kind = Literal["network", "forbidden", "missing", "full", "unreadable", "broken", "late", "fenced"]
@@ -19,6 +20,10 @@ _FULL_CODES = ("QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507
 #: Parts of the codes by which S3 servers refuse keys; some of these come with 404, and as errors of no kind.
 _KEY_CODES = ("AccessKey", "UserNotFound", "Signature", "Token", "AccessDenied")
 _FORBIDDEN_WORDS = ("credential", "unauthorized", "unauthenticated", "authentication")
+
+
+_USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@?#]*@")
+_QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?'\"<>]*)\?[^\s'\"<>]*")
 
 
 class Final(Exception):
@@ -74,8 +79,8 @@ def s3_code(error: BaseException) -> str:
 
 
 def brief(error: BaseException) -> str:
-    """An error in at most 200 characters of one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """An error in at most 200 characters of one line, without what of a URL may be a credential."""
+    text = _QUERY.sub(r"\1?...", _USER.sub(r"\1", " ".join(str(error).split()))) or type(error).__name__
     if not isinstance(error, OSError):
         text = f"{type(error).__name__}: {text}"
     return text if len(text) <= 200 else f"{text[:197]}..."
