@@ -25,10 +25,11 @@ _SECONDS_A_DRAIN = 12
 _HEAD = """\
 # The storm
 
-`make soak` draws a storm from a seed, lets it rage over jobs on fake nodes and over jobs with real pods, and then looks
-at what became of them: every job must be in the state that its last instruction asks for, with no pod or finalizer left
-over, no attempt made twice, no two trainers of a job at the same time, every event told once, in order and under an id
-of its own. `make test` runs the same with fewer jobs. The record is a watch of its own, not the operator's word.
+`make soak` draws a storm from a seed, lets it rage over jobs on fake nodes (some of several pods, some with the agent
+beside the trainer) and over jobs with real pods, and then looks at what became of them: every job must be in the state
+that its last instruction asks for, with no pod or finalizer left over, no attempt made twice, no trainers of two
+attempts at the same time, every event told once, in order and under an id of its own. `make test` runs the same with
+fewer jobs. The record is a watch of its own, not the operator's word.
 
 A storm is run again by `STORM_SEED`, one job of it by `STORM_ONLY=job-007` beside it:
 

@@ -122,17 +122,19 @@ def next_attempt(
     reason: Reason = Reason.RESTARTING,
     over: dict[str, Any] | None = None,
     outrun_by: int | None = None,
+    ended: str | None = None,
 ) -> Plan:
     """Record the next attempt; its pods are created only by a later plan that finds it recorded.
 
-    It comes after attempt `outrun_by`, where the output knows of one that status does not.
+    The one before has `ended` now if not before. The next comes after attempt `outrun_by`, where the output knows of
+    one that status does not.
     """
     over = dict(over or {})
     left = {**observed.status, **over}
     over |= jobstatus.closed(
         left,
         attempt,
-        at=stamp(now),
+        at=ended or stamp(now),
         reason=str(reason),
         message=message[:ATTEMPT_MESSAGE_LIMIT],
         counted=False,

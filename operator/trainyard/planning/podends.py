@@ -191,7 +191,12 @@ def leaving(observed: ObservedJob, ranks: Group, pod: PodView, *, now: float, co
     )
     lost = nodeloss.given_up(observed, pod, now=now)
     if lost is not None:
-        return next_attempt(observed, pod.attempt, message=lost.message, now=now, reason=lost.reason)
+        # NB: a trainer that had ended has not run since, and the next attempt may find its result.
+        known = pod.trainer.finished_at if ranks.trained and pod.trainer is not None else None
+        ended_at = stamp(min(known, now)) if known is not None else None
+        return next_attempt(
+            observed, pod.attempt, message=lost.message, now=now, reason=lost.reason, ended=ended_at
+        )
     follow = tuple(p for p in ranks.pods if p.begun and not p.trained) if context.follow_logs else ()
     finding, reason = waiting.pod_is_being_deleted(pod, now=now), lost_by(pod)
     away = nodeloss.node_is_lost(observed, pod)

@@ -39,6 +39,7 @@ from trainyard.planning.observed import ObservedJob
 from trainyard.planning.pending import pending
 from trainyard.planning.plan import Plan
 from trainyard.planning.podspec import PodInputs
+from trainyard.planning.podview import PodView
 from trainyard.planning.ranks import Group, deciding, first_taken_away, group, last_sign_of_life
 from trainyard.planning.runtime import Unresolved, resolve
 from trainyard.planning.times import sooner, stamp
@@ -57,7 +58,7 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     release = (*plan.release, *attempts.judged(observed, status), *observed.orphans)
     ends = bool(status.get("completionTime")) and not observed.status.get("completionTime")
     if ends and any(not pod.judgeable and pod.deletion_requested_at is None for pod in observed.pods):
-        # NB: nobody rings for pods that an end leaves to train on; what uploads comes to its own end.
+        # NB: nobody rings for pods that an end leaves behind.
         plan = dataclasses.replace(plan, requeue_after=0.0)
     # NB: several rules may speak of one pod; each would be a request.
     return dataclasses.replace(
@@ -138,17 +139,17 @@ def _undisturbed(observed: ObservedJob, ranks: Group, *, now: float, context: Co
     finding = stuckgang.waits_as_a_whole(ranks.pods) or stuckpod.what_it_waits_for(
         stuck, observed.events.get(stuck.uid, ())
     )
-    plan = pending(observed, _of_a_group(finding, ranks), now=now, pod=stuck)
+    plan = pending(observed, _of_a_group(finding, ranks, stuck), now=now, pod=stuck)
     begun = tuple(pod for pod in ranks.pods if pod.begun)
     return dataclasses.replace(plan, follow=begun if context.follow_logs else ())
 
 
-def _of_a_group(finding: Finding, ranks: Group) -> Finding:
+def _of_a_group(finding: Finding, ranks: Group, stuck: PodView) -> Finding:
     """What one pod of several waits for, with how many do, and since when others hold their nodes for it."""
     if ranks.size == 1:
         return finding
     waiting_pods = sum(not pod.begun for pod in ranks.pods) + len(ranks.missing)
-    held = [pod.scheduled_at for pod in ranks.pods if pod.scheduled_at is not None]
+    held = [p.scheduled_at for p in ranks.pods if p.scheduled_at is not None and not stuck.scheduled]
     return dataclasses.replace(
         finding,
         message=f"{finding.message} {waiting_pods} of {ranks.size} pods have not started.",

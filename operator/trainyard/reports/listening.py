@@ -31,6 +31,8 @@ _LINGER_SECONDS = 1.0
 _CONNECTIONS = 4096
 _CONNECTIONS_OF_ONE = 256
 _MOST_HEADERS = 64
+_MOST_HEAD = 32 << 10
+"""Bytes of all headers together, of which aiohttp knows no limit: each may have 8 KiB, on each connection."""
 _NO_FILES_SECONDS = 1.0
 _STOP_SECONDS = 2.0
 
@@ -45,7 +47,7 @@ class _Quiet(logging.LoggerAdapter[logging.Logger]):
 
 
 class _Connection(RequestHandler):
-    __slots__ = ("closed",)
+    __slots__ = ("_head", "closed")
 
     def __init__(self, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
@@ -59,6 +61,17 @@ class _Connection(RequestHandler):
         }
         super().__init__(server, loop=loop, **limits)
         self.closed: asyncio.Future[None] = loop.create_future()
+        self._head = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        waiter = self._waiter
+        if waiter is None or waiter.done():  # NB: else no request has come of it yet
+            self._head = 0
+            return
+        self._head += len(data)
+        if self._head > _MOST_HEAD:
+            self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)

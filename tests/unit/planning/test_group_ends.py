@@ -24,6 +24,7 @@ from tests.unit.planning.test_ranks import of_nodes, ranks, under_way
 from trainyard.planning import lookups, nodeloss
 from trainyard.planning.lookedup import NodeView
 from trainyard.planning.plan import Child
+from trainyard.planning.podview import ContainerView
 
 BUCKET = {"uri": "s3://models/team"}
 SERVICE = Child(api_version="v1", kind="Service", name="digits-0")
@@ -84,6 +85,9 @@ def test_pods_that_hold_their_nodes_do_not_wait_for_ever_for_one_without() -> No
     nobody = dataclasses.replace(lacking, rank=0, name="digits-0-0", uid="pod-0")
     waiting = of_nodes(nodes=2, pods=(nobody, lacking), startupTimeoutSeconds=600)
     assert plan(waiting, now=NOW + 9000).status is None, "it holds nothing"
+    fetching = a_pod(rank=1, init=(ContainerView(name="trainyard-fetch", state="running", started_at=NOW),))
+    at_work = dataclasses.replace(job, pods=(a_pod(running=True), fetching))
+    assert plan(at_work, now=NOW + 9000).status is None, "it is at work"
 
 
 def test_pods_that_were_made_before_one_was_refused_are_freed_at_the_timeout() -> None:
@@ -167,6 +171,23 @@ def test_a_lost_node_is_given_up_as_soon_with_the_long_grace_of_an_upload(state:
     )
     assert nodeloss.given_up(job, pod, now=NOW + 29) is None
     assert nodeloss.given_up(job, pod, now=NOW + 91) is not None
+
+
+def test_a_node_that_is_lost_during_the_upload_takes_no_time_from_the_deadline() -> None:
+    job = a_job(pods=(a_pod(running=True),), output=BUCKET, activeDeadlineSeconds=100)
+    pod = a_pod(
+        exit_code=0,
+        finished_at=NOW - 1,
+        sidecars=an_agent(),
+        phase="Running",
+        deletion_requested_at=NOW + 60,
+        deletion_due_at=NOW + 390,
+    )
+    silent = {"node-1": NodeView(name="node-1", state="silent", since=NOW)}
+    lost = dataclasses.replace(job, status=status_after(plan(job)), pods=(pod,), nodes=silent)
+    status = status_after(plan(lost, now=NOW + 91))
+    assert status["attempts"][0]["reason"] == "NodeLost"
+    assert status["runSeconds"] == 59, "its result may be there, and only has to be found"
 
 
 def test_a_pod_that_is_deleted_while_it_uploads_is_looked_at_again() -> None:

@@ -176,6 +176,22 @@ async def test_headers_that_come_drop_by_drop_end_the_connection(served: Served)
     writer.transport.abort()
 
 
+async def test_headers_that_are_many_bytes_end_the_connection(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "IDLE_SECONDS", 60.0)
+    reader, writer = await served.connect()
+    writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 8000 + b"\r\n\r\n")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert b" 404 " in head.partition(b"\r\n")[0], "a token may be long"
+    await reader.read(1000)
+    writer.write(b"GET /x HTTP/1.1\r\nHost: x\r\n")
+    for number in range(8):
+        writer.write(b"A%d: " % number + b"x" * 8000 + b"\r\n")
+    assert await ends(reader, within=5) == b""
+    writer.transport.abort()
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for(served: Served) -> None:
     reader, writer = await served.connect()
     head = (
