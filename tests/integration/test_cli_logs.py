@@ -213,7 +213,9 @@ def test_the_logs_of_all_ranks_are_told_apart(cli: Cli, jobs: Jobs, tmp_path: Pa
         file = store.file(namespace=jobs.namespace, uid=uid, attempt=0, rank=rank)
         file.append((BEGAN.encode(), line) for line in lines)
         asyncio.run(store.flush([file]))
-    attempts = [{"number": 0, "startTime": BEGAN, "completionTime": BEGAN, "rank": 1, "reason": "TrainerFailed"}]
+    attempts = [
+        {"number": 0, "startTime": BEGAN, "completionTime": BEGAN, "rank": 1, "reason": "TrainerFailed"}
+    ]
     where = f"{tmp_path.as_uri()}/{jobs.namespace}/{uid}/"
     a_status(jobs, "resnet", "Error", "TrainerFailed", attempts=attempts, startTime=BEGAN, logs=where)
     assert cli("logs", "resnet").stdout == "led\ndone\n"

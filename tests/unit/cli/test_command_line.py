@@ -245,8 +245,20 @@ def test_only_the_one_job_of_a_file_can_be_given_a_name(tmp_path: Path) -> None:
 
 def described(**options: Any) -> dict[str, Any] | None:
     silent: dict[str, Any] = dict.fromkeys(
-        ["name", "runtime", "kind", "architecture", "image", "action", "parent", "gpus", "nodes"]
-        + ["output_claim", "output_uri", "output_secret"]
+        [
+            "name",
+            "runtime",
+            "kind",
+            "architecture",
+            "image",
+            "action",
+            "parent",
+            "gpus",
+            "nodes",
+            "output_claim",
+            "output_uri",
+            "output_secret",
+        ]
     )
     made = quickjob.manifest(**{**silent, "parameters": [], "datasets": [], **options})
     return None if made is None else made.raw

@@ -9,8 +9,8 @@ import pytest
 
 from trainyard.cli.connection import Where, default_namespace
 from trainyard.cli.errors import sentence
-from trainyard.cli.logpods import Start, newest_attempt, started
 from trainyard.cli.keptlog import local_file, never_started
+from trainyard.cli.logpods import Start, newest_attempt, started
 from trainyard.cli.reading import headline, is_stalled, phase, progress_line
 from trainyard.cli.stored import Status
 from trainyard.cluster.client import ApiError
