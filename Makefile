@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
 PACKAGES := operator tests images/agent images/trainer
-# How many processes run tests side by side: those of tests/integration wait most of the time, also for one another's CPU.
+# How many processes run the tests of tests/integration side by side, which wait most of the time.
 WORKERS ?= 3
 PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -25,6 +25,8 @@ LABEL_ATTEMPT = "trainyard.dev/attempt"
 CONTAINER = "trainer"
 #: From an instruction to the end of the pod, for an operator that is there.
 PROMPT_SECONDS = 20.0
+#: From the decision of a stop to the deletion of the pods, on a machine that has much to do.
+_STOPPING_SECONDS = 15.0
 #: The storm's trainers have no others when nobody has told them to end.
 OWN_EXIT_CODES = (0, 1)
 _ENDS = {"Done": "Completed", "Error": "Failed", "Canceled": "Canceled"}
@@ -106,7 +108,7 @@ def ends_elsewhere(evidence: Evidence) -> Iterator[str]:
         is_now, ends = state(status), own_ends(pods.get(job.name, {}), nodes=job.nodes)
         stops = [(one.object.get("status") or {}).get("stop") for one in seen[job.name]]
         decided = {_seconds(stop["time"]) for stop in stops if stop}
-        certain = next((end for end in ends if end.certain and end.finished_at not in decided), None)
+        certain = next((end for end in ends if end.certain and not _was_stopping(end, decided)), None)
         said = f"({status.get('phase')}/{status.get('reason')}: {status.get('message')})"
         if is_now in ("Done", "Error"):
             own = next((end for end in ends if end.outcome == is_now), None)
@@ -121,6 +123,13 @@ def ends_elsewhere(evidence: Evidence) -> Iterator[str]:
             )
         elif is_now != _wanted(job, seen[job.name]):
             yield f"{job.name} was last told to {job.wish} and is {is_now} {said}."
+
+
+def _was_stopping(end: OwnEnd, decided: Collection[float]) -> bool:
+    """Whether a stop had just been decided when a trainer ended: its pod may have been told already, or on a slow
+    machine not yet. The stamps of a deletion do not outlast the end, and in doubt the operator takes it as told.
+    """
+    return any(at <= end.finished_at <= at + _STOPPING_SECONDS for at in decided)
 
 
 def _wanted(job: StormJob, seen: Sequence[Seen]) -> str:
