@@ -105,7 +105,7 @@ class S3Pod:
 
     def files(self, endpoint: str) -> Any:
         """A file system (fsspec) of an endpoint that `forwarded` gave."""
-        import s3fs  # type: ignore[import-untyped]
+        import s3fs  # type: ignore[import-untyped]  # it has no types
 
         return s3fs.S3FileSystem(
             key=self.access_key,

@@ -6,29 +6,23 @@ proves something only if it would have found it. Nothing of the operator's code 
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from tests.storm.ownends import CONTAINER, OwnEnd, attempt_of, own_ends, seconds, terminated
 from tests.storm.record import Seen
 from tests.storm.script import Script, StormJob, Wish
 
 Json = Mapping[str, Any]
 
 LABEL_JOB = "trainyard.dev/job"
-LABEL_ATTEMPT = "trainyard.dev/attempt"
-CONTAINER = "trainer"
 #: From an instruction to the end of the pod, for an operator that is there.
 PROMPT_SECONDS = 20.0
 #: From the decision of a stop to the deletion of the pods, on a machine that has much to do.
 _STOPPING_SECONDS = 15.0
-#: The storm's trainers have no others when nobody has told them to end.
-OWN_EXIT_CODES = (0, 1)
 _ENDS = {"Done": "Completed", "Error": "Failed", "Canceled": "Canceled"}
 
 
@@ -107,7 +101,7 @@ def ends_elsewhere(evidence: Evidence) -> Iterator[str]:
         status = seen[job.name][-1].object.get("status") or {}
         is_now, ends = state(status), own_ends(pods.get(job.name, {}), nodes=job.nodes)
         stops = [(one.object.get("status") or {}).get("stop") for one in seen[job.name]]
-        decided = {_seconds(stop["time"]) for stop in stops if stop}
+        decided = {seconds(stop["time"]) for stop in stops if stop}
         certain = next((end for end in ends if end.certain and not _was_stopping(end, decided)), None)
         said = f"({status.get('phase')}/{status.get('reason')}: {status.get('message')})"
         if is_now in ("Done", "Error"):
@@ -155,92 +149,6 @@ def state(status: Json) -> str:
     return "on its way"
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnEnd:
-    """The end of a trainer that no signal of ours has caused, or of all those of an attempt.
-
-    `certain` unless it came in the very second in which its pod was deleted: stamps are no finer. The same goes for
-    the second in which a stop was decided.
-    """
-
-    exit_code: int
-    finished_at: float
-    certain: bool
-
-    @property
-    def outcome(self) -> str:
-        return "Error" if self.exit_code else "Done"
-
-
-def own_ends(pods: Mapping[str, Sequence[Seen]], *, nodes: int = 1) -> list[OwnEnd]:
-    """How the attempts of one job ended by themselves: when all their trainers had done their work, or one had failed.
-
-    The failure of one is not certain to be the cause when another was taken away before.
-    """
-    attempts: dict[int, dict[str, Sequence[Seen]]] = defaultdict(dict)
-    for uid, seen in pods.items():
-        attempts[_attempt(seen)][uid] = seen
-    found = []
-    for ranks in attempts.values():
-        ends = _ends_of_trainers(ranks)
-        taken = [when for seen in ranks.values() for one in seen if (when := _deletion_requested(one.object))]
-        for end in ends:
-            if end.outcome == "Error":
-                first = not taken or end.finished_at < min(taken)
-                found.append(dataclasses.replace(end, certain=end.certain and first))
-        done = [end for end in ends if end.outcome == "Done"]
-        if len(done) == nodes:
-            last = max(end.finished_at for end in done)
-            certain = all(end.certain for end in done)
-            found.append(OwnEnd(exit_code=0, finished_at=last, certain=certain))
-    return found
-
-
-def _attempt(seen: Sequence[Seen]) -> int:
-    return int(seen[0].object["metadata"]["labels"][LABEL_ATTEMPT])
-
-
-def _ends_of_trainers(pods: Mapping[str, Sequence[Seen]]) -> list[OwnEnd]:
-    found = []
-    for seen in pods.values():
-        ended = terminated(seen)
-        if ended is None or int(ended["exitCode"]) not in OWN_EXIT_CODES:
-            continue
-        finished, complete = _seconds(ended["finishedAt"]), _complete(ended.get("message"))
-        requested = [when for one in seen if (when := _deletion_requested(one.object)) is not None]
-        if complete is False or (requested and finished > requested[0] and not complete):
-            continue
-        certain = not requested or finished < requested[0] or complete is True
-        found.append(OwnEnd(exit_code=int(ended["exitCode"]), finished_at=finished, certain=certain))
-    return found
-
-
-def _complete(message: str | None) -> bool | None:
-    """What the termination message says of the work; None if it says nothing."""
-    try:
-        told = json.loads(message or "")
-    except ValueError:
-        return None
-    complete = told.get("complete") if isinstance(told, dict) else None
-    return complete if isinstance(complete, bool) else None
-
-
-def terminated(seen: Sequence[Seen]) -> Json | None:
-    """The terminated state of a pod's trainer, once there is one."""
-    for one in seen:
-        for container in one.object.get("status", {}).get("containerStatuses") or []:
-            if container["name"] == CONTAINER and "terminated" in container["state"]:
-                return dict(container["state"]["terminated"])
-    return None
-
-
-def _deletion_requested(pod: Json) -> float | None:
-    metadata = pod["metadata"]
-    if "deletionTimestamp" not in metadata:
-        return None
-    return _seconds(metadata["deletionTimestamp"]) - float(metadata.get("deletionGracePeriodSeconds") or 0)
-
-
 def _ran_on(evidence: Evidence, name: str, wish: Wish, finished: float) -> float:
     """Seconds for which a job ran on that had been told to stop, where the operator was there to stop it."""
     told = evidence.wished_at.get(name)
@@ -277,7 +185,7 @@ def attempts_forgotten(evidence: Evidence) -> Iterator[str]:
                 yield f"{name} had recorded attempt {highest} and then had {numbers}."
             highest = max([highest, *numbers])
         ran = {
-            _attempt(versions_)
+            attempt_of(versions_)
             for versions_ in pods.get(name, {}).values()
             if terminated(versions_) is not None
         }
@@ -312,7 +220,7 @@ def ran_beside_each_other(evidence: Evidence) -> Iterator[str]:
             over = next((order[id(one)] for one in earlier if _cannot_run(one)), None)
             ran = _ran(earlier)
             for later in spans[number + 1 :]:
-                if _attempt(later) == _attempt(earlier):
+                if attempt_of(later) == attempt_of(earlier):
                     continue
                 pair = f"{earlier[0].name} and {later[0].name}"
                 if over is None or over > order[id(later[0])]:
@@ -331,11 +239,11 @@ def _cannot_run(one: Seen) -> bool:
 def _ran(seen: Sequence[Seen]) -> tuple[float, float] | None:
     """When the trainer of a pod ran, in whole seconds; to when it was last seen if no end was told."""
     if (end := terminated(seen)) is not None:
-        return (_seconds(end["startedAt"]), _seconds(end["finishedAt"])) if end.get("startedAt") else None
+        return (seconds(end["startedAt"]), seconds(end["finishedAt"])) if end.get("startedAt") else None
     for one in seen:
         for container in one.object.get("status", {}).get("containerStatuses") or []:
             if container["name"] == CONTAINER and "running" in container["state"]:
-                return _seconds(container["state"]["running"]["startedAt"]), float(int(seen[-1].at))
+                return seconds(container["state"]["running"]["startedAt"]), float(int(seen[-1].at))
     return None
 
 
@@ -405,7 +313,3 @@ def events(seen: Sequence[Seen]) -> Iterator[str]:
         elif (paused or ended) and not now_paused and not now_ended:
             yield "Resumed"
         paused, ended = now_paused, now_ended
-
-
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).timestamp()

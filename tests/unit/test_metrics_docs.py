@@ -32,7 +32,7 @@ def exported() -> dict[str, Described]:
         else:
             found[family.name + ("_total" if family.type == "counter" else "")] = (family.type, labels)
     for family in Inventory(Cache(), rules=AcceleratorRules()).collect():
-        labels = frozenset(family._labelnames)  # type: ignore[attr-defined]
+        labels = frozenset(family._labelnames)  # type: ignore[attr-defined]  # no public way
         found[family.name] = (family.type, labels)
     return found
 

@@ -223,7 +223,7 @@ def test_a_checkpoint_that_leaves_the_index_while_it_is_claimed_is_not_gone_on_f
     promote(store, 0, 1, 2)
     order = an_order(tmp_path, 1)
     beside = Bystander(store, before="create", what=lambda: promote(store, 0, 1))
-    claimed = fetching._claimed(order, beside)  # type: ignore[arg-type]
+    claimed = fetching._claimed(order, beside)  # type: ignore[arg-type]  # a store of the test
     assert claimed == Resume(uid=UID, attempt=0, epoch=2)
     fetching.fetch(order, store=store, parent=None)
     assert [path.name for path in order.resume_dir.iterdir()] == ["epoch-000001"]

@@ -233,7 +233,7 @@ def test_an_agent_that_may_not_tidy_up_sends_all_the_same(
         store=bucket,
         sender=followed.sender,
         following=followed,
-        ending=None,  # type: ignore[arg-type]
+        ending=None,  # type: ignore[arg-type]  # never asked
         left=lambda: 5.0,
     )
     assert run._follow()

@@ -18,8 +18,6 @@ import joblib
 import numpy as np
 import pytest
 
-pytest.importorskip("jax")
-
 TYPE = "distributed_neural_network"
 PARAMETERS = {
     "epochs": 60,

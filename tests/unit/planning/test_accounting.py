@@ -57,7 +57,7 @@ def test_an_attempt_that_ends_is_booked_by_its_outcome(
 ) -> None:
     raw = a_raw({"startTime": stamp(NOW - 100), "attempts": [BEGUN]}, accelerator={"count": 2}, nodes=3)
     found = accounting.account(raw, {"attempts": [entry], **status}, (), rules=RULES)
-    assert found.ended == (Ended(outcome=outcome, reason=entry["reason"], device_seconds=600.0),)  # type: ignore[arg-type]
+    assert found.ended == (Ended(outcome=outcome, reason=entry["reason"], device_seconds=600.0),)  # type: ignore[arg-type]  # a literal
 
 
 def test_an_end_that_status_had_already_is_not_booked_again() -> None:

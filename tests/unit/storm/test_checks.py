@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.storm import checks
+from tests.storm import checks, ownends
 from tests.storm.checks import Evidence, Told, faults
 from tests.storm.record import Seen
 from tests.storm.script import Script, StormJob, Wish
@@ -67,7 +67,7 @@ def pod(
     metadata: dict[str, Any] = {
         "name": f"{NAME}-{number}-{rank}",
         "uid": uid or f"pod-{next(COUNT)}",
-        "labels": {checks.LABEL_JOB: NAME, checks.LABEL_ATTEMPT: str(number)},
+        "labels": {checks.LABEL_JOB: NAME, ownends.LABEL_ATTEMPT: str(number)},
         "finalizers": list(finalizers),
     }
     told: list[dict[str, Any]] = [{"phase": "Pending"}]

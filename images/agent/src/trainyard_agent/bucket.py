@@ -121,7 +121,7 @@ class Bucket:
         for start in range(0, len(wanted), _DELETED_AT_ONCE):
             some = wanted[start : start + _DELETED_AT_ONCE]
             self.patiently(
-                lambda some=some: self._found(lambda fs: fs.rm(some)),  # type: ignore[misc]
+                lambda some=some: self._found(lambda fs: fs.rm(some)),  # type: ignore[misc]  # bound in a loop
                 needed=False,
             )
 

@@ -138,7 +138,7 @@ def check(place: Place, what: str, *, distributed: bool) -> None:
             )
         return
     try:
-        import jax  # noqa: F401
+        import jax  # noqa: F401 -- whether it is there
     except ImportError as error:
         raise Refused(
             f"This image has no jax, which {what} trains with. Take the image trainer-jax, which is built with"
@@ -172,7 +172,7 @@ def _initialize(place: Place) -> None:
     import jax
 
     # NB: gRPC would go to the other ranks through the proxy that a job has for the world outside.
-    os.environ["no_grpc_proxy"] = place.coordinator.rpartition(":")[0].strip("[]")  # noqa: SIM112
+    os.environ["no_grpc_proxy"] = place.coordinator.rpartition(":")[0].strip("[]")  # noqa: SIM112 -- gRPC reads it so
     jax.config.update("jax_check_proxy_envs", False)
     # NB: its handler would take SIGTERM from ours.
     jax.config.update("jax_enable_preemption_service", False)
