@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +21,9 @@ from pathlib import Path
 
 from tests.harness import cache
 from tests.harness.errors import HarnessError
+
+_PORTS = (12_000, 30_000)
+_DICE = random.SystemRandom()  # NB: whatever a test seeds, no two of them draw the same
 
 
 @dataclass(frozen=True)
@@ -146,13 +150,19 @@ def itself() -> Daemon:
 def free_ports(count: int) -> list[int]:
     """Different TCP ports that nobody listens on at 127.0.0.1 right now.
 
-    Nothing holds them: whoever listens on one must be ready to be told that it is taken, and try again.
+    Nothing holds them: whoever listens on one must be ready to be told that it is taken, and try again. They are below
+    those that the kernel gives to clients, so that no connection takes one while a server restarts.
     """
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    found: list[int] = []
+    while len(found) < count:
+        port = _DICE.randrange(*_PORTS)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            # NB: as servers bind, to which a connection that has just ended is no hindrance.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
 
 
 def _reap(pid: int, *, wait: bool = False) -> None:
