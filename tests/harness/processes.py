@@ -181,9 +181,17 @@ def _start_time(pid: int, *, zombies: bool = False) -> int | None:
         return None
     # NB: the second field is the program's name in brackets and may itself hold spaces and brackets.
     fields = stat.rpartition(")")[2].split()
-    if fields[0] in "ZX" and not zombies:
+    if fields[0] in "ZX" and not zombies and not _has_other_threads(pid):
         return None
     return int(fields[19])
+
+
+def _has_other_threads(pid: int) -> bool:
+    """Whether threads outlive the first one: as long as one does, the process holds its ports and files."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _boot() -> str:

@@ -24,6 +24,14 @@ print("deaf", flush=True)
 time.sleep(600)
 """
 
+LEADERLESS = """
+import ctypes, platform, socket, threading, time
+listening = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=time.sleep, args=(600,)).start()
+print(listening.getsockname()[1], flush=True)
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)  # exit(2), of one thread
+"""
+
 
 @pytest.fixture
 def pidfile(tmp_path: Path) -> Iterator[Path]:
@@ -105,6 +113,21 @@ def test_a_broken_pidfile_names_nobody(pidfile: Path, content: str) -> None:
     assert processes.find(pidfile) is None
     processes.stop(pidfile)
     assert not pidfile.exists()
+
+
+def test_a_process_whose_first_thread_has_ended_still_holds_its_ports(pidfile: Path, log: Path) -> None:
+    daemon = processes.start([sys.executable, "-c", LEADERLESS], pidfile=pidfile, log=log)
+    status = Path(f"/proc/{daemon.pid}/status")
+    wait_for(lambda: "State:\tZ" in status.read_text(), what="its first thread to end")
+    assert daemon.alive
+    port = int(log.read_text())
+    with socket.socket() as one, pytest.raises(OSError, match="in use"):
+        one.bind(("127.0.0.1", port))
+
+    processes.stop(pidfile, grace=0)
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", port))
 
 
 def test_a_zombie_counts_as_gone(pidfile: Path, log: Path) -> None:
