@@ -110,7 +110,11 @@ def crd(kind: Kind) -> Json:
             "message": "metadata.name: lower-case letters, digits and '-' only (a DNS label, no dots)"
             + (", beginning with a letter" if kind.letter_first else ""),
         },
-        *({"rule": rule, "message": message} for rule, message in kind.rules),
+        *(
+            {"rule": one.rule, "message": one.message}
+            | ({"messageExpression": one.message_expression} if one.message_expression else {})
+            for one in kind.rules
+        ),
     ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",

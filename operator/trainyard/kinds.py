@@ -13,7 +13,8 @@ from trainyard.api import names
 from trainyard.api.dataset import DatasetSpec
 from trainyard.api.datasetstatus import DatasetStatus
 from trainyard.api.experiment import ExperimentSpec, ExperimentStatus
-from trainyard.api.jobedits import IMMUTABLE_ONCE_BEGUN
+from trainyard.api.immutability import Rule, fixed_once_begun
+from trainyard.api.jobedits import FIXED_ONCE_BEGUN
 from trainyard.api.mlmodel import MLModelSpec, MLModelStatus
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.api.trainingjobstatus import TrainingJobStatus
@@ -47,7 +48,7 @@ class Kind:
     columns: tuple[Column, ...]
     name_limit: int
     letter_first: bool = True
-    rules: tuple[tuple[str, str], ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     @property
     def file_name(self) -> str:
@@ -81,11 +82,11 @@ KINDS = (
         ),
         name_limit=50,
         rules=(
-            (
-                "!has(self.spec.parentJob) || self.spec.parentJob != self.metadata.name",
-                "spec.parentJob: a job cannot wait for itself",
+            Rule(
+                rule="!has(self.spec.parentJob) || self.spec.parentJob != self.metadata.name",
+                message="spec.parentJob: a job cannot wait for itself",
             ),
-            *IMMUTABLE_ONCE_BEGUN,
+            fixed_once_begun(*FIXED_ONCE_BEGUN),
         ),
     ),
     Kind(
@@ -130,9 +131,9 @@ KINDS = (
         ),
         name_limit=35,
         rules=(
-            (
-                "!has(self.spec.parentExperiment) || self.spec.parentExperiment != self.metadata.name",
-                "spec.parentExperiment: an Experiment cannot be a part of itself",
+            Rule(
+                rule="!has(self.spec.parentExperiment) || self.spec.parentExperiment != self.metadata.name",
+                message="spec.parentExperiment: an Experiment cannot be a part of itself",
             ),
         ),
     ),
@@ -156,10 +157,10 @@ KINDS = (
         ),
         name_limit=28,
         rules=(
-            (
-                "!has(self.spec.baseModels) || self.spec.baseModels.all(b, !has(b.model) || "
+            Rule(
+                rule="!has(self.spec.baseModels) || self.spec.baseModels.all(b, !has(b.model) || "
                 "b.model != self.metadata.name || has(b.version) || has(b.alias))",
-                "spec.baseModels: a model can start from itself only by version or alias",
+                message="spec.baseModels: a model can start from itself only by version or alias",
             ),
         ),
     ),

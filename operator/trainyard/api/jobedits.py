@@ -6,7 +6,7 @@ Separate because it is policy over the fields that `trainingjob` describes; `kin
 
 from __future__ import annotations
 
-from trainyard.api.immutability import fixed_once_begun
+from trainyard.api.immutability import Fixed
 
 #: What may change after an attempt exists: run policy, and what people call the job.
 RUN_POLICY = frozenset(
@@ -31,45 +31,47 @@ _STOPPED = (
     "(has(oldSelf.spec.suspend) && oldSelf.spec.suspend) || (has(oldSelf.spec.cancel) && oldSelf.spec.cancel)"
 )
 
-#: Rules of the whole object: what, where and with what stays from the first attempt on. `parameters`, `template` and
-#: `affinity` are guarded by `status.specHash` alone: CEL cannot see into what no schema describes.
-IMMUTABLE_ONCE_BEGUN = (
-    *fixed_once_begun(
-        "action",
-        "runtime",
-        "architecture",
-        "type",
-        "image",
-        "shmSize",
-        "accelerator",
-        "priorityClassName",
-        "schedulerName",
-        "queueName",
-        "nodes",
-        "processesPerNode",
-        "datasets.eval",
-        "datasets.inference",
-        "datasets.calibration",
-        "datasets.input",
-        "checkpoint",
-        "encryptionKeySecretRef",
-        "output",
-        "outputDataset",
-        "model",
-    ),
-    *fixed_once_begun(
-        "command",
-        "args",
-        "resources.requests",
-        "resources.limits",
-        "resourceClaims",
-        "tolerations",
-        "nodeSelector",
-        "datasets.train",
-        "baseModels",
-        lists_or_maps=True,
-    ),
+_PLAIN = (
+    "action",
+    "runtime",
+    "architecture",
+    "type",
+    "image",
+    "shmSize",
+    "accelerator",
+    "priorityClassName",
+    "schedulerName",
+    "queueName",
+    "nodes",
+    "processesPerNode",
+    "datasets.eval",
+    "datasets.inference",
+    "datasets.calibration",
+    "datasets.input",
+    "checkpoint",
+    "encryptionKeySecretRef",
+    "output",
+    "outputDataset",
+    "model",
+)
+_LISTS_AND_MAPS = (
+    "command",
+    "args",
+    "resources.requests",
+    "resources.limits",
+    "resourceClaims",
+    "tolerations",
+    "nodeSelector",
+    "datasets.train",
+    "baseModels",
+)
+
+#: What, where and with what stays from the first attempt on. `parameters`, `template` and `affinity` are guarded by
+#: `status.specHash` alone: CEL cannot see into what no schema describes.
+FIXED_ONCE_BEGUN = (
+    *(Fixed(field=field) for field in _PLAIN),
+    *(Fixed(field=field, list_or_map=True) for field in _LISTS_AND_MAPS),
     # A variable is expanded in those that follow it.
-    *fixed_once_begun("env", lists_or_maps=True, ordered_by="name"),
-    *fixed_once_begun("parentJob", unless=_STOPPED),
+    Fixed(field="env", list_or_map=True, ordered_by="name"),
+    Fixed(field="parentJob", unless=_STOPPED),
 )

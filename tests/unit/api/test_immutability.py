@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from trainyard import crdgen
-from trainyard.api.jobedits import IMMUTABLE_ONCE_BEGUN, RUN_POLICY
+from trainyard.api.immutability import fixed_once_begun
+from trainyard.api.jobedits import FIXED_ONCE_BEGUN, RUN_POLICY
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.kinds import KINDS
 
 OPAQUE = {"parameters", "template", "affinity"}
 ALL = {field.alias for field in TrainingJobSpec.model_fields.values()}
-GUARDED = {message.split(":")[0].removeprefix("spec."): rule for rule, message in IMMUTABLE_ONCE_BEGUN}
+GUARDED = {one.field: one.rule for one in FIXED_ONCE_BEGUN}
 SCHEMA = crdgen.structural(TrainingJobSpec)
 
 
@@ -39,7 +40,22 @@ def test_a_rule_asks_whether_the_field_is_there_before_it_reads_it(field: str) -
     rule = GUARDED[field]
     assert f"has(self.spec.{field})" in rule.partition(f"self.spec.{field} == ")[0]
     assert f"has(oldSelf.spec.{field})" in rule.partition(f"self.spec.{field} == ")[0]
-    assert "has(oldSelf.status) && has(oldSelf.status.specHash)" in rule
+
+
+def test_one_rule_holds_all_of_them_and_names_the_first_that_changed() -> None:
+    whole = fixed_once_begun(*FIXED_ONCE_BEGUN)
+    assert whole.rule.startswith("!(has(oldSelf.status) && has(oldSelf.status.specHash)) || ")
+    for field, rule in GUARDED.items():
+        assert rule in whole.rule
+        assert f"!{rule} ? 'spec.{field}'" in whole.message_expression
+
+
+def test_what_has_not_changed_at_all_is_asked_first_and_shortly() -> None:
+    """Each write of a status asks the rule; the many questions about fields are for edits."""
+    rule = fixed_once_begun(*FIXED_ONCE_BEGUN).rule
+    first = rule[: rule.index("((has(self.spec.action))")]
+    assert "self.spec == oldSelf.spec" in first
+    assert first.count("has(") <= 3
 
 
 @pytest.mark.parametrize("field", sorted(GUARDED))
