@@ -24,7 +24,7 @@ from trainyard_agent.order import Place
 from trainyard_agent.patience import Patience
 from trainyard_agent.troubles import Trouble
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 Pods = Callable[..., Pod]
 
@@ -65,7 +65,7 @@ def pods(server: S3, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator
             pod.process.wait()
 
 
-def until(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
+def until(condition: Callable[[], object], *, seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come"

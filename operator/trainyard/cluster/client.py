@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,9 +22,10 @@ import aiohttp
 import orjson
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
+from yarl import URL
 
 from trainyard import __version__, metrics
+from trainyard.cluster.transport import Transport
 
 Json = dict[str, Any]
 
@@ -32,6 +34,7 @@ STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
 _CLOSE_SECONDS = 1.0
 _SMALL_BYTES = 1 << 14
+_USER_AGENT = f"trainyard/{__version__}"
 
 
 class ApiError(Exception):
@@ -82,13 +85,6 @@ class Credentials:
     proxy_url: str | None
 
 
-class _Transport(RESTClientObject):
-    def session(self) -> aiohttp.ClientSession:
-        if self.pool_manager is None:
-            self.pool_manager = self._create_pool_manager()
-        return self.pool_manager
-
-
 class Stream:
     """An open answer. Bytes that come in small portions, one after the other, can be read in batches: each portion is
     a record of TLS, whose reading costs more than its line.
@@ -98,22 +94,49 @@ class Stream:
         self._response = response
         self._batch_seconds = batch_seconds
         self._read_at = 0.0
+        self._rests = False
+        self._resting: asyncio.Future[None] | None = None
 
     async def readany(self) -> bytes:
         """What has come, b"" at the end. Portions that are closer than `batch_seconds` wait in the socket so long."""
-        content, loop = self._response.content, asyncio.get_running_loop()
-        data = await content.readany()
-        transport = self._response.connection.transport if self._response.connection is not None else None
-        close = loop.time() - self._read_at < self._batch_seconds
+        if self._rests:
+            await self._rest()
+        data = await self._response.content.readany()
+        now = asyncio.get_running_loop().time()
         # NB: more than that is a batch already, and the buffer may be full, which stops the transport as well.
-        if data and close and len(data) < _SMALL_BYTES and isinstance(transport, asyncio.ReadTransport):
-            transport.pause_reading()
-            try:
-                await asyncio.sleep(self._batch_seconds)
-            finally:
-                transport.resume_reading()
-        self._read_at = loop.time()
+        self._rests = now - self._read_at < 2 * self._batch_seconds and len(data) < _SMALL_BYTES
+        self._read_at = now
         return data
+
+    def hurry(self) -> None:
+        """Read all that comes at once from now on: the end is near."""
+        self._batch_seconds, self._rests = 0.0, False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._resting is not None and not self._resting.done():
+            self._resting.set_result(None)
+
+    async def _rest(self) -> None:
+        transport = self._response.connection.transport if self._response.connection is not None else None
+        if not isinstance(transport, asyncio.ReadTransport):
+            return
+        # NB: over TLS a paused transport goes on receiving, a wake-up for each record, up to its buffer's limit.
+        limit = getattr(transport, "set_read_buffer_limits", None)
+        loop = asyncio.get_running_loop()
+        self._resting = loop.create_future()
+        timer = loop.call_later(self._batch_seconds, self._wake)
+        transport.pause_reading()
+        if limit is not None:
+            limit(high=1, low=0)
+        try:
+            await self._resting
+        finally:
+            timer.cancel()
+            self._resting = None
+            transport.resume_reading()
+            if limit is not None:
+                limit()
 
 
 class Client:
@@ -121,7 +144,7 @@ class Client:
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._transport = _Transport(configuration)
+        self._transport = Transport(configuration)
         self._host = configuration.host.rstrip("/")
 
     @classmethod
@@ -189,7 +212,7 @@ class Client:
                 self._url(path, params),
                 data=None if body is None else orjson.dumps(body),
                 headers={**await self._headers(content_type), **(headers or {})},
-                timeout=aiohttp.ClientTimeout(total=limit_seconds),
+                timeout=_timeout(limit_seconds),
                 **self._tls(),
             ) as response:
                 code = str(response.status)
@@ -277,15 +300,18 @@ class Client:
         ) as socket:
             yield socket
 
-    def _url(self, path: str, params: Mapping[str, str] | None) -> str:
-        return f"{self._host}{path}?{urlencode(params)}" if params else f"{self._host}{path}"
+    def _url(self, path: str, params: Mapping[str, str] | None) -> URL:
+        # NB: paths come quoted, and are not to be quoted again.
+        return URL(
+            f"{self._host}{path}?{urlencode(params)}" if params else f"{self._host}{path}", encoded=True
+        )
 
     def _tls(self) -> Json:
         name = self._configuration.tls_server_name
         return {"server_hostname": name} if name else {}
 
     async def _headers(self, content_type: str | None) -> dict[str, str]:
-        headers = {"User-Agent": f"trainyard/{__version__}", "Accept": "application/json"}
+        headers = {"User-Agent": _USER_AGENT, "Accept": "application/json"}
         if content_type:
             headers["Content-Type"] = content_type
         # NB: asked each time, since tokens rotate and exec plugins refresh them here.
@@ -296,6 +322,11 @@ class Client:
         for setting in settings.values():
             headers[setting["key"]] = setting["value"]
         return headers
+
+
+@lru_cache(maxsize=64)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds)
 
 
 def kubeconfig_file(named: str | None) -> str:
@@ -325,7 +356,7 @@ def _tuned(configuration: Configuration) -> Configuration:
 
 
 def _json(path: str, raw: bytes) -> Json:
-    answer = _decoded(raw) if raw else {}
+    answer = decoded(raw) if raw else {}
     if not isinstance(answer, dict):
         raise NotJsonError(
             f"the answer to {path} is not a JSON object: {raw[:100].decode('utf-8', 'replace')!r}"
@@ -333,8 +364,8 @@ def _json(path: str, raw: bytes) -> Json:
     return answer
 
 
-def _decoded(raw: bytes) -> Any:
-    """The value, or None for what is no JSON."""
+def decoded(raw: bytes) -> Any:
+    """The value of JSON, or None for what is none."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -347,7 +378,7 @@ def _decoded(raw: bytes) -> Any:
 
 
 def _api_error(status: int, raw: bytes) -> ApiError:
-    body = _decoded(raw)
+    body = decoded(raw)
     if not isinstance(body, dict):
         body = {}
     return ApiError(
