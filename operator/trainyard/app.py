@@ -21,7 +21,8 @@ from prometheus_client import REGISTRY
 from trainyard import catalog, handlers, health
 from trainyard.api import names
 from trainyard.cluster import failpoints
-from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB, Cache
+from trainyard.cluster.afterwards import Afterwards
+from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, POD, TRAINING_JOB, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
 from trainyard.inventory import Inventory
@@ -35,11 +36,12 @@ from trainyard.reconcile.dataset import DatasetReconciler
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
 from trainyard.reconcile.loop import Doorbell, Loop, Reconcile
+from trainyard.reconcile.podwatch import PodWatch
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.reconcile.records import RecordReconciler
 from trainyard.reconcile.references import References
 from trainyard.reconcile.reported import PostedReports
-from trainyard.reconcile.resync import prime, resync_forever
+from trainyard.reconcile.resync import Versions, prime, resync_forever
 from trainyard.reconcile.trainingjob import TrainingJobReconciler
 from trainyard.reports.server import StatusServer
 from trainyard.settings import Settings
@@ -47,6 +49,8 @@ from trainyard.settings import Settings
 logger = logging.getLogger(__name__)
 
 _LOAD_AGAIN_SECONDS = 2.0
+#: At the end, for what nobody waited for; a pod has 30 s to end.
+_DEFERRED_SECONDS = 5.0
 _APPLY_CRDS = "helm show crds CHART | kubectl apply --server-side --force-conflicts -f -"
 _RECURSION_LIMIT = 12_000
 _THREAD_STACK_BYTES = 8 << 20
@@ -86,10 +90,12 @@ class Operator:
         self._cache, self._queue, references = Cache(), KeyedQueue(), References()
         self._inventory = Inventory(self._cache, rules=planning.accelerators)
         self._doorbell = Doorbell(cache=self._cache, queue=self._queue, references=references)
+        self._afterwards = Afterwards()
         executor = Executor(
             client,
             self._cache,
-            written=self._doorbell.ring_those_who_wait_for,
+            afterwards=self._afterwards,
+            answered=self._doorbell.answered,
             failpoint=failpoints.from_environment(),
         )
         self._logs = (
@@ -146,6 +152,7 @@ class Operator:
         try:
             await _until(self._stop, self._work())
         finally:
+            await self._afterwards.close(seconds=_DEFERRED_SECONDS)
             await self._status_server.close()
             self._posted.close()
             await self._deliveries.close()
@@ -154,11 +161,12 @@ class Operator:
             REGISTRY.unregister(self._inventory)
 
     async def _work(self) -> None:
-        await self._load()
+        versions = await self._load()
         await self._status_server.start()  # NB: before the first pod is made, which is told where it is
         logger.info("Operator is started; %d TrainingJobs", len(self._cache.keys(TRAINING_JOB)))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._loop.run(), name="workers")
+            group.create_task(self._afterwards.run(), name="deferred writes")
             group.create_task(
                 resync_forever(
                     self._client,
@@ -169,6 +177,9 @@ class Operator:
                 ),
                 name="resync",
             )
+            for namespace, version in versions[POD].items():
+                pods = PodWatch(self._client, self._cache, self._doorbell, namespace=namespace)
+                group.create_task(pods.run(version), name="watch of pods")
             group.create_task(self._logs.sweep(self._unfinished_jobs), name="sweep of logs")
             group.create_task(self._status_server.keep(), name="certificate of the status server")
             group.create_task(self._take_signals_back(), name="signals")
@@ -186,17 +197,15 @@ class Operator:
 
     def _unfinished_jobs(self) -> set[str]:
         """The UIDs of jobs that have not ended."""
-        jobs = self._cache.objects(TRAINING_JOB)
-        return {raw["metadata"]["uid"] for raw in jobs if not (raw.get("status") or {}).get("completionTime")}
+        return {job.uid for job in self._cache.objects(TRAINING_JOB) if not job.finished}
 
-    async def _load(self) -> None:
+    async def _load(self) -> Versions:
         """Wait for the CRDs, as kopf looks for resources only once, and load everything."""
         while True:
             try:
                 served = await self._client.get(f"/apis/{names.GROUP}/{names.VERSION}")
                 if {r["name"] for r in served.get("resources") or []} >= _PLURALS:
-                    await prime(self._client, self._cache, self._queue, namespaces=self._namespaces)
-                    return
+                    return await prime(self._client, self._cache, self._queue, namespaces=self._namespaces)
                 problem = f"a CRD is missing: {_APPLY_CRDS}"
             except ApiError as error:
                 missing = f"the CRDs are not installed: {_APPLY_CRDS}"

@@ -13,7 +13,7 @@ from typing import Any
 import kopf
 
 from trainyard.api import names
-from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, POD, TRAINING_JOB
+from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB
 from trainyard.cluster.client import Client
 from trainyard.reconcile.loop import Doorbell
 
@@ -47,16 +47,14 @@ def registry(doorbell: Doorbell, client: Client) -> kopf.OperatorRegistry:
     watch(DATASET, names.GROUP, names.VERSION, "datasets")
     watch(EXPERIMENT, names.GROUP, names.VERSION, "experiments")
     watch(MODEL, names.GROUP, names.VERSION, "mlmodels")
-    watch(POD, "", "v1", "pods")
     return handlers
 
 
 def settings() -> kopf.OperatorSettings:
-    """Kopf's settings: server-side selection of pods, pages, no posting of Events, no scanning of CRDs."""
+    """Kopf's settings: lists in pages, no posting of Events, no scanning of CRDs."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False
     chosen.scanning.disabled = True
-    chosen.watching.label_selectors["pods"] = names.POD_SELECTOR
     chosen.watching.chunk_size = 500
     chosen.watching.server_timeout = 300
     chosen.peering.standalone = True

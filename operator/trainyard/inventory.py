@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from trainyard.api.reasons import ConditionType, Phase
 from trainyard.cluster.cache import TRAINING_JOB, Cache
+from trainyard.cluster.packed import Packed
 from trainyard.planning.accounting import ANY, devices, known_reason
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.times import seconds
@@ -29,7 +30,7 @@ _PHASES = frozenset(map(str, Phase))
 class _Counted(NamedTuple):
     """What one version of a job adds: to jobs, to those that wait, and `devices` to those with labels `gpus`."""
 
-    version: str
+    version: int
     job: Labels
     waiting_since: str | None = None
     gpus: Labels | None = None
@@ -46,6 +47,7 @@ class Inventory(Collector):
         self._rules = rules
         self._clock = clock
         self._seen: dict[str, _Counted] = {}
+        self._shared: dict[Labels, Labels] = {}
         self._jobs: set[Labels] = set()
         self._gpus: set[Labels] = {(phase, ANY) for phase in (str(Phase.PENDING), str(Phase.RUNNING))}
 
@@ -55,13 +57,11 @@ class Inventory(Collector):
         gpus: Counter[Labels] = Counter(dict.fromkeys(self._gpus, 0))
         waiting: dict[str, str] = {}
         seen: dict[str, _Counted] = {}
-        for raw in self._cache.objects(TRAINING_JOB):
-            metadata = raw["metadata"]
-            uid, version = metadata["uid"], metadata["resourceVersion"]
-            one = self._seen.get(uid)
-            if one is None or one.version != version:
-                one = self._counted(raw)
-            seen[uid] = one
+        for job in self._cache.objects(TRAINING_JOB):
+            one = self._seen.get(job.uid)
+            if one is None or one.version != job.version:
+                one = self._counted(job)
+            seen[job.uid] = one
             jobs[one.job] += 1
             if one.waiting_since is not None:
                 reason = one.job[1]
@@ -92,12 +92,17 @@ class Inventory(Collector):
             ),
         )
 
-    def _counted(self, raw: Json) -> _Counted:
+    def _counted(self, packed: Packed) -> _Counted:
+        raw, version = packed.raw(), packed.version
         status = raw.get("status") or {}
-        version, phase = raw["metadata"]["resourceVersion"], status.get("phase") or str(Phase.PENDING)
+        phase = status.get("phase") or str(Phase.PENDING)
         # NB: labels are of our words only, whoever wrote the status.
-        job = (phase if phase in _PHASES else "Other", known_reason(status.get("reason") or "Accepted"))
-        if status.get("completionTime"):
+        job: Labels = (
+            phase if phase in _PHASES else "Other",
+            known_reason(status.get("reason") or "Accepted"),
+        )
+        job = self._shared.setdefault(job, job)
+        if packed.finished:
             return _Counted(version, job)
         since = _waiting_since(raw, status) if phase == Phase.PENDING else None
         stopped = (status.get("stop") or {}).get("endTime")

@@ -36,6 +36,10 @@ QUEUE_DEPTH = Gauge("trainyard_queue_depth", "Keys waiting to be reconciled.")
 QUEUE_SECONDS = Histogram(
     "trainyard_queue_wait_seconds", "Time from the doorbell to the start of the reconcile.", buckets=_FAST
 )
+DEFERRED_WRITES = Gauge(
+    "trainyard_deferred_writes",
+    "Writes that nobody waits for (Events, finalizers off pods whose verdict stands in status), still to be done.",
+)
 DOORBELLS = Counter("trainyard_watch_events_total", "Watch events received.", ["kind"])
 PODS_CREATED = Counter("trainyard_pods_created_total", "Training pods created.")
 TIME_TO_POD = Histogram(

@@ -23,7 +23,10 @@ from tests.harness.errors import HarnessError
 
 @dataclass(frozen=True)
 class Program:
-    """A main package of a module; `group` names what is wanted together and so is built together."""
+    """A main package of a module; `group` names what is wanted together and so is built together.
+
+    `dependency` is what its version is that of; empty for a program of our own.
+    """
 
     name: str
     group: str
@@ -70,6 +73,7 @@ PROGRAMS = {
         Program("kwok", "kwok", "kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok"),
         Program("coscheduling", "coscheduling", "coscheduling", _PLUGINS, _COSCHEDULING),
         Program("versitygw", "versitygw", "versitygw", _VERSITYGW, f"{_VERSITYGW}/cmd/versitygw"),
+        Program("podlogs", "podlogs", "podlogs", "", "trainyard.dev/harness/podlogs"),
     )
 }
 
@@ -100,6 +104,8 @@ def ensure(*names: str, exact: bool = False) -> dict[str, Path]:
 def version(name: str) -> str:
     """The version of a program that we make ("v1.34.4" for kubectl)."""
     program = PROGRAMS[name]
+    if not program.dependency:
+        return "our own"
     return gobuild.module_version(program.module, program.dependency)
 
 

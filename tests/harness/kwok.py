@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.harness import binaries, cache, console, processes
+from tests.harness import binaries, cache, console, podlogs, processes
 from tests.harness.client import Json, wait_for
 from tests.harness.controlplane import ControlPlane
 
@@ -20,11 +20,14 @@ DEFAULT_STAGES = (STAGES / "nodes.yaml", STAGES / "pods.yaml")
 PARALLELISM = 64
 
 
-def start(plane: ControlPlane, *, stages: Sequence[Path] = DEFAULT_STAGES) -> None:
+def start(plane: ControlPlane, *, stages: Sequence[Path] = DEFAULT_STAGES, logs: Path | None = None) -> None:
     """Starts KWOK for all nodes of the control plane, anew if it runs by other Stages.
 
-    The control plane's end is its end.
+    With `logs` pods on nodes that are added from then on have logs: each prints that file's lines at its start (see
+    `tests.harness.podlogs`). The control plane's end is its end.
     """
+    if logs is not None:
+        podlogs.start(plane, lines=logs)
     layout = plane.layout
     config = layout.folder / "programs" / "kwok.yaml"
     wanted = _configuration(stages)
@@ -50,11 +53,12 @@ def add_nodes(
 
     Nodes with GPUs are tainted `nvidia.com/gpu:NoSchedule`, as GPU nodes are.
     """
+    log_port = podlogs.port(plane)
     with plane.client() as client:
         names = [f"{prefix}-{number}" for number in range(count)]
         for name in names:
             if client.find(f"/api/v1/nodes/{name}") is None:
-                client.post("/api/v1/nodes", node(name, gpus=gpus, cpus=cpus))
+                client.post("/api/v1/nodes", node(name, gpus=gpus, cpus=cpus, log_port=log_port))
 
         def all_ready() -> bool:
             if not plane.alive("kwok"):
@@ -66,8 +70,8 @@ def add_nodes(
         wait_for(all_ready, what=f"{count} fake nodes to be Ready", timeout=60)
 
 
-def node(name: str, *, gpus: int = 0, cpus: int = 64) -> Json:
-    """The manifest of a fake node."""
+def node(name: str, *, gpus: int = 0, cpus: int = 64, log_port: int | None = None) -> Json:
+    """The manifest of a fake node; `log_port` is where logs of its pods are served."""
     resources = {"cpu": str(cpus), "memory": f"{cpus * 8}Gi", "pods": "1000"}
     if gpus:
         resources["nvidia.com/gpu"] = str(gpus)
@@ -77,7 +81,11 @@ def node(name: str, *, gpus: int = 0, cpus: int = 64) -> Json:
         "kind": "Node",
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "type": "fake"}},
         "spec": {"taints": [taint] if gpus else []},
-        "status": {"capacity": resources, "allocatable": resources},
+        "status": {
+            "capacity": resources,
+            "allocatable": resources,
+            **({} if log_port is None else podlogs.endpoint(log_port)),
+        },
     }
 
 

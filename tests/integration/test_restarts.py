@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.harness import operator as operators
@@ -56,3 +58,30 @@ def test_a_restart_of_the_api_server_is_survived(plane: ControlPlane, jobs: Jobs
         jobs.reaches("after", "Done", timeout=90)
         jobs.reaches("before", "Done", timeout=90)
         assert operator.daemon.alive
+
+
+def test_what_a_watch_has_missed_is_found_by_a_new_list(plane: ControlPlane, jobs: Jobs) -> None:
+    """An API server that has restarted no longer tells what was before: the watch of pods begins anew."""
+    with operators.running(plane, name="stopped") as operator:
+        jobs.create("loses-its-pod", run_for=None)
+        jobs.create("keeps-its-pod", run_for=None)
+        for name in ("loses-its-pod", "keeps-its-pod"):
+            jobs.reaches(name, "Running")
+        operator.daemon.signal(signal.SIGSTOP)
+        try:
+            plane.restart_program(
+                "kube-apiserver", grace=0
+            )  # what is told from here on, it is not connected to hear
+            (pod,) = jobs.pods("loses-its-pod")
+            path = f"/api/v1/namespaces/{jobs.namespace}/pods/{pod['metadata']['name']}"
+            jobs.client.patch(path, {"metadata": {"finalizers": None}})
+            jobs.client.delete(f"{path}?gracePeriodSeconds=0")
+            wait_for(lambda: not jobs.pods("loses-its-pod"), what="the pod to go")
+            plane.restart_program("kube-apiserver", grace=0)
+        finally:
+            operator.daemon.signal(signal.SIGCONT)
+        wait_for(lambda: jobs.pods("loses-its-pod"), what="another pod", timeout=60)
+        jobs.reaches("loses-its-pod", "Running", timeout=60)
+        assert "listed anew" in operator.log.read_text()
+        assert len(jobs.status("loses-its-pod")["attempts"]) == 2
+        assert len(jobs.status("keeps-its-pod")["attempts"]) == 1

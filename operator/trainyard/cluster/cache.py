@@ -2,16 +2,19 @@
 
 Separate because every read of a reconcile is from here: the API server is asked for nothing that a watch tells.
 Our own writes are stored as their answers come, so that no decision rests on an object older than what we wrote;
-a watch event that is older than what is stored is ignored.
+a watch event that is older than what is stored is ignored. How much memory the operator takes is decided here.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from sys import intern
+from typing import Any, NamedTuple
 
+from trainyard.cluster.groups import Groups
+from trainyard.cluster.packed import Packed
 from trainyard.planning.podview import PodView, job_of_pod
 
 Json = dict[str, Any]
@@ -33,9 +36,6 @@ class Key(NamedTuple):
     name: str
 
 
-_Index = TypeVar("_Index")
-
-
 @dataclass(frozen=True, slots=True)
 class _CachedPod:
     version: int
@@ -50,16 +50,20 @@ class Cache:
 
     def clear(self) -> None:
         """Forget everything, also what is known to be gone."""
-        self._objects: dict[Key, Json] = {}
+        self._objects: dict[Key, Packed] = {}
+        self._uids: set[str] = set()
         self._pods: dict[Key, _CachedPod] = {}
-        self._pods_of: dict[str, dict[Key, None]] = {}
-        self._pods_named: dict[Key, dict[Key, None]] = {}
+        self._pods_of: Groups[str, Key] = Groups()
+        self._pods_named: Groups[Key, Key] = Groups()
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def store(self, kind: str, raw: Json) -> bool:
-        """Keep `raw` unless something at least as new is kept, or it is known to be gone; True if it was news."""
+        """Keep `raw` unless something at least as new is kept, or it is known to be gone; True if it was news.
+
+        NB: it is the cache's then, which takes off what nobody reads.
+        """
         metadata = raw["metadata"]
-        key, version = Key(kind, metadata["namespace"], metadata["name"]), version_of(metadata)
+        key, version = Key(kind, intern(metadata["namespace"]), metadata["name"]), version_of(metadata)
         uid = metadata.get("uid", "")
         if uid in self._gone:
             if version <= self._gone[uid]:
@@ -69,10 +73,13 @@ class Cache:
         if kind == POD:
             return self._store_pod(key, raw, version)
         known = self._objects.get(key)
-        if known is not None and version_of(known["metadata"]) >= version:
-            return False
-        metadata.pop("managedFields", None)
-        self._objects[key] = raw
+        if known is not None:
+            if known.version >= version:
+                return False
+            self._uids.discard(known.uid)
+        packed = Packed(raw, version=version)
+        self._objects[key] = packed
+        self._uids.add(packed.uid)
         return True
 
     def restore(self, kind: str, raw: Json) -> None:
@@ -98,12 +105,16 @@ class Cache:
             known = self._pods.get(key)
             if known is not None and known.view.uid == uid:
                 self._drop_pod(key, known)
-        elif self._objects.get(key, {}).get("metadata", {}).get("uid") == uid:
+            return
+        packed = self._objects.get(key)
+        if packed is not None and packed.uid == uid:
             del self._objects[key]
+            self._uids.discard(uid)
 
     def get(self, key: Key) -> Json | None:
-        """The raw object; not for pods."""
-        return self._objects.get(key)
+        """The raw object, made anew each time; not for pods."""
+        packed = self._objects.get(key)
+        return packed.raw() if packed is not None else None
 
     def pod(self, namespace: str, name: str) -> PodView | None:
         """A pod of ours by name, whosever it is."""
@@ -112,39 +123,48 @@ class Cache:
 
     def pods_of(self, job_uid: str) -> tuple[PodView, ...]:
         """All pods that the job of this UID has made."""
-        return tuple(self._pods[key].view for key in self._pods_of.get(job_uid, ()))
+        return tuple(self._pods[key].view for key in self._pods_of.of(job_uid))
 
     def pods_named_for(self, job: Key) -> tuple[PodView, ...]:
         """All pods that name this job, also those of earlier jobs of its name and copies that somebody made."""
-        return tuple(self._pods[key].view for key in self._pods_named.get(job, ()))
+        return tuple(self._pods[key].view for key in self._pods_named.of(job))
 
     def jobs_of_pods(self) -> list[Key]:
         """The jobs that pods name, whether there are such jobs or not."""
-        return list(self._pods_named)
+        return self._pods_named.owners()
 
     def keys(self, kind: str) -> list[Key]:
         """Keys of all objects of a kind."""
         return [key for key in (self._pods if kind == POD else self._objects) if key.kind == kind]
 
-    def objects(self, kind: str) -> Iterator[Json]:
-        """All raw objects of a kind; not for pods."""
-        return (raw for key, raw in self._objects.items() if key.kind == kind)
+    def objects(self, kind: str) -> Iterator[Packed]:
+        """All objects of a kind, of which the raw form costs something; not for pods."""
+        return (packed for key, packed in self._objects.items() if key.kind == kind)
+
+    def lives(self, uid: str) -> bool:
+        """Whether an object of this UID is kept; not for pods."""
+        return uid in self._uids
+
+    def finished(self, key: Key) -> bool:
+        """Whether an object is kept under a key whose life is over; not for pods."""
+        packed = self._objects.get(key)
+        return packed is not None and packed.finished
 
     def uid(self, key: Key) -> str | None:
         """The UID of what is kept under a key."""
         if key.kind == POD:
             known = self._pods.get(key)
             return known.view.uid if known is not None else None
-        raw = self._objects.get(key)
-        return raw["metadata"].get("uid") if raw is not None else None
+        packed = self._objects.get(key)
+        return packed.uid if packed is not None else None
 
     def version(self, key: Key) -> int | None:
         """The resourceVersion of what is kept under a key."""
         if key.kind == POD:
             known = self._pods.get(key)
             return known.version if known is not None else None
-        raw = self._objects.get(key)
-        return version_of(raw["metadata"]) if raw is not None else None
+        packed = self._objects.get(key)
+        return packed.version if packed is not None else None
 
     def _store_pod(self, key: Key, raw: Json, version: int) -> bool:
         known = self._pods.get(key)
@@ -155,23 +175,15 @@ class Cache:
         view = PodView.from_raw(raw)
         self._pods[key] = _CachedPod(version, view)
         if view.job_uid:
-            self._pods_of.setdefault(view.job_uid, {})[key] = None
+            self._pods_of.add(view.job_uid, key)
         if view.job:
-            self._pods_named.setdefault(Key(TRAINING_JOB, key.namespace, view.job), {})[key] = None
+            self._pods_named.add(Key(TRAINING_JOB, key.namespace, view.job), key)
         return True
 
     def _drop_pod(self, key: Key, known: _CachedPod) -> None:
         del self._pods[key]
-        _discard(self._pods_of, known.view.job_uid, key)
-        _discard(self._pods_named, Key(TRAINING_JOB, key.namespace, known.view.job), key)
-
-
-def _discard(index: dict[_Index, dict[Key, None]], at: _Index, key: Key) -> None:
-    siblings = index.get(at)
-    if siblings is not None:
-        siblings.pop(key, None)
-        if not siblings:
-            del index[at]
+        self._pods_of.discard(known.view.job_uid, key)
+        self._pods_named.discard(Key(TRAINING_JOB, key.namespace, known.view.job), key)
 
 
 def job_key_of_pod(raw: Json) -> Key | None:
@@ -181,7 +193,7 @@ def job_key_of_pod(raw: Json) -> Key | None:
     return Key(TRAINING_JOB, metadata.get("namespace", ""), job) if job else None
 
 
-def version_of(metadata: Json) -> int:
+def version_of(metadata: Mapping[str, Any]) -> int:
     """The resourceVersion as a number."""
     # NB: comparable as integers for built-in and custom resources (KEP-5504); others would be a bug of the server.
     try:

@@ -1,5 +1,5 @@
-"""Carrying a plan out: what is created comes first, then status is written, finalizers are taken off, what has to go is
-deleted, and Events are posted.
+"""Carrying a plan out: what is created comes first, then status is written, and what has to go is deleted; finalizers
+are taken off and Events posted afterwards, behind other objects' turns.
 
 Separate because it is the only place that writes. Each step may have been done before (a crash, a lost answer), so
 each is idempotent: names are derived, status carries the resourceVersion that it was planned on, deletions the UID.
@@ -18,13 +18,13 @@ import aiohttp
 
 from trainyard import metrics
 from trainyard.api import names
-from trainyard.cluster import failpoints, resources
-from trainyard.cluster.cache import POD, Cache, Key
+from trainyard.cluster import events, failpoints, resources
+from trainyard.cluster.afterwards import Afterwards
+from trainyard.cluster.cache import POD, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.planning.observed import Refusal
 from trainyard.planning.plan import Announcement, Child, Plan
 from trainyard.planning.podview import PodView
-from trainyard.planning.times import stamp
 
 Json = dict[str, Any]
 
@@ -39,8 +39,8 @@ _STRICT = {"fieldValidation": "Strict"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a plan: the refusal of a pod if there was one, and what the first release or deletion that failed
-    failed with. The status is written even so; who called raises it once that is taken note of.
+    """What came of a plan: the refusal of a pod if there was one, and what the first deletion that failed failed with.
+    The status is written even so; who called raises it once that is taken note of.
     """
 
     refusal: Refusal | None = None
@@ -52,9 +52,10 @@ class StaleError(Exception):
 
 
 class Executor:
-    """Executes plans of any kind against one API server, and stores the answers in the cache.
+    """Executes plans of any kind against one API server.
 
-    `written` is called with the key of each object whose status was written: its echo rings no bell.
+    `answered` is called with the kind of each object that was written and the object as it is then: it stores it in the
+    cache, and sees to it that the echo rings no bell.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Executor:
         client: Client,
         cache: Cache,
         *,
-        written: Callable[[Key], None],
+        answered: Callable[[str, Json], None],
+        afterwards: Afterwards,
         failpoint: failpoints.Pass = failpoints.never,
     ) -> None:
         self._client = client
+        self.afterwards = afterwards
         self._cache = cache
-        self._written = written
+        self._answered = answered
         self._failpoint = failpoint
 
     async def execute(self, plan: Plan, raw: Mapping[str, Any], *, refusal: Refusal | None = None) -> Outcome:
@@ -88,15 +91,16 @@ class Executor:
         written = False
         if plan.status is not None:
             written = await self._write_status(kind, raw, plan.status)
-        unreleased = await self.release(namespace, plan.release)
+        for view in plan.release:
+            self._release_afterwards(namespace, view)
         undeleted = await _first_failure(
             self._delete_pod(namespace, view, plan.grace_seconds) for view in plan.delete
         )
         unremoved = await _first_failure(self._remove_child(namespace, child) for child in plan.remove)
         if written or plan.status is None:
             for announcement in plan.announce:
-                await self._announce(raw, announcement)
-        return Outcome(failure=unreleased or undeleted or unremoved)
+                self._announce(raw, announcement)
+        return Outcome(failure=undeleted or unremoved)
 
     async def look_up_pod(self, namespace: str, name: str, job_uid: str) -> None:
         """Bring the cache up to date on a pod of a job that no watch shows; one GET, a rare path.
@@ -114,6 +118,14 @@ class Executor:
     async def release(self, namespace: str, views: Iterable[PodView]) -> Exception | None:
         """Take our finalizer, and nobody else's, off each of these pods; what the first failure was."""
         return await _first_failure(self._release(namespace, view) for view in views)
+
+    def _release_afterwards(self, namespace: str, view: PodView) -> None:
+        async def release() -> None:
+            known = self._cache.pod(namespace, view.name)
+            if known is None or known.uid != view.uid or known.finalized:
+                await self._release(namespace, view)
+
+        self.afterwards.add(f"Release of pod {namespace}/{view.name} ({view.uid})", release)
 
     async def _release(self, namespace: str, view: PodView) -> None:
         """One that is gone, or another of its name, is as good."""
@@ -136,7 +148,7 @@ class Executor:
             self._cache.remove(POD, namespace=namespace, name=view.name, uid=view.uid)
             return
         self._failpoint("after-pod-release")
-        self._cache.store(POD, answer)
+        self._answered(POD, answer)
 
     async def _create(self, pod: Mapping[str, Any], job_uid: str, last: Refusal | None) -> Refusal | None:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
@@ -152,7 +164,7 @@ class Executor:
             raise
         self._failpoint("after-pod-create")
         metrics.PODS_CREATED.inc()
-        self._cache.store(POD, created)
+        self._answered(POD, created)
         return None
 
     async def _create_child(
@@ -221,7 +233,7 @@ class Executor:
                 raise StaleError(str(error)) from error
             raise
         self._failpoint("after-annotate")
-        self._cache.store(kind, answer)
+        self._answered(kind, answer)
         return answer
 
     async def _already_there(
@@ -270,8 +282,7 @@ class Executor:
                 raise StaleError(f"{kind} {metadata['name']} is gone") from error
             raise
         self._failpoint("after-status")
-        self._cache.store(kind, answer)
-        self._written(Key(kind, metadata["namespace"], metadata["name"]))
+        self._answered(kind, answer)
         return True
 
     async def _delete_pod(self, namespace: str, view: PodView, grace_seconds: int | None) -> None:
@@ -286,39 +297,15 @@ class Executor:
                 raise
         self._failpoint("after-pod-delete")
 
-    async def _announce(self, raw: Mapping[str, Any], announcement: Announcement) -> None:
-        """Post an Event. One that cannot be posted is logged and lost; status has said the same."""
-        metadata, now = raw["metadata"], time.time()
-        body: Json = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {
-                "name": f"{metadata['name']}.{time.time_ns():x}",
-                "namespace": metadata["namespace"],
-            },
-            "involvedObject": {
-                "apiVersion": raw["apiVersion"],
-                "kind": raw["kind"],
-                "name": metadata["name"],
-                "namespace": metadata["namespace"],
-                "uid": metadata["uid"],
-                "resourceVersion": metadata["resourceVersion"],
-            },
-            "type": announcement.type,
-            "reason": announcement.reason,
-            "message": announcement.message,
-            "source": {"component": "trainyard"},
-            "firstTimestamp": stamp(now),
-            "lastTimestamp": stamp(now),
-            "count": 1,
-        }
-        self._failpoint("before-event")
-        try:
-            await self._client.post(resources.path("Event", metadata["namespace"]), body)
-            self._failpoint("after-event")
-        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-            detail = str(error) or type(error).__name__
-            logger.warning("Event %s of %s was not posted: %s", announcement.reason, metadata["name"], detail)
+    def _announce(self, raw: Mapping[str, Any], announcement: Announcement) -> None:
+        body = events.event(raw, announcement)
+
+        async def post() -> None:
+            self._failpoint("before-event")
+            if await events.post(self._client, body):
+                self._failpoint("after-event")
+
+        self.afterwards.add(f"Event {body['metadata']['name']}", post)
 
 
 async def _first_failure(works: Iterable[Awaitable[None]]) -> Exception | None:

@@ -18,7 +18,7 @@ import aiohttp
 
 from trainyard import metrics
 from trainyard.cluster import resources
-from trainyard.cluster.client import ApiError, Client
+from trainyard.cluster.client import ApiError, Client, Stream
 from trainyard.cluster.log_content import LogContent, replay
 from trainyard.cluster.log_slots import LogSlots
 from trainyard.cluster.log_target import LogState, LogTarget
@@ -40,7 +40,7 @@ from trainyard.logs.store import LogFile
 _log = logging.getLogger(__name__)
 
 #: Lines that come faster than this are read together; later by so much, which nobody sees.
-BATCH_SECONDS = 0.1
+BATCH_SECONDS = 0.25
 _FULL_CHUNK = 1 << 16
 _LONGEST_REST = 0.05
 _NO_FAILURE_SECONDS = 10.0
@@ -81,6 +81,7 @@ class FollowedLog:
         self._gone_since: float | None = None
         self._finished_at: float | None = None
         self._limit: asyncio.Timeout | None = None
+        self._open: Stream | None = None
         self._silence = Silence()
         self._silence_limit = SILENCE_SECONDS
         self._silence_is_checked = False
@@ -114,6 +115,8 @@ class FollowedLog:
             self._container_ended.set()
             self._slots.leave(self)
             self._extend_limit()
+            if self._open is not None:
+                self._open.hurry()
 
     async def run(self) -> None:
         with self._slots.turn(self) as turn:
@@ -210,7 +213,7 @@ class FollowedLog:
             _log.exception("Following the log of %s failed", self.target.pod)
             return Outcome.CUT, 0.0
         finally:
-            self._limit = None
+            self._limit = self._open = None
         complaint = self._rest.rest
         if complaint and split(complaint) is None:
             _log.info("The log of %s cannot be followed: %r", self.target.pod, complaint[:200])
@@ -228,6 +231,9 @@ class FollowedLog:
         async with self._client.stream(path, params, batch_seconds=BATCH_SECONDS) as content:
             with metrics.LOG_STREAMS.track_inprogress(), self._listening():
                 self._queued, self._heard_at = False, time.monotonic()
+                self._open = content
+                if self._container_ended.is_set():
+                    content.hurry()
                 while chunk := await content.readany():
                     started = time.perf_counter()
                     self._heard_at = time.monotonic()

@@ -17,7 +17,8 @@ from trainyard.cluster.client import ApiError, Client
 
 Json = dict[str, Any]
 
-_PAGE = 500
+#: NB: 500 are as quick, but of the memory that a page takes while it is read much is never given back.
+_PAGE = 100
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -29,29 +30,47 @@ class Differences:
     missed: list[Key]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Some objects of a list, and the list's resourceVersion."""
+
+    items: list[Json]
+    version: str
+
+
 async def pages(
     client: Client, kind: str, *, namespace: str | None = None, metadata_only: bool = False
-) -> AsyncIterator[list[Json]]:
-    """Pages of at most 500 objects; of pods only ours. Raises ApiError (410 when the list took too long)."""
+) -> AsyncIterator[Page]:
+    """Pages of at most 100 objects; of pods only ours. Raises ApiError (410 when the list took too long)."""
     params = {"limit": str(_PAGE)}
     if kind == POD:
         params["labelSelector"] = names.POD_SELECTOR
-    headers = {"Accept": _METADATA_ONLY} if metadata_only else {}
+    # NB: as it is: packing and unpacking takes longer than a cluster's network, as for Kubernetes' own controllers.
+    headers = {"Accept-Encoding": "identity"}
+    if metadata_only:
+        headers["Accept"] = _METADATA_ONLY
     while True:
         answer = await client.request("GET", resources.path(kind, namespace), params=params, headers=headers)
-        yield answer.get("items") or []
-        token = (answer.get("metadata") or {}).get("continue")
+        metadata = answer.get("metadata") or {}
+        yield Page(items=answer.get("items") or [], version=metadata.get("resourceVersion") or "")
+        token = metadata.get("continue")
         if not token:
             return
         params = {**params, "continue": token}
 
 
-async def load(client: Client, cache: Cache, kind: str, *, namespaces: tuple[str | None, ...]) -> None:
-    """Fill the cache with everything there is."""
+async def load(
+    client: Client, cache: Cache, kind: str, *, namespaces: tuple[str | None, ...]
+) -> dict[str | None, str]:
+    """Fill the cache with everything there is; for each namespace the resourceVersion that a watch can go on from."""
+    versions: dict[str | None, str] = {}
     for namespace in namespaces:
         async for page in pages(client, kind, namespace=namespace):
-            for raw in page:
+            # NB: all pages of a list show the state of one moment, that of the first.
+            versions.setdefault(namespace, page.version)
+            for raw in page.items:
                 cache.store(kind, raw)
+    return versions
 
 
 async def differences(
@@ -63,7 +82,7 @@ async def differences(
     listed: dict[Key, Json] = {}
     for namespace in namespaces:
         async for page in pages(client, kind, namespace=namespace, metadata_only=True):
-            for raw in page:
+            for raw in page.items:
                 metadata = raw["metadata"]
                 known.pop(metadata.get("uid"), None)
                 listed[Key(kind, metadata["namespace"], metadata["name"])] = metadata

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 
 from trainyard.logs.splice import Line, Splicer
 from trainyard.logs.store import LogFile
-from trainyard.planning.progress import Report, fold
+from trainyard.planning.progress import Report, fold_all
 from trainyard.planning.statusline import parse
 
 TAIL_LINES, TAIL_CHARACTERS = 20, 400
+_LINES_AT_ONCE = 1000
 
 
 @dataclass
@@ -27,13 +29,16 @@ class LogContent:
 
     def add(self, lines: list[Line]) -> bool:
         """Takes new lines in; whether one of them was a status line."""
-        before = self.report
-        for stamp, text in lines:
+        said = [
+            (line, stamp.decode())
+            for stamp, text in lines
             # NB: all lines pass here; what is not JSON must cost next to nothing.
-            if b"{" in text[:8] and (line := parse(text.decode("utf-8", "replace"))) is not None:
-                self.report = fold(self.report, line, at=stamp.decode())
+            if b"{" in text[:8] and (line := parse(text.decode("utf-8", "replace"))) is not None
+        ]
+        if said:
+            self.report = fold_all(self.report or Report(at=said[0][1]), said)
         self.tail.extend(text[: TAIL_CHARACTERS * 4] for _, text in lines[-TAIL_LINES:])
-        return self.report is not before
+        return bool(said)
 
     def tail_text(self) -> tuple[str, ...]:
         return tuple(text.decode("utf-8", "replace")[:TAIL_CHARACTERS] for text in self.tail)
@@ -43,8 +48,9 @@ def replay(file: LogFile) -> LogContent:
     """The content of a stored log, as if it had just been followed. Blocking: for a thread."""
     content = LogContent()
     file.repair()
-    for line in file.lines():
-        content.add([line])
+    lines = file.lines()
+    while some := list(islice(lines, _LINES_AT_ONCE)):
+        content.add(some)
     last, complete = file.last_lines()
     content.splicer = Splicer.resumed_from(last, complete=complete)
     return content

@@ -5,7 +5,6 @@ Separate because planning decides and this writes down; every function takes the
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,7 +67,7 @@ def in_phase(
         generation=observed.generation,
         now=now,
         ready=reason != Reason.INVALID_SPEC and (observed.spec is not None or phase in FINAL),
-        spec_changed=spechash.changed(dataclasses.replace(observed, status=status)),
+        spec_changed=spechash.changed(observed, status),
         suspended=phase not in FINAL and (status.get("stop") or {}).get("endTime") is not None,
         unsupported=observed.unsupported if phase not in FINAL else None,
     )

@@ -80,6 +80,8 @@ def _restarts_in_place(pod_spec: Mapping[str, Any]) -> str | None:
 def _deep(value: Any) -> bool:
     level = [value]
     for _ in range(_DEPTH_LIMIT):
+        if not level:
+            break
         level = [
             below
             for item in level

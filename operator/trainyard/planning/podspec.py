@@ -137,8 +137,7 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
 
 def dataset_roles(spec: TrainingJobSpec) -> dict[str, list[str] | str]:
     """Datasets by the part they play, as TRAINYARD_DATASETS has them: `train` is a list, any other a name."""
-    roles = spec.datasets.model_dump(exclude_none=True)
-    return {role: given for role, given in roles.items() if given or role == "train"}
+    return {role: given for role, given in vars(spec.datasets).items() if given or role == "train"}
 
 
 def dataset_names(spec: TrainingJobSpec) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """A pod and its containers as planning sees them: frozen views of raw Kubernetes JSON.
 
 Separate so that the shape of a raw pod is known in one place, whose it is included; the rest of planning reads names.
+There is one of each pod of a cluster: they have slots, and share the words that all pods use.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any, Literal
 
 from trainyard.api import names
@@ -28,7 +30,7 @@ _LOST_REASONS = frozenset(
 _LOST_CONDITIONS = ("DisruptionTarget", "TerminationTarget")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerView:
     """One container's state. Times are seconds since the epoch."""
 
@@ -48,19 +50,19 @@ class ContainerView:
             if kind in state:
                 detail = state[kind] or {}
                 return cls(
-                    name=raw.get("name", ""),
+                    name=intern(raw.get("name", "")),
                     state=kind,
-                    reason=detail.get("reason") or "",
+                    reason=intern(detail.get("reason") or ""),
                     message=detail.get("message") or "",
                     exit_code=detail.get("exitCode"),
                     # NB: of a container that could not be started it is the zero of Unix time.
                     started_at=seconds(detail.get("startedAt")) or None,
                     finished_at=seconds(detail.get("finishedAt")),
                 )
-        return cls(name=raw.get("name", ""), state="unknown")
+        return cls(name=intern(raw.get("name", "")), state="unknown")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PodView:
     """A pod with our labels, or what has lost them. Whose it is and which one, its controller and its name say, since
     anybody can copy or change labels: `job_uid` is empty for a pod that no job has made, whatever its labels say.
@@ -111,6 +113,7 @@ class PodView:
     @classmethod
     def from_raw(cls, raw: Json) -> PodView:
         metadata, status, spec = raw["metadata"], raw.get("status") or {}, raw.get("spec") or {}
+        node = spec.get("nodeName")
         labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
         job, job_uid, attempt, rank = _made_by(metadata)
         conditions = {c.get("type"): c for c in status.get("conditions") or []}
@@ -136,10 +139,10 @@ class PodView:
             job=job,
             attempt=attempt,
             rank=rank,
-            phase=status.get("phase") or "Pending",
-            reason=status.get("reason") or "",
+            phase=intern(status.get("phase") or "Pending"),
+            reason=intern(status.get("reason") or ""),
             message=status.get("message") or "",
-            node=spec.get("nodeName"),
+            node=intern(node) if node is not None else None,
             created_at=seconds(metadata.get("creationTimestamp")),
             deletion_requested_at=deleted_at,
             forced=deleted_at is not None and metadata.get("deletionGracePeriodSeconds") == 0,
@@ -152,7 +155,7 @@ class PodView:
             scheduled_at=seconds(scheduled.get("lastTransitionTime"))
             if scheduled.get("status") == "True"
             else None,
-            scheduling_reason=scheduled.get("reason") or "",
+            scheduling_reason=intern(scheduled.get("reason") or ""),
             scheduling_message=scheduled.get("message") or "",
             sandbox_ready=(conditions.get("PodReadyToStartContainers") or {}).get("status") == "True",
             disrupted=_is_lost(status.get("reason") or "") or bool(lost),
@@ -230,7 +233,10 @@ def _is_lost(reason: str) -> bool:
 
 def job_of_pod(metadata: Json) -> str:
     """The name of the TrainingJob that controls a pod; of one that none controls, what its label says."""
-    controller = _controlling_job(metadata)
+    return _named(metadata, _controlling_job(metadata))
+
+
+def _named(metadata: Json, controller: Json | None) -> str:
     if controller is not None:
         return str(controller.get("name") or "")
     return str((metadata.get("labels") or {}).get(names.LABEL_JOB) or "")
@@ -238,7 +244,8 @@ def job_of_pod(metadata: Json) -> str:
 
 def _made_by(metadata: Json) -> tuple[str, str, int, int]:
     """Job, its UID, attempt and rank of a pod that a job has made; the UID is empty for any other pod."""
-    job, controller = job_of_pod(metadata), _controlling_job(metadata)
+    controller = _controlling_job(metadata)
+    job = _named(metadata, controller)
     if controller is not None:
         attempt, _, rank = metadata["name"].removeprefix(f"{job}-").partition("-")
         # NB: one that is called otherwise is somebody's copy, and its end is no verdict.
@@ -253,5 +260,6 @@ def _controlling_job(metadata: Json) -> Json | None:
     for owner in metadata.get("ownerReferences") or ():
         group = str(owner.get("apiVersion") or "").partition("/")[0]
         if owner.get("controller") and owner.get("kind") == "TrainingJob" and group == names.GROUP:
-            return dict(owner)
+            found: Json = owner
+            return found
     return None

@@ -7,11 +7,11 @@ without knowing lines.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 from trainyard.planning import times
 from trainyard.planning.statusline import MAX_NAMES, Number, StatusLine
@@ -19,16 +19,20 @@ from trainyard.planning.statusline import MAX_NAMES, Number, StatusLine
 KEY_METRICS = ("accuracy", "f1_score", "r2_score", "rmse", "mae", "validation_loss", "training_loss")
 """Which metric is the headline where the trainer does not say; the first one present."""
 _DISPLAY_DIGITS = 4
-_Known = TypeVar("_Known")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """The latest value of a metric, and whether the trainer called it a kpi (else a curve, `graphical`)."""
 
-    value: str
+    number: Number
     epoch: Number | None = None
     kpi: bool = True
+
+    @property
+    def value(self) -> str:
+        """The number as a plain decimal. NB: made when it is asked for, since most numbers are soon replaced."""
+        return decimal(self.number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,29 +76,32 @@ _FIELDS = (
 
 def fold(report: Report | None, line: StatusLine, *, at: str) -> Report:
     """`report` with what `line` adds; what the line does not mention stays as it was."""
-    last = report or Report(at=at)
-    epoch = _either(line.epoch, last.epoch)
-    saved = line.checkpoint and SavedCheckpoint(epoch=line.checkpoint.epoch, path=line.checkpoint.path, at=at)
-    ended = line.status in ("SUCCESS", "FAILURE")
-    counted = any(getattr(line, name) is not None for name in _COUNTS)
-    metrics = _with_metrics(last.metrics, line, epoch)
-    return Report(
-        at=at,
-        status=_either(line.status, last.status),
-        message=_either(line.message, last.message),
-        epoch=epoch,
-        max_epoch=_either(line.max_epoch, last.max_epoch),
-        step=_either(line.step, last.step),
-        max_step=_either(line.max_step, last.max_step),
-        percent=line.percent if counted else _either(line.percent, last.percent),
-        eta=line.eta if ended else _either(line.eta, last.eta),
-        time_per_epoch=_either(line.time_per_epoch, last.time_per_epoch),
-        time_per_iter=_either(line.time_per_iter, last.time_per_iter),
-        metrics=metrics,
-        key_metric=_either(line.key_metric, last.key_metric),
-        checkpoint=saved or last.checkpoint,
-        said=_with_stamps(last.said, line, metrics, at=at, ended=ended),
-    )
+    return fold_all(report or Report(at=at), [(line, at)])
+
+
+def fold_all(report: Report, lines: Iterable[tuple[StatusLine, str]]) -> Report:
+    """`report` with what several lines with their stamps add, one after the other."""
+    fields: dict[str, Any] = {name: getattr(report, name) for name in _FIELDS}
+    metrics, said, last = dict(report.metrics), dict(report.said), report.at
+    for line, at in lines:
+        last = at
+        for name in _FIELDS:
+            value = getattr(line, name)
+            if value is not None:
+                fields[name], said[name] = value, at
+        if line.percent is None and any(getattr(line, name) is not None for name in _COUNTS):
+            fields["percent"] = None
+        if line.status in ("SUCCESS", "FAILURE"):
+            fields["eta"], said["eta"] = line.eta, at
+        if (saved := line.checkpoint) is not None:
+            fields["checkpoint"] = SavedCheckpoint(epoch=saved.epoch, path=saved.path, at=at)
+        _add_metrics(metrics, line, fields["epoch"])
+        for name in (*line.kpi, *line.graphical):
+            said[f"metrics.{name}"] = at
+    if len(metrics) >= MAX_NAMES:
+        # NB: some had no room, and curves have given way to kpis: what is not there must have no stamp.
+        said = {name: at for name, at in said.items() if name in _FIELDS or name[8:] in metrics}
+    return Report(at=last, metrics=metrics, said=said, **fields)
 
 
 def merged(one: Report | None, other: Report | None) -> Report | None:
@@ -197,39 +204,19 @@ def decimal(value: Number, *, digits: int = 6) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _either(new: _Known | None, old: _Known | None) -> _Known | None:
-    return old if new is None else new
-
-
-def _with_stamps(
-    last: Mapping[str, str], line: StatusLine, metrics: Mapping[str, Metric], *, at: str, ended: bool
-) -> Mapping[str, str]:
-    told = [name for name in _FIELDS if getattr(line, name) is not None]
-    told += [f"metrics.{name}" for name in (*line.kpi, *line.graphical) if name in metrics]
-    stamps = {**last, **dict.fromkeys([*told, "eta"] if ended else told, at)}
-    if len(metrics) < MAX_NAMES:
-        return stamps
-    # NB: curves have given way to kpis, and their stamps must not outlive them.
-    return {name: at for name, at in stamps.items() if name in _FIELDS or name[8:] in metrics}
-
-
-def _with_metrics(last: Mapping[str, Metric], line: StatusLine, epoch: Number | None) -> Mapping[str, Metric]:
-    if not line.kpi and not line.graphical:
-        return last
-    metrics = dict(last)
+def _add_metrics(metrics: dict[str, Metric], line: StatusLine, epoch: Number | None) -> None:
     for name, value in line.kpi.items():
         if name not in metrics and len(metrics) >= MAX_NAMES:
             curve = next((held for held in reversed(metrics) if not metrics[held].kpi), None)
             if curve is None:
                 continue
             del metrics[curve]
-        metrics[name] = Metric(value=decimal(value), epoch=epoch)
+        metrics[name] = Metric(number=value, epoch=epoch)
     for name, value in line.graphical.items():
         if name in line.kpi or (name not in metrics and len(metrics) >= MAX_NAMES):
             continue
         known = metrics.get(name)
-        metrics[name] = Metric(value=decimal(value), epoch=epoch, kpi=known is not None and known.kpi)
-    return metrics
+        metrics[name] = Metric(number=value, epoch=epoch, kpi=known is not None and known.kpi)
 
 
 def _percent(done: Number | None, total: Number | None) -> int | None:

@@ -7,8 +7,9 @@ check before another attempt. The API server refuses edits of typed fields; this
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+from weakref import ref
 
 import orjson
 
@@ -25,8 +26,43 @@ _DIGITS = 16
 _UNREADABLE = "unreadable"
 
 
+class _Remembered:
+    """A digest of specs, made once for each for as long as it is in memory: a look at a job asks for it several times.
+    Specs are frozen.
+    """
+
+    def __init__(self, digest: Callable[[TrainingJobSpec], str]) -> None:
+        self._digest = digest
+        self._known: dict[int, tuple[ref[TrainingJobSpec], str]] = {}
+
+    def __call__(self, spec: TrainingJobSpec) -> str:
+        number = id(spec)
+        known = self._known.get(number)
+        if known is not None and known[0]() is spec:
+            return known[1]
+        digest = self._digest(spec)
+        # NB: the number is another spec's only after this one is gone from here.
+        self._known[number] = ref(spec, lambda _: self._known.pop(number, None)), digest
+        return digest
+
+
 def spec_hash(spec: TrainingJobSpec) -> str:
     """Digest of what, where and with what. A field with its default counts as absent: a new field changes nothing."""
+    return _spec_hash(spec)
+
+
+def parameters_digest(spec: TrainingJobSpec) -> str:
+    """Digest of the parameters, as `status.attempts[].parametersDigest` has it."""
+    return _parameters_digest(spec)
+
+
+@_Remembered
+def _parameters_digest(spec: TrainingJobSpec) -> str:
+    return _digest(spec.parameters)
+
+
+@_Remembered
+def _spec_hash(spec: TrainingJobSpec) -> str:
     try:
         said = spec.model_dump(by_alias=True, mode="json", include=_FIELDS, exclude_defaults=True)
     except (ValueError, RecursionError):
@@ -39,14 +75,9 @@ def spec_hash(spec: TrainingJobSpec) -> str:
     return _digest(said)
 
 
-def parameters_digest(spec: TrainingJobSpec) -> str:
-    """Digest of the parameters, as `status.attempts[].parametersDigest` has it."""
-    return _digest(spec.parameters)
-
-
-def changed(observed: ObservedJob) -> str | None:
-    """What to tell the user when the spec is no longer that of the attempts that there were; None when it is."""
-    spec, status = observed.spec, observed.status
+def changed(observed: ObservedJob, status: Mapping[str, Any]) -> str | None:
+    """What to tell the user when the spec is no longer that of the attempts that `status` tells of; None when it is."""
+    spec = observed.spec
     if spec is None:
         return None
     # NB: what has never run binds nobody once its pod has ended, or another attempt is recorded.

@@ -128,12 +128,21 @@ _SPECS: Mapping[str, type[BaseModel]] = {
     "MLModel": MLModelSpec,
 }
 
+#: The fields of each spec in which there are gaps, as on the wire and as their model calls them.
+_ON_THE_WIRE = {kind: frozenset(gap.path.split(".")[0] for gap in gaps) for kind, gaps in GAPS.items()}
+_IN_THE_MODEL = {
+    kind: {name for name, field in model.model_fields.items() if field.alias in _ON_THE_WIRE[kind]}
+    for kind, model in _SPECS.items()
+}
+
 
 def not_yet_supported(kind: str, spec: Json) -> str | None:
     """A sentence that names every field of `spec` (as on the wire) that asks for what nothing does; None without one.
 
     What is empty or as the API server fills it in counts as not set.
     """
+    if _ON_THE_WIRE[kind].isdisjoint(spec):
+        return None
     said = _without_defaults(kind, spec)
     found = dict.fromkeys(
         f"spec.{gap.path}{_shown(value, gap)} ({gap.what})"
@@ -150,11 +159,9 @@ def not_yet_supported(kind: str, spec: Json) -> str | None:
 
 def _without_defaults(kind: str, spec: Json) -> Json:
     """What users said. A spec that cannot be read, or is nested too deeply to be written, stays as it is."""
-    model = _SPECS[kind]
-    wanted = {gap.path.split(".")[0] for gap in GAPS[kind]}
-    fields = {name for name, field in model.model_fields.items() if field.alias in wanted}
     try:
-        return model.model_validate(spec).model_dump(by_alias=True, include=fields, exclude_defaults=True)
+        read = _SPECS[kind].model_validate(spec)
+        return read.model_dump(by_alias=True, include=_IN_THE_MODEL[kind], exclude_defaults=True)
     except (ValueError, RecursionError):
         return spec
 

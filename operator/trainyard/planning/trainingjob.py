@@ -60,12 +60,15 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     if ends and any(not pod.judgeable and pod.deletion_requested_at is None for pod in observed.pods):
         # NB: nobody rings for pods that an end leaves behind.
         plan = dataclasses.replace(plan, requeue_after=0.0)
+    remove = siblings.left_over(observed, status, context=context)
+    if not (plan.delete or release or remove):
+        return plan
     # NB: several rules may speak of one pod; each would be a request.
     return dataclasses.replace(
         plan,
         delete=tuple(dict.fromkeys(plan.delete)),
         release=tuple(dict.fromkeys(release)),
-        remove=siblings.left_over(observed, status, context=context),
+        remove=remove,
     )
 
 

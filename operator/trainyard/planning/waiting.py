@@ -105,7 +105,7 @@ def what_the_parent_left(observed: ObservedJob) -> tuple[str | None, BucketParen
 
 def spec_has_changed(observed: ObservedJob) -> Finding | None:
     """Make sure that another attempt would be another attempt at the same."""
-    problem = spechash.changed(observed)
+    problem = spechash.changed(observed, observed.status)
     if problem is None:
         return None
     return Finding(phase=Phase.PENDING, reason=Reason.SPEC_CHANGED, message=problem)

@@ -7,7 +7,10 @@ that an end is counted once, by the process that wrote it: a restart counts noth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
+
+from prometheus_client import Counter
 
 from trainyard import metrics
 from trainyard.api.reasons import Reason
@@ -26,7 +29,7 @@ def account(raw: Json, status: Json | None, pods: Sequence[PodView], *, rules: A
     if found.devices is not None and found.began:
         for outcome in accounting.OUTCOMES:
             # NB: at 0 before it is counted: Prometheus sees no increase in a series that begins with one.
-            metrics.GPU_SECONDS.labels(outcome=outcome, accelerator=found.devices.accelerator)
+            _gpu_seconds(outcome, found.devices.accelerator)
     for began in found.began:
         for histogram, took in (
             (metrics.TIME_TO_POD, began.to_pod),
@@ -38,9 +41,7 @@ def account(raw: Json, status: Json | None, pods: Sequence[PodView], *, rules: A
     for ended in found.ended:
         metrics.ATTEMPTS.labels(outcome=ended.outcome, reason=ended.reason).inc()
         if found.devices is not None:
-            metrics.GPU_SECONDS.labels(outcome=ended.outcome, accelerator=found.devices.accelerator).inc(
-                ended.device_seconds
-            )
+            _gpu_seconds(ended.outcome, found.devices.accelerator).inc(ended.device_seconds)
         if ended.reason == Reason.UPLOAD_FAILED:
             metrics.UPLOADS.labels(outcome="failed").inc()
     if found.finished is not None:
@@ -49,3 +50,8 @@ def account(raw: Json, status: Json | None, pods: Sequence[PodView], *, rules: A
     if found.uploaded is not None:
         metrics.UPLOADS.labels(outcome="stored").inc()
         metrics.UPLOAD_BYTES.inc(found.uploaded)
+
+
+@cache
+def _gpu_seconds(outcome: str, accelerator: str) -> Counter:
+    return metrics.GPU_SECONDS.labels(outcome=outcome, accelerator=accelerator)

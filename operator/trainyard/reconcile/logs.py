@@ -124,7 +124,9 @@ class FollowedLogs:
             if not open_logs:
                 self.forget(target.job_uid)
             return
-        self._queue.add(Key(TRAINING_JOB, target.namespace, target.job))
+        # NB: the verdict waits for the end of a log, and somebody for the verdict.
+        ended = state is not None and state.ended
+        self._queue.add(Key(TRAINING_JOB, target.namespace, target.job), urgent=ended)
 
 
 class NoLogs:

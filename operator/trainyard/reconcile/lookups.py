@@ -37,7 +37,10 @@ _NODE_FORGOTTEN_SECONDS = 600.0
 
 @dataclasses.dataclass
 class _Warnings:
+    """Of one pod; `its_turn` when nobody else's are read at the time they are due."""
+
     due: float
+    its_turn: bool = False
     apart: float = EVENTS_SECONDS
     events: tuple[PodEvent, ...] = ()
 
@@ -92,10 +95,15 @@ class LookUps:
         known = of_job.setdefault(pod.uid, _Warnings(due=now))
         if now < known.due:
             return known
-        if now < self._next_events_at:
-            known.due = self._next_events_at
+        if not known.its_turn and now < self._next_events_at:
+            # NB: a turn for each, as all who come back for the same one would look again and again, most for nothing.
+            known.its_turn = self._next_events_at < now + EVENTS_LONGEST_SECONDS
+            known.due = self._next_events_at if known.its_turn else now + EVENTS_LONGEST_SECONDS
+            self._next_events_at += EVENTS_APART_SECONDS if known.its_turn else 0.0
             return known
-        self._next_events_at = now + EVENTS_APART_SECONDS
+        if not known.its_turn:
+            self._next_events_at = now + EVENTS_APART_SECONDS
+        known.its_turn = False
         known.due, known.apart = now + known.apart, min(2 * known.apart, EVENTS_LONGEST_SECONDS)
         try:
             known.events = await cluster.warnings_of(

@@ -9,20 +9,27 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 import aiohttp
+from prometheus_client import Counter
 
 from trainyard import metrics
-from trainyard.cluster.cache import POD, Cache, Key, job_key_of_pod, version_of
+from trainyard.cluster.cache import POD, TRAINING_JOB, Cache, Key, job_key_of_pod, version_of
 from trainyard.cluster.client import ApiError
 from trainyard.cluster.execute import StaleError
+from trainyard.planning import podchange
+from trainyard.planning.podview import PodView
 from trainyard.reconcile.queue import Backoff, KeyedQueue
 from trainyard.reconcile.references import References
 
 logger = logging.getLogger(__name__)
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
+
+#: A pod that comes up is looked at no later than this: the next step mostly follows, and tells all.
+COMING_UP_SECONDS = 0.5
 
 
 class Doorbell:
@@ -35,8 +42,9 @@ class Doorbell:
 
     def ring(self, kind: str, event: str | None, raw: dict[str, Any]) -> None:
         """`event` is the watch's ADDED, MODIFIED or DELETED, or None for a list's item."""
-        metrics.DOORBELLS.labels(kind=kind).inc()
+        _rung(kind).inc()
         metadata = raw["metadata"]
+        before = self._cache.pod(metadata["namespace"], metadata["name"]) if kind == POD else None
         if event == "DELETED":
             self._cache.remove(
                 kind,
@@ -48,13 +56,54 @@ class Doorbell:
         elif not self._cache.store(kind, raw):
             return  # older than our own write, or the echo of it
         if kind == POD:
-            key = job_key_of_pod(raw)
-            if key is not None:
-                self._queue.add(key)
+            self._ring_for_pod(raw, before, gone=event == "DELETED")
             return
         key = Key(kind, metadata["namespace"], metadata["name"])
-        self._queue.add(key)
+        self._queue.add(key, because=_change(kind, metadata))
         self.ring_those_who_wait_for(key)
+
+    def _ring_for_pod(self, raw: dict[str, Any], before: PodView | None, *, gone: bool) -> None:
+        metadata = raw["metadata"]
+        after = self._cache.pod(metadata["namespace"], metadata["name"]) if not gone else None
+        key = _job_of(metadata["namespace"], after) if after is not None else job_key_of_pod(raw)
+        if key is None:
+            return
+        if after is None:
+            self._queue.add(key)
+        elif before is not None and podchange.says_nothing(before, after):
+            pass  # NB: plans read nothing of a pod but its view
+        elif podchange.comes_up(before, after):
+            self._queue.add_soon(key, COMING_UP_SECONDS)
+        else:
+            self._queue.add(key, urgent=podchange.has_ended(after), because=_change(POD, metadata))
+
+    def answered(self, kind: str, raw: dict[str, Any]) -> None:
+        """A write of ours has been answered with the object as it is now. The watch tells it as well, sooner or later
+        than the answer, and either way rings for others only: who has written knows.
+        """
+        metadata = raw["metadata"]
+        if kind != POD:
+            self._cache.store(kind, raw)
+            key = Key(kind, metadata["namespace"], metadata["name"])
+            self._queue.not_because(key, _change(kind, metadata))
+            self.ring_those_who_wait_for(key)
+            return
+        before = self._cache.pod(metadata["namespace"], metadata["name"])
+        news = self._cache.store(POD, raw)
+        after = self._cache.pod(metadata["namespace"], metadata["name"])
+        job = _job_of(metadata["namespace"], after) if after is not None else job_key_of_pod(raw)
+        if job is None:
+            return
+        self._queue.not_because(job, _change(POD, metadata))
+        if news and before is not None and after is not None and not podchange.says_nothing(before, after):
+            # NB: what others had done to it before is in the answer, too, and their event comes too late to ring.
+            self._queue.add(job)
+
+    def ring_for_lost(self, namespace: str, pod: PodView, *, version: int) -> None:
+        """A list of this resourceVersion no longer shows a pod that was there before."""
+        self._cache.remove(POD, namespace=namespace, name=pod.name, uid=pod.uid, version=version)
+        if (job := _job_of(namespace, pod)) is not None:
+            self._queue.add(job)
 
     def ring_those_who_wait_for(self, key: Key) -> None:
         """Queue everything that refers to `key`."""
@@ -69,8 +118,9 @@ class Loop:
         self._queue = queue
         self._kinds = kinds
         self._workers = workers
-        for kind in kinds:
-            metrics.RECONCILE_ERRORS.labels(kind=kind)  # at 0, so that the first one is an increase
+        # NB: made here, so that they are at 0 and the first one is an increase.
+        self._errors = {kind: metrics.RECONCILE_ERRORS.labels(kind=kind) for kind in kinds}
+        self._seconds = {kind: metrics.RECONCILE_SECONDS.labels(kind=kind) for kind in kinds}
 
     async def run(self) -> None:
         """Work for ever."""
@@ -105,12 +155,12 @@ class Loop:
             if delay is not None:
                 self._queue.add_after(key, delay)
         finally:
-            metrics.RECONCILE_SECONDS.labels(kind=key.kind).observe(time.perf_counter() - started)
+            self._seconds[key.kind].observe(time.perf_counter() - started)
 
     def _failed(
         self, key: Key, backoff: Backoff, error: Exception, *, at_least: float = 0.0, bug: bool = False
     ) -> None:
-        metrics.RECONCILE_ERRORS.labels(kind=key.kind).inc()
+        self._errors[key.kind].inc()
         wait = self._queue.retry(key, backoff, at_least=at_least)
         logger.log(
             logging.ERROR if bug else logging.WARNING,
@@ -120,3 +170,17 @@ class Loop:
             str(error) or type(error).__name__,
             exc_info=bug,
         )
+
+
+@cache
+def _rung(kind: str) -> Counter:
+    return metrics.DOORBELLS.labels(kind=kind)
+
+
+def _job_of(namespace: str, pod: PodView) -> Key | None:
+    return Key(TRAINING_JOB, namespace, pod.job) if pod.job else None
+
+
+def _change(kind: str, metadata: dict[str, Any]) -> tuple[str, int]:
+    """What one write of an object is called in the queue."""
+    return kind, version_of(metadata)

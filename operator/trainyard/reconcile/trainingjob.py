@@ -12,7 +12,6 @@ from typing import Any
 
 from trainyard.api import names
 from trainyard.api.reasons import ConditionType, Phase, Reason
-from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
 from trainyard.cluster.execute import Executor
 from trainyard.planning import (
@@ -33,21 +32,22 @@ from trainyard.planning.observed import (
     ParentView,
     Refusal,
 )
-from trainyard.planning.pending import SETTLE_SECONDS
 from trainyard.planning.podview import PodView
 from trainyard.planning.ranks import group
 from trainyard.planning.server import ServerAddress
-from trainyard.planning.support import not_yet_supported
 from trainyard.planning.times import sooner
-from trainyard.reconcile import accounting, specs
+from trainyard.reconcile import accounting
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
 from trainyard.reconcile.references import References
 from trainyard.reconcile.reported import PostedReports, merged
+from trainyard.reconcile.specs import JobSpecs
 
 Json = dict[str, Any]
 
+#: What keeps a new pod from coming up is known by then, and has to stand for a while from there.
+_FIRST_LOOK_SECONDS = 1.0
 #: A pod that has lost its labels is asked for as often, as no watch tells of it.
 _UNWATCHED_AGAIN_SECONDS = 5.0
 
@@ -77,6 +77,7 @@ class TrainingJobReconciler:
         self._references = references
         self._lookups = lookups
         self._context = context
+        self._specs = JobSpecs()
         self._memories: dict[str, Memory] = {}
         self._refusals: dict[str, Refusal] = {}
         self._uids: dict[Key, str] = {}
@@ -97,11 +98,13 @@ class TrainingJobReconciler:
             for name in unseen:
                 await self._executor.look_up_pod(key.namespace, name, uid)
             observed = self._observe(key, raw)
+            unseen = self._may_be_unwatched(observed)
         observed, look_again = await self._lookups.complete(observed)
         self._logs.keep(uid, observed.pods)
         self._posted.keep(uid, observed.pods)
-        context = dataclasses.replace(self._context, server=self._server())
-        plan = trainingjob.plan_training_job(observed, now=time.time(), context=context)
+        if (server := self._server()) != self._context.server:
+            self._context = dataclasses.replace(self._context, server=server)
+        plan = trainingjob.plan_training_job(observed, now=time.time(), context=self._context)
         for pod in plan.follow:
             silence = observed.spec.progress_timeout_seconds if observed.spec is not None else 0
             self._logs.follow(key.namespace, key.name, uid, pod, progress_timeout=silence)
@@ -118,7 +121,7 @@ class TrainingJobReconciler:
         accounting.account(raw, plan.status, observed.pods, rules=self._context.accelerators)
         if plan.create:
             self._refusals.pop(uid, None)
-            return SETTLE_SECONDS
+            return _FIRST_LOOK_SECONDS
         if stops.in_force(plan.status or observed.status):
             self._refusals.pop(uid, None)  # NB: else what once was refused times out when the job goes on
         if (plan.status or observed.status).get("completionTime"):
@@ -127,7 +130,7 @@ class TrainingJobReconciler:
             self._posted.forget(uid)
         if outcome.failure is not None:
             raise outcome.failure
-        if self._may_be_unwatched(observed):
+        if unseen:
             return sooner(plan.requeue_after, _UNWATCHED_AGAIN_SECONDS)
         return plan.requeue_after if look_again is None else sooner(plan.requeue_after, look_again)
 
@@ -164,7 +167,8 @@ class TrainingJobReconciler:
     def _observe(self, key: Key, raw: Json) -> ObservedJob:
         metadata, status = raw["metadata"], raw.get("status") or {}
         uid = metadata["uid"]
-        spec, problem = specs.read(TrainingJobSpec, raw)
+        reading = self._specs.read(raw)
+        spec = reading.spec
         pods = self._cache.pods_of(uid)
         finished = bool(status.get("completionTime"))
         datasets: Mapping[str, DatasetView | None] = {}
@@ -189,14 +193,14 @@ class TrainingJobReconciler:
             deleting=bool(metadata.get("deletionTimestamp")),
             status=status,
             spec=spec,
-            spec_error=problem,
+            spec_error=reading.problem,
             wishes=frozenset(
                 wish for wish in ("suspend", "cancel") if (raw.get("spec") or {}).get(wish) is True
             ),
             retry_requested_at=str((metadata.get("annotations") or {}).get(names.RETRY_REQUESTED_AT) or "")[
                 :64
             ],
-            unsupported=not_yet_supported("TrainingJob", raw.get("spec") or {}),
+            unsupported=reading.unsupported,
             pods=pods,
             former_pod=former,
             store_uids=store_uids,
@@ -226,8 +230,7 @@ class TrainingJobReconciler:
         former = restoring.origins(annotation, name=name, uid=uid)
         if not former:
             return ()
-        living = {raw["metadata"]["uid"] for raw in self._cache.objects(TRAINING_JOB)}
-        return () if living & set(former) else former
+        return () if any(map(self._cache.lives, former)) else former
 
     def _dataset(self, namespace: str, name: str) -> DatasetView | None:
         raw = self._cache.get(Key(DATASET, namespace, name))
@@ -251,7 +254,7 @@ class TrainingJobReconciler:
             return None
         status = raw.get("status") or {}
         artifacts = status.get("artifacts") or []
-        spec, _ = specs.read(TrainingJobSpec, raw)
+        spec = self._specs.read(raw).spec
         return ParentView(
             name=name,
             finished=conditions.is_true(status, ConditionType.FINISHED),
@@ -265,6 +268,7 @@ class TrainingJobReconciler:
     def _settle(self, key: Key, uid: str) -> None:
         self._memories.pop(uid, None)
         self._refusals.pop(uid, None)
+        self._specs.forget(uid)
         self._lookups.forget(uid)
         self._references.set(key, set())
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
+import orjson
 import pytest
 
 from trainyard.api import names
@@ -98,6 +100,64 @@ def test_a_cleared_cache_knows_neither_what_is_there_nor_what_is_gone() -> None:
     assert cache.keys(TRAINING_JOB) == cache.keys(POD) == cache.jobs_of_pods() == []
     assert cache.pods_of("job-uid") == ()
     assert cache.store(POD, a_pod("gone-0-0", version=2))
+
+
+def test_a_job_lives_by_its_uid_until_it_is_gone_or_another_has_its_name() -> None:
+    cache = Cache()
+    cache.store(TRAINING_JOB, a_job(version=5))
+    assert cache.lives("job-uid")
+    cache.store(TRAINING_JOB, a_job(version=6, uid="another"))
+    assert (cache.lives("job-uid"), cache.lives("another")) == (False, True)
+    cache.remove(TRAINING_JOB, namespace="team", name="resnet", uid="job-uid", version=7)
+    assert cache.lives("another")
+    cache.remove(TRAINING_JOB, namespace="team", name="resnet", uid="another", version=8)
+    assert not cache.lives("another")
+
+
+def test_a_job_is_finished_when_its_status_says_when() -> None:
+    cache = Cache()
+    assert not cache.finished(JOB), "there is none"
+    cache.store(TRAINING_JOB, {**a_job(version=5), "status": {"phase": "Done"}})
+    assert not cache.finished(JOB)
+    cache.store(TRAINING_JOB, {**a_job(version=6), "status": {"completionTime": "2026-11-21T10:00:00Z"}})
+    assert cache.finished(JOB)
+
+
+def test_a_finished_job_and_its_pod_take_less_than_4_kb() -> None:
+    stamp, count = "2026-11-21T10:00:00Z", 300
+    ended = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": stamp, "finishedAt": stamp}}
+    condition = {
+        "lastTransitionTime": stamp,
+        "message": "It has ended.",
+        "reason": "Completed",
+        "status": "True",
+    }
+    listed = []
+    for number in range(count):
+        job = a_job(version=number + 1, uid=f"0e1af5c2-8d2c-4a0e-9a0a-{number:012}")
+        job["metadata"]["name"] = f"job-{number}"
+        job["spec"] = {"image": "registry.example.com/trainer:1", "parameters": {"epochs": number}}
+        conditions = [{**condition, "type": kind} for kind in ("Ready", "Stalled", "Finished", "Succeeded")]
+        job["status"] = {"completionTime": stamp, "conditions": conditions, "attempts": [condition]}
+        pod = a_pod(f"job-{number}-0-0", owner={**CONTROLLER, "name": f"job-{number}"}, job=f"job-{number}")
+        pod["spec"] = {
+            "nodeName": "node-17",
+            "containers": [{"name": "trainer", "image": "registry/trainer"}],
+        }
+        statuses = [{"name": "trainer", "state": ended}]
+        pod["status"] = {"phase": "Succeeded", "containerStatuses": statuses, "conditions": [condition] * 5}
+        listed.append(orjson.dumps((job, pod)))
+    cache = Cache()
+    tracemalloc.start()
+    for text in listed:
+        job, pod = orjson.loads(text)
+        cache.store(TRAINING_JOB, job)
+        cache.store(POD, pod)
+    del job, pod
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(cache.keys(POD)) == count
+    assert taken / count < 4_000, taken / count
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.configuration import Configuration
 
 from trainyard.api import names
+from trainyard.cluster.afterwards import Afterwards
 from trainyard.cluster.cache import POD, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
@@ -49,8 +50,9 @@ async def a_server(
     app.router.add_route("*", "/{path:.*}", answer)
     async with TestServer(app) as server:
         client, cache = Client(Configuration(host=str(server.make_url("/")))), Cache()
+        afterwards = Afterwards()
         try:
-            yield Executor(client, cache, written=lambda _: None), cache, asked
+            yield Executor(client, cache, answered=cache.store, afterwards=afterwards), cache, asked
         finally:
             await client.close()
 
@@ -66,14 +68,10 @@ async def test_a_refused_release_keeps_no_other_one_no_deletion_and_no_event_fro
     }
     async with a_server(refused) as (executor, _, asked):
         outcome = await executor.execute(plan, RAW)
-    assert asked == [
-        "PATCH resnet-0-0",
-        "PATCH resnet-1-0",
-        "PATCH resnet-2-0",
-        "DELETE resnet-0-0",
-        "DELETE resnet-1-0",
-        "POST events",
-    ]
+        assert asked == ["DELETE resnet-0-0", "DELETE resnet-1-0"], "nobody waits for the rest"
+        await executor.afterwards.close(seconds=5)
+    assert set(asked[2:]) == {"PATCH resnet-0-0", "PATCH resnet-1-0", "PATCH resnet-2-0", "POST events"}
+    assert len(asked) == 6
     assert isinstance(outcome.failure, ApiError)
     assert outcome.failure.status == 403
 

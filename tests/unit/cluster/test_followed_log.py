@@ -34,6 +34,9 @@ class Stream:
     async def readany(self) -> bytes:
         return self._chunks.pop(0) if self._chunks else b""
 
+    def hurry(self) -> None:
+        pass
+
 
 class FakeClient:
     """Gives these streams in order, a 404 for each None, and 404 for ever in the end."""

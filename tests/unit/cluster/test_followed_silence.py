@@ -61,7 +61,7 @@ class Logs:
         self.open[pod] = queue = asyncio.Queue[bytes]()
         if self.printed.get(pod):
             queue.put_nowait(self.printed[pod])
-        stream = type("Stream", (), {"readany": staticmethod(queue.get)})
+        stream = type("Stream", (), {"readany": staticmethod(queue.get), "hurry": staticmethod(lambda: None)})
         try:
             yield stream
         finally:

@@ -16,12 +16,13 @@ from trainyard.planning.progress import (
     checkpoint_status,
     decimal,
     fold,
+    fold_all,
     key_metric_status,
     last_report_status,
     metrics_status,
     progress_status,
 )
-from trainyard.planning.statusline import MAX_NAMES, parse
+from trainyard.planning.statusline import MAX_NAMES, parse, read
 
 AT = "2025-03-09T07:05:09.123456789Z"
 
@@ -250,3 +251,18 @@ def test_whatever_is_reported_the_status_can_be_written(records: list[dict[str, 
     assert all(len(progress.get(name, "")) <= 64 for name in ("summary", "eta", "timePerIter"))
     assert len({metric["name"] for metric in metrics}) == len(metrics) <= MAX_NAMES
     assert all(len(metric["value"]) <= 64 for metric in metrics)
+
+
+@given(st.lists(LINE, min_size=1, max_size=12), st.integers(min_value=0))
+def test_lines_that_are_folded_together_say_what_they_say_one_after_the_other(
+    records: list[dict[str, Any]], cut: int
+) -> None:
+    lines = [(read(record), f"2025-03-09T07:05:{number:02}Z") for number, record in enumerate(records)]
+    alone = Report(at=AT)
+    for line, at in lines:
+        alone = fold(alone, line, at=at)
+    cut %= len(lines)
+    together = fold_all(fold_all(Report(at=AT), lines[:cut]), lines[cut:])
+    assert together == alone
+    assert together.said == alone.said
+    assert metrics_status(together) == metrics_status(alone), "in the same order"

@@ -44,3 +44,7 @@ def test_the_same_job(before: dict[str, Any], after: dict[str, Any]) -> None:
 )
 def test_another_job(before: dict[str, Any], after: dict[str, Any]) -> None:
     assert spec_hash(a_spec(**before)) != spec_hash(a_spec(**after))
+
+
+def test_a_hash_is_remembered_of_a_spec_and_not_of_one_that_takes_its_place_in_memory() -> None:
+    assert len({spec_hash(a_spec(nodes=number)) for number in range(1, 101)}) == 100

@@ -224,7 +224,7 @@ def test_the_verdict_waits_for_the_end_of_the_log_but_not_for_ever() -> None:
 
 def test_the_last_word_of_the_trainer_is_in_the_metrics() -> None:
     pod = a_pod(exit_code=0, message='{"metrics": {"accuracy": 0.97}, "keyMetric": {"name": "accuracy"}}')
-    log = LogView(report=report(metrics={"loss": Metric(value="0.1")}), ended=True)
+    log = LogView(report=report(metrics={"loss": Metric(number=0.1)}), ended=True)
     observed = a_job(pods=(pod,), logs={pod.uid: log}, output=OUTPUT)
     status = status_after(plan(observed, context=FOLLOWING))
     assert {m["name"]: m["value"] for m in status["metrics"]} == {"loss": "0.1", "accuracy": "0.97"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import Callable
 from typing import Any, cast
@@ -12,11 +13,12 @@ import aiohttp
 import pytest
 from kubernetes.aio import config
 
+from trainyard.api import names
 from trainyard.cluster import resources
 from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB, Cache, Key
 from trainyard.cluster.client import ApiError, Client
 from trainyard.reconcile.queue import KeyedQueue
-from trainyard.reconcile.resync import KINDS, resync_forever
+from trainyard.reconcile.resync import KINDS, prime, resync_forever
 
 Json = dict[str, Any]
 
@@ -31,6 +33,12 @@ def an_object(kind: str, name: str, *, version: int = 1, uid: str = "") -> Json:
     return {"kind": kind, "metadata": metadata, "status": {"seen": version}}
 
 
+def a_pod(job: str, *, phase: str) -> Json:
+    pod = an_object(POD, f"{job}-0-0")
+    pod["metadata"] |= {"finalizers": [names.VERDICT_FINALIZER], "labels": {names.LABEL_JOB: job}}
+    return {**pod, "status": {"phase": phase}}
+
+
 class FakeClient:
     """A cluster of these objects; `fail` may raise at each list."""
 
@@ -39,10 +47,12 @@ class FakeClient:
         self._fail = fail
         self.fetched: list[str] = []
 
-    async def request(self, _: str, path: str, **__: Any) -> Json:
+    async def request(self, _: str, path: str, *, headers: Any, **__: Any) -> Json:
         self._fail()
-        items = [{"metadata": o["metadata"]} for o in self._objects if resources.path(o["kind"]) == path]
-        return {"metadata": {}, "items": items}
+        items = [o for o in self._objects if resources.path(o["kind"]) == path]
+        if "PartialObjectMetadataList" in headers.get("Accept", ""):
+            items = [{"metadata": o["metadata"]} for o in items]
+        return {"metadata": {"resourceVersion": "5"}, "items": items}
 
     async def get(self, path: str) -> Json:
         self.fetched.append(path.rpartition("/")[2])
@@ -76,6 +86,37 @@ async def resync(client: FakeClient, cache: Cache) -> set[Key]:
 
 def key(kind: str, name: str) -> Key:
     return Key(kind, "team", name)
+
+
+async def test_what_waits_is_queued_first_and_what_has_ended_last_when_everything_is_known() -> None:
+    ended = {"status": {"completionTime": "2026-11-21T10:00:00Z"}}
+    client = FakeClient(
+        an_object(DATASET, "data"),
+        {**an_object(TRAINING_JOB, "ended"), **ended},
+        an_object(TRAINING_JOB, "runs"),
+        an_object(TRAINING_JOB, "judged-next"),
+        an_object(TRAINING_JOB, "waits"),
+        {**an_object(TRAINING_JOB, "ended-too"), **ended},
+        a_pod("runs", phase="Running"),
+        a_pod("judged-next", phase="Succeeded"),
+    )
+    cache, queue = Cache(), KeyedQueue()
+    versions = await prime(cast(Client, client), cache, queue, namespaces=(None,))
+    assert versions == {kind: {None: "5"} for kind in KINDS}
+    assert cache.pod("team", "runs-0-0") is not None
+    queued = [await queue.get() for _ in range(len(queue))]
+    assert [one.name for one in queued] == ["data", "judged-next", "waits", "runs", "ended", "ended-too"]
+
+
+async def test_a_list_that_fails_ends_the_others_and_the_collector_is_on_again() -> None:
+    def fail() -> None:
+        raise ApiError(status=500, reason="InternalError", message="etcd is away")
+
+    cache, before = Cache(), asyncio.all_tasks()
+    with pytest.raises(ApiError):
+        await prime(cast(Client, FakeClient(fail=fail)), cache, KeyedQueue(), namespaces=(None, "team"))
+    assert asyncio.all_tasks() == before
+    assert gc.isenabled()
 
 
 async def test_ghosts_are_forgotten_and_told() -> None:

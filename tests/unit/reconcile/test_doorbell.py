@@ -1,0 +1,184 @@
+"""Which events bring a look at a job, and when. The echoes of our own writes bring none, nor what plans do not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from trainyard.api import names
+from trainyard.cluster.cache import POD, TRAINING_JOB, Cache, Key
+from trainyard.reconcile.loop import Doorbell
+from trainyard.reconcile.queue import KeyedQueue
+from trainyard.reconcile.references import References
+
+Json = dict[str, Any]
+
+JOB = Key(TRAINING_JOB, "team", "resnet")
+CHILD = Key(TRAINING_JOB, "team", "evaluate")
+
+
+def a_job(version: int) -> Json:
+    metadata = {"namespace": "team", "name": "resnet", "uid": "job-uid", "resourceVersion": str(version)}
+    return {"kind": TRAINING_JOB, "metadata": metadata}
+
+
+def a_pod(version: int, *, held: bool = True, node: str | None = None, **status: Any) -> Json:
+    owner = {
+        "apiVersion": names.API_VERSION,
+        "kind": TRAINING_JOB,
+        "name": "resnet",
+        "uid": "job-uid",
+        "controller": True,
+    }
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_JOB_UID: "job-uid"}
+    return {
+        "metadata": {
+            "namespace": "team",
+            "name": "resnet-0-0",
+            "uid": "pod-uid",
+            "resourceVersion": str(version),
+            "labels": labels,
+            "finalizers": [names.VERDICT_FINALIZER] if held else [],
+            "ownerReferences": [owner],
+        },
+        "spec": {"nodeName": node},
+        "status": {"phase": "Pending", **status},
+    }
+
+
+class Bell:
+    """A doorbell, its queue, and a worker's hands."""
+
+    def __init__(self) -> None:
+        self.queue, self.references, self.cache = KeyedQueue(), References(), Cache()
+        self.door = Doorbell(cache=self.cache, queue=self.queue, references=self.references)
+
+    async def take(self, key: Key = JOB) -> None:
+        assert await asyncio.wait_for(self.queue.get(), 5) == key
+
+    @asynccontextmanager
+    async def at_work(self, kind: str, raw: Json) -> AsyncIterator[None]:
+        """While the job is reconciled for the event of `raw`."""
+        self.door.ring(kind, "ADDED", raw)
+        await self.take()
+        yield
+        self.queue.done(JOB)
+
+
+@pytest.mark.parametrize("echo_first", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "written"),
+    [
+        pytest.param(TRAINING_JOB, a_job(7), id="status"),
+        pytest.param(POD, a_pod(7), id="a pod that is made"),
+    ],
+)
+async def test_an_echo_brings_no_look_whichever_comes_first(
+    kind: str, written: Json, echo_first: bool
+) -> None:
+    bell = Bell()
+    async with bell.at_work(TRAINING_JOB, a_job(5)):
+        if echo_first:
+            bell.door.ring(kind, "MODIFIED", written)
+        bell.door.answered(kind, written)
+        if not echo_first:
+            bell.door.ring(kind, "MODIFIED", written)
+    assert len(bell.queue) == 0
+
+
+@pytest.mark.parametrize("echo_first", [True, False])
+async def test_the_echo_of_a_release_brings_no_look(echo_first: bool) -> None:
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(5, phase="Succeeded")):
+        released = a_pod(7, phase="Succeeded", held=False)
+        if echo_first:
+            bell.door.ring(POD, "MODIFIED", released)
+        bell.door.answered(POD, released)
+    assert len(bell.queue) == 0
+
+
+async def test_a_pod_that_is_released_brings_no_look() -> None:
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(5, phase="Succeeded")):
+        pass
+    bell.door.ring(POD, "MODIFIED", a_pod(7, phase="Succeeded", held=False))
+    assert len(bell.queue) == 0
+
+
+async def test_what_others_did_meanwhile_brings_a_look_beside_an_echo() -> None:
+    bell = Bell()
+    async with bell.at_work(TRAINING_JOB, a_job(5)):
+        bell.door.ring(TRAINING_JOB, "MODIFIED", a_job(6))
+        bell.door.ring(TRAINING_JOB, "MODIFIED", a_job(7))
+        bell.door.answered(TRAINING_JOB, a_job(7))
+    await bell.take()
+
+
+async def test_an_event_that_no_answer_follows_brings_a_look() -> None:
+    bell = Bell()
+    async with bell.at_work(TRAINING_JOB, a_job(5)):
+        bell.door.ring(TRAINING_JOB, "MODIFIED", a_job(7))
+    await bell.take()
+
+
+async def test_what_others_did_to_a_pod_before_its_release_brings_a_look() -> None:
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(5, phase="Running")):
+        bell.door.answered(POD, a_pod(7, phase="Succeeded", held=False))
+        bell.door.ring(POD, "MODIFIED", a_pod(6, phase="Succeeded"))
+    await bell.take()
+
+
+async def test_a_written_status_rings_for_those_who_wait_for_it() -> None:
+    bell = Bell()
+    bell.references.set(CHILD, {JOB})
+    async with bell.at_work(TRAINING_JOB, a_job(5)):
+        await bell.take(CHILD)
+        bell.queue.done(CHILD)
+        bell.door.answered(TRAINING_JOB, a_job(7))
+    await bell.take(CHILD)
+
+
+async def test_an_event_of_a_pod_that_plans_read_nothing_of_brings_no_look() -> None:
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(5, phase="Running")):
+        pass
+    bell.door.ring(POD, "MODIFIED", a_pod(6, phase="Running", qosClass="Guaranteed"))
+    assert len(bell.queue) == 0
+    bell.door.ring(POD, "MODIFIED", a_pod(7, phase="Running", message="Something else."))
+    await bell.take()
+
+
+async def test_steps_of_a_pod_that_comes_up_are_looked_at_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainyard.reconcile.loop.COMING_UP_SECONDS", 0.05)
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(5)):
+        pass
+    bell.door.ring(POD, "MODIFIED", a_pod(6, node="node-1"))
+    bell.door.ring(POD, "MODIFIED", a_pod(7, node="node-1", startTime="2026-01-01T00:00:00Z"))
+    assert len(bell.queue) == 0
+    await bell.take()
+
+
+async def test_the_end_of_a_pod_goes_before_new_jobs() -> None:
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(5, phase="Running")):
+        pass
+    new = [Key(TRAINING_JOB, "team", f"new-{number}") for number in range(3)]
+    for key in new:
+        bell.queue.add(key)
+    bell.door.ring(POD, "MODIFIED", a_pod(6, phase="Succeeded"))
+    await bell.take()
+    await bell.take(new[0])
+
+
+async def test_a_pod_that_is_gone_brings_a_look() -> None:
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(5)):
+        pass
+    bell.door.ring(POD, "DELETED", a_pod(6))
+    await bell.take()
