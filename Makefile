@@ -8,12 +8,12 @@ STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.tom
 PACKAGES := operator tests images/agent images/trainer
 # How many processes run the tests of tests/integration side by side, which wait most of the time.
 WORKERS ?= 3
-PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok
+PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok podlogs
 
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-trainer \
+.PHONY: help demo test soak bench dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-trainer \
 	test-integration test-e2e crds verify image clean
 
 help:  ## This list
@@ -36,6 +36,11 @@ soak: venv  ## The trainer's long tests; the storm over 180 jobs on fake nodes a
 	@[ -n "$$OPERATOR_IMAGE$$AGENT_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
 	@STORM_RESULT=out STORM_JOBS=20 $(RUN) -m pytest -s tests/e2e/test_storm.py
 	@$(RUN) -m tests.storm.scale docs/soak.md out/storm-on-fake-nodes.json out/storm-with-real-pods.json
+
+bench: venv  ## Measures speed on fake nodes, about three hours (BENCH="burst --jobs 500" for a part), into docs/performance.md
+	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
+	@$(RUN) -m tests.bench --out out/bench.json $(BENCH)
+	@[ -n "$(BENCH)" ] || $(RUN) -m tests.bench.report out/bench.json docs/performance.md
 
 dashboard: venv  ## A busy cluster of fake nodes for four minutes, and docs/dashboard.png from its metrics
 	@$(RUN) -m tests.integration.busycluster docs/dashboard.png
@@ -69,7 +74,7 @@ lint: venv  ## Format and lint checks
 
 typecheck: venv  ## mypy, strict
 	@echo "== types"
-	@$(VENV)/bin/mypy -p trainyard -p tests.harness -p tests.storm
+	@$(VENV)/bin/mypy -p trainyard -p tests.harness -p tests.storm -p tests.bench
 	@cd images/agent && ../../$(VENV)/bin/mypy
 	@cd images/trainer && ../../$(VENV)/bin/mypy
 

@@ -22,7 +22,7 @@ from trainyard.reconcile.queue import KeyedQueue
 
 logger = logging.getLogger(__name__)
 
-#: In the order of loading: a job is planned only when its pods are known.
+#: Pods first: a job is looked at again only when its pods are up to date.
 KINDS = (POD, DATASET, TRAINING_JOB, EXPERIMENT, MODEL)
 _FETCHED_AT_MOST = 100
 

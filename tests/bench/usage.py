@@ -1,0 +1,110 @@
+"""What processes use: CPU and memory by their pids, the machine's share that others took, and the API server's counts.
+
+Separate because each scenario takes such a reading before and after, and reports the difference.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.controlplane import ControlPlane
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_SAMPLE = re.compile(r"^(\w+)\{([^}]*)\} ([-+0-9.eE]+)$", re.MULTILINE)
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Seconds of CPU so far: of each process by its label, and of the whole machine."""
+
+    at: float
+    cpu: Mapping[str, float]
+    machine: float
+
+    @classmethod
+    def now(cls, pids: Mapping[str, int]) -> Reading:
+        return cls(
+            at=time.monotonic(),
+            cpu={label: cpu_seconds(pid) for label, pid in pids.items()},
+            machine=machine_seconds(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """Seconds of CPU between two readings; `others` is the share of the machine (all cores) that none of ours used."""
+
+    seconds: float
+    cpu: Mapping[str, float]
+    others: float
+
+
+def spent(before: Reading, after: Reading, *, ended: Mapping[str, float] | None = None) -> Spent:
+    """`ended` are the CPU seconds of processes that came and went in between."""
+    used = {label: after.cpu[label] - before.cpu.get(label, 0.0) for label in after.cpu} | dict(ended or {})
+    seconds = after.at - before.at
+    foreign = after.machine - before.machine - sum(used.values())
+    return Spent(seconds=seconds, cpu=used, others=max(0.0, foreign) / (seconds * (os.cpu_count() or 1)))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, without that of its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def machine_seconds() -> float:
+    """What all cores have worked; neither idle nor waiting for a disk."""
+    fields = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:]
+    user, nice, system, _, _, irq, softirq, *_ = (int(field) for field in fields)
+    return (user + nice + system + irq + softirq) / _TICKS
+
+
+def pss_mib(pid: int) -> float:
+    """Proportional set size in MiB: shared pages are counted by their share. NB: reading it costs milliseconds."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
+    return int(re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[0]) / 1024
+
+
+Labels = tuple[tuple[str, str], ...]
+
+
+def samples(text: str, names: tuple[str, ...]) -> Counter[tuple[str, Labels]]:
+    """Counters of a /metrics text by name and labels."""
+    found: Counter[tuple[str, Labels]] = Counter()
+    for name, labels, value in _SAMPLE.findall(text):
+        if name in names:
+            found[name, tuple(sorted(_LABEL.findall(labels)))] = float(value)  # type: ignore[assignment]
+    return found
+
+
+def counters(plane: ControlPlane) -> dict[str, float]:
+    """The API server's own counts: requests by FlowSchema, those that it turned away, seconds that they
+    queued, and by resource the watches that it ended because their client did not keep up.
+    """
+    with plane.client() as client:
+        text = client.text("/metrics")
+    prefix = "apiserver_flowcontrol_"
+    dispatched, rejected = f"{prefix}dispatched_requests_total", f"{prefix}rejected_requests_total"
+    waited = f"{prefix}request_wait_duration_seconds_sum"
+    ended = "apiserver_terminated_watchers_total"
+    result: dict[str, float] = {}
+    for (name, labels), value in samples(text, (dispatched, rejected, waited, ended)).items():
+        by = dict(labels)
+        kind = {dispatched: "requests", rejected: "rejected", waited: "queued", ended: "watches ended"}[name]
+        key = f"{kind}/{by.get('flow_schema') or by.get('resource', '')}"
+        result[key] = result.get(key, 0.0) + value
+    return result
+
+
+def increase(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """What has grown, by how much."""
+    grown = {key: value - before.get(key, 0.0) for key, value in after.items()}
+    return {key: value for key, value in grown.items() if value}
