@@ -22,7 +22,7 @@ from trainyard import catalog, handlers, health
 from trainyard.api import names
 from trainyard.cluster import failpoints
 from trainyard.cluster.afterwards import Afterwards
-from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, POD, TRAINING_JOB, Cache
+from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB, Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
 from trainyard.inventory import Inventory
@@ -31,12 +31,12 @@ from trainyard.planning.agentpod import AgentRules
 from trainyard.planning.context import Context
 from trainyard.planning.deliveries import RetryRules
 from trainyard.planning.placement import AcceleratorRules
+from trainyard.reconcile import watches
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.dataset import DatasetReconciler
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
 from trainyard.reconcile.loop import Doorbell, Loop, Reconcile
-from trainyard.reconcile.podwatch import PodWatch
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.reconcile.records import RecordReconciler
 from trainyard.reconcile.references import References
@@ -90,7 +90,7 @@ class Operator:
         self._cache, self._queue, references = Cache(), KeyedQueue(), References()
         self._inventory = Inventory(self._cache, rules=planning.accelerators)
         self._doorbell = Doorbell(cache=self._cache, queue=self._queue, references=references)
-        self._afterwards = Afterwards()
+        self._afterwards = Afterwards(busy=lambda: len(self._queue) > 0)
         executor = Executor(
             client,
             self._cache,
@@ -177,9 +177,12 @@ class Operator:
                 ),
                 name="resync",
             )
-            for namespace, version in versions[POD].items():
-                pods = PodWatch(self._client, self._cache, self._doorbell, namespace=namespace)
-                group.create_task(pods.run(version), name="watch of pods")
+            for kind in watches.KINDS:
+                for namespace, version in versions[kind].items():
+                    watcher = watches.Watcher(
+                        self._client, self._cache, self._doorbell, kind, namespace=namespace
+                    )
+                    group.create_task(watcher.run(version), name=f"watch of {kind}s")
             group.create_task(self._logs.sweep(self._unfinished_jobs), name="sweep of logs")
             group.create_task(self._status_server.keep(), name="certificate of the status server")
             group.create_task(self._take_signals_back(), name="signals")

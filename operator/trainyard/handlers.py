@@ -1,7 +1,7 @@
 """The doorbells: the only module with kopf decorators.
 
-Kopf watches and reconnects; these handlers return nothing and never fail, so kopf has nothing to persist and writes
-nothing to any object: no annotation, no finalizer, no Event.
+Kopf watches and reconnects, for all but TrainingJobs and pods (`reconcile.watches`); these handlers return nothing and
+never fail, so kopf has nothing to persist and writes nothing to any object: no annotation, no finalizer, no Event.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import kopf
 
 from trainyard.api import names
-from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB
+from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL
 from trainyard.cluster.client import Client
 from trainyard.reconcile.loop import Doorbell
 
@@ -43,7 +43,6 @@ def registry(doorbell: Doorbell, client: Client) -> kopf.OperatorRegistry:
 
         kopf.on.event(*resource, registry=handlers, id=f"{kind.lower()}-doorbell")(ring)
 
-    watch(TRAINING_JOB, names.GROUP, names.VERSION, "trainingjobs")
     watch(DATASET, names.GROUP, names.VERSION, "datasets")
     watch(EXPERIMENT, names.GROUP, names.VERSION, "experiments")
     watch(MODEL, names.GROUP, names.VERSION, "mlmodels")

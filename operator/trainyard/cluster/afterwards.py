@@ -20,6 +20,9 @@ from trainyard.cluster.client import ApiError
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
+#: As long as there is other work to do they go one at a time, unless more than this wait already.
+MOST_HELD_BACK = 2_000
+_BUSY_SECONDS = 0.05
 _FIRST_PAUSE = 0.5
 #: While the API server is away, and when it refuses.
 _LONGEST_AWAY, _LONGEST_REFUSED = 15.0, 300.0
@@ -28,9 +31,12 @@ Write = Callable[[], Awaitable[object]]
 
 
 class Afterwards:
-    """At most AT_ONCE of these writes at a time, in the order in which they came. For one event loop."""
+    """At most AT_ONCE of these writes at a time, in the order in which they came; one while `busy` says that there is
+    other work. For one event loop.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, busy: Callable[[], bool] = lambda: False) -> None:
+        self._busy = busy
         self._waiting: deque[tuple[Hashable, Write]] = deque()
         self._ready = asyncio.Semaphore(0)
         self._known: dict[Hashable, Write] = {}
@@ -57,8 +63,8 @@ class Afterwards:
     async def run(self) -> None:
         """Work for ever."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(self._work())
+            for number in range(AT_ONCE):
+                group.create_task(self._work(steps_back=number > 0))
 
     async def close(self, *, seconds: float) -> None:
         """When `run` has been cancelled: do what waits, for at most so long."""
@@ -72,9 +78,13 @@ class Afterwards:
         self._waiting.append((name, write))
         self._ready.release()
 
-    async def _work(self) -> None:
+    async def _work(self, *, steps_back: bool) -> None:
         while True:
             await self._ready.acquire()
+            if steps_back and self._busy() and len(self._waiting) <= MOST_HELD_BACK:
+                self._ready.release()
+                await asyncio.sleep(_BUSY_SECONDS)
+                continue
             await self._do(*self._waiting.popleft())
 
     async def _work_off(self) -> None:

@@ -99,10 +99,14 @@ class Doorbell:
             # NB: what others had done to it before is in the answer, too, and their event comes too late to ring.
             self._queue.add(job)
 
-    def ring_for_lost(self, namespace: str, pod: PodView, *, version: int) -> None:
-        """A list of this resourceVersion no longer shows a pod that was there before."""
-        self._cache.remove(POD, namespace=namespace, name=pod.name, uid=pod.uid, version=version)
-        if (job := _job_of(namespace, pod)) is not None:
+    def ring_for_lost(self, key: Key, uid: str, *, version: int) -> None:
+        """A list of this resourceVersion no longer shows what was there before."""
+        pod = self._cache.pod(key.namespace, key.name) if key.kind == POD else None
+        self._cache.remove(key.kind, namespace=key.namespace, name=key.name, uid=uid, version=version)
+        if key.kind != POD:
+            self._queue.add(key)
+            self.ring_those_who_wait_for(key)
+        elif pod is not None and (job := _job_of(key.namespace, pod)) is not None:
             self._queue.add(job)
 
     def ring_those_who_wait_for(self, key: Key) -> None:

@@ -17,8 +17,8 @@ REFUSED = ApiError(status=403, reason="Forbidden", message="no")
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Afterwards]:
-    deferred = Afterwards()
+async def running(*, busy: Callable[[], bool] = lambda: False) -> AsyncIterator[Afterwards]:
+    deferred = Afterwards(busy=busy)
     work = asyncio.create_task(deferred.run())
     try:
         yield deferred
@@ -75,6 +75,32 @@ async def test_only_a_few_go_at_a_time() -> None:
         gate.set()
         await settled(deferred)
     assert most == AT_ONCE
+
+
+async def test_while_there_is_other_work_they_go_one_at_a_time_unless_too_many_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    going, gate, busy = 0, asyncio.Event(), True
+
+    async def write() -> None:
+        nonlocal going
+        going += 1
+        await gate.wait()
+        going -= 1
+
+    async with running(busy=lambda: busy) as deferred:
+        for number in range(10):
+            deferred.add(number, write)
+        await asyncio.sleep(0.2)
+        assert going == 1
+        monkeypatch.setattr(afterwards, "MOST_HELD_BACK", 8)
+        await asyncio.sleep(0.2)
+        assert going == 2, "eight wait"
+        busy = False
+        await asyncio.sleep(0.2)
+        assert going == AT_ONCE
+        gate.set()
+        await settled(deferred)
 
 
 @pytest.mark.parametrize("failure", [AWAY, REFUSED, TimeoutError()])
