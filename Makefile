@@ -39,7 +39,7 @@ soak: venv  ## The trainer's long tests; the storm over 180 jobs on fake nodes a
 
 bench: venv  ## Measures speed on fake nodes, about three hours (BENCH="burst --jobs 500" for a part), into docs/performance.md
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
-	@$(RUN) -m tests.bench --out out/bench.json $(BENCH)
+	@$(RUN) -m tests.bench --out out/$(if $(BENCH),bench-part,bench).json $(BENCH)
 	@[ -n "$(BENCH)" ] || $(RUN) -m tests.bench.report out/bench.json docs/performance.md
 
 dashboard: venv  ## A busy cluster of fake nodes for four minutes, and docs/dashboard.png from its metrics

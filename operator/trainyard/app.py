@@ -1,4 +1,4 @@
-"""The operator put together: client, cache, queue, workers, log followers, health, and kopf's watches.
+"""The operator put together: client, cache, queue, workers, log followers, health, and the watches, ours and kopf's.
 
 Separate because it is the only place that knows all the parts; `trainyard run` calls it.
 """

@@ -21,7 +21,9 @@ BUILD = Info("trainyard_build", "Version of the operator, and of the Python that
 BUILD.info({"version": __version__, "python": platform.python_version()})
 
 API_REQUESTS = Counter(
-    "trainyard_api_requests_total", "Requests to the API server (kopf's watches apart).", ["verb", "code"]
+    "trainyard_api_requests_total",
+    "Requests to the API server (kopf's apart); a watch counts when it ends.",
+    ["verb", "code"],
 )
 API_SECONDS = Histogram(
     "trainyard_api_request_seconds", "Time of a request to the API server.", ["verb"], buckets=_FAST

@@ -33,11 +33,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     results: dict[str, Any] = {"machine": machine()}
     for name in asked.scenarios or SCENARIOS:
         say(f"== {name}")
-        results[name] = SCENARIOS[name](asked)
+        try:
+            results[name] = SCENARIOS[name](asked)
+        except HarnessError as error:
+            say(f"{name} failed: {error}")
+            results[name] = {"failed": str(error).splitlines()[0]}
         if asked.out:
             asked.out.parent.mkdir(parents=True, exist_ok=True)
             cache.write_atomically(asked.out, orjson.dumps(results, option=orjson.OPT_INDENT_2))
     print(report.text(results))
+    if any("failed" in one for one in results.values()):
+        sys.exit(1)
 
 
 def machine() -> dict[str, Any]:

@@ -42,7 +42,6 @@ def running(plane: ControlPlane, command: Command, *, kubeconfig: Path) -> Itera
     port, port2 = processes.free_ports(2)
     given = {
         "{kubeconfig}": str(kubeconfig),
-        "{server}": plane.url,
         "{folder}": str(folder),
         "{python}": sys.executable,
         "{port}": str(port),

@@ -19,23 +19,24 @@ DELAYS = {
     "podEndedToDone": ("ended", "done"),
     "podEndedToCallback": ("ended", "received"),
 }
-_OURS = ("loader", "observer", "bench")
 Figures = dict[str, Any]
 
 
 def of_trial(trial: Trial) -> Figures:
-    """Latencies in ms, CPU in ms a job by program, requests a job by user, memory in MiB."""
+    """Latencies in ms, CPU in ms a job by program, requests a job by user, memory in MiB; until all was quiet."""
     jobs = trial.load.jobs
     found: Figures = {
         "jobs": jobs,
         "seconds": trial.seconds,
         "jobsPerSecond": trial.jobs_a_second,
+        "jobsPerSecondToQuiet": jobs / trial.seconds_to_quiet,
         **{name: delays(trial, *DELAYS[name]) for name in DELAYS},
         "cpuMsPerJob": {label: used / jobs * 1000 for label, used in trial.spent.cpu.items()},
         "requestsPerJob": {key: count / jobs for key, count in trial.requests.items() if "requests/" in key},
         "queuedMsPerJob": {
             key: seconds / jobs * 1000 for key, seconds in trial.requests.items() if "queued/" in key
         },
+        "turnedAway": sum(count for key, count in trial.requests.items() if "rejected/" in key),
         "throttled": {key: count for key, count in trial.requests.items() if "rejected/" in key},
         "watchesEnded": {key: count for key, count in trial.requests.items() if "watches ended/" in key},
         "observerReopened": trial.times.reopened,
@@ -53,6 +54,7 @@ def delays(trial: Trial, start: str, end: str) -> Figures | None:
     if not values:
         return None
     return {
+        "minMs": min(values),
         "p50Ms": stats.percentile(values, 50),
         "p99Ms": stats.percentile(values, 99),
         "maxMs": max(values),

@@ -2,7 +2,7 @@
 
 A process of its own (`python -m tests.bench.loader ORDER.json`), so that it shares no interpreter with what reads the
 times. The requests of one job go one after the other on one connection. It writes when each job's first request was
-sent, when each request was answered, and at the end the CPU that it took.
+sent, when the last of its requests was answered, and at the end the CPU that it took.
 """
 
 from __future__ import annotations
@@ -104,7 +104,6 @@ async def send(connection: wire.Connection, journal: Writer, name: str, script: 
             return
         if number == 0:
             journal.add(sent, "sent", name)
-        journal.add(answered, "answered", name, number)
         for key, token in request.keeps:
             known[token] = first_value(answer, key)
     journal.add(time.monotonic(), "written", name)

@@ -16,11 +16,12 @@ import orjson
 from tests.bench import figures
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-Rows = list[list[str]]
 
+SCENARIOS = ("burst", "steady", "requests", "day", "memory", "restart", "logs")
 #: What a table of contenders shows: a title, a number's whole name, and its format.
 ROUNDS = (
     ("jobs/s", "jobsPerSecond", "{:.1f}"),
+    ("jobs/s to quiet", "jobsPerSecondToQuiet", "{:.1f}"),
     ("apply to pod p50, ms", "applyToPod.p50Ms", "{:.1f}"),
     ("apply to pod p99, ms", "applyToPod.p99Ms", "{:.1f}"),
     ("pod ended to Done p50, ms", "podEndedToDone.p50Ms", "{:.1f}"),
@@ -30,10 +31,13 @@ ROUNDS = (
     ("operator's CPU a job, ms", "cpuMsPerJob.operator", "{:.2f}"),
     ("API server's CPU a job, ms", "cpuMsPerJob.kube-apiserver", "{:.2f}"),
     ("etcd's CPU a job, ms", "cpuMsPerJob.etcd", "{:.2f}"),
+    ("controller manager's CPU a job, ms", "cpuMsPerJob.kube-controller-manager", "{:.2f}"),
     ("observer's CPU a job, ms", "cpuMsPerJob.observer", "{:.2f}"),
+    ("loader's CPU a job, ms", "cpuMsPerJob.loader", "{:.2f}"),
     ("operator's memory idle, MiB", "memoryMiB.first", "{:.0f}"),
     ("operator's memory at most, MiB", "memoryMiB.highest", "{:.0f}"),
-    ("the machine's share of others, %", "othersShare", "{:.1%}"),
+    ("requests turned away", "turnedAway", "{:.0f}"),
+    ("share of the machine used by others", "othersShare", "{:.1%}"),
 )
 _RATIO_TITLES = {key: title.split(",")[0] for title, key, _ in ROUNDS}
 
@@ -41,18 +45,22 @@ _RATIO_TITLES = {key: title.split(",")[0] for title, key, _ in ROUNDS}
 def text(results: Mapping[str, Any]) -> str:
     """All of it as Markdown."""
     parts = [_machine(results["machine"])]
-    for jobs, result in results.get("burst", {}).items():
+    measured = {name: one for name, one in results.items() if "failed" not in one}
+    for jobs, result in measured.get("burst", {}).items():
         parts += [f"### A burst of {jobs} jobs", *_rounds(result)]
-    if "steady" in results:
+    if "steady" in measured:
         rate = results["steady"]["jobsPerSecondAsked"]
         parts += [f"### {rate:g} job a second", *_rounds(results["steady"])]
-    if "requests" in results:
+    if "requests" in measured:
         parts += ["### Requests a job", _requests(results["requests"])]
-    if "day" in results:
+    if "day" in measured:
         parts += ["### A long day", *_day(results["day"])]
     for name, title in (("memory", "Memory"), ("restart", "A restart"), ("logs", "Followed logs")):
-        if name in results:
+        if name in measured:
             parts += [f"### {title}", _plain(results[name])]
+    failed = [f"{name} ({one['failed']})" for name, one in results.items() if "failed" in one]
+    if missing := [name for name in SCENARIOS if name not in results] + failed:
+        parts.append(f"Not measured in this run: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -103,7 +111,9 @@ def _spread(one: Mapping[str, float] | None, form: str) -> str:
 
 def _ratio(one: Mapping[str, float]) -> list[str]:
     numbers = [f"{one[key]:.2f}" for key in ("median", "low", "high", "lowest", "highest")]
-    return [numbers[0], f"{numbers[1]} to {numbers[2]}", f"{numbers[3]} to {numbers[4]}"]
+    # NB: fewer rounds give no such interval.
+    interval = f"{numbers[1]} to {numbers[2]}" if one["count"] >= 6 else "-"
+    return [numbers[0], interval, f"{numbers[3]} to {numbers[4]}"]
 
 
 def _requests(result: Mapping[str, Any]) -> str:
@@ -119,9 +129,16 @@ def _requests(result: Mapping[str, Any]) -> str:
 def _day(result: Mapping[str, Any]) -> list[str]:
     minutes: Sequence[Mapping[str, float]] = result["byMinute"]
     names = list(minutes[0])
-    rows = [[str(at + 1), *(f"{one.get(name, 0):.1f}" for name in names)] for at, one in enumerate(minutes)]
-    rows.append(["growth a minute", *(f"{result['growthPerMinute'].get(name, 0):+.2f}" for name in names)])
+    rows = [
+        [str(at + 1), *(_number(one.get(name), ".1f") for name in names)] for at, one in enumerate(minutes)
+    ]
+    slopes = result["growthPerMinute"]
+    rows.append(["growth a minute", *(_number(slopes.get(name), "+.2f") for name in names)])
     return [table(["minute", *names], rows)]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _plain(result: Any) -> str:

@@ -33,7 +33,7 @@ PRIORITY_LEVELS = {
     CONTENDER: "workload-low",
     operators.USER: "workload-low",
 }
-#: Four times the defaults, so that the API server's fairness never holds a request back.
+#: Four times the defaults, so that the API server turns no request away.
 FLAGS = {
     "kube-apiserver": ["--max-requests-inflight=1600", "--max-mutating-requests-inflight=800"],
 }

@@ -32,21 +32,17 @@ MEMORY_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """`jobs` at `rate` a second; without a rate as fast as `connections` are answered.
-
-    `settle` are the seconds for what still follows when the last job has its end, which are not part of `seconds`.
-    """
+    """`jobs` at `rate` a second; without a rate as fast as `connections` are answered."""
 
     jobs: int
     rate: float | None = None
     connections: int = 32
     namespace: str = "bench"
-    settle: float = 1.0
     timeout: float = 300.0
 
     @property
     def deadline_seconds(self) -> float:
-        return self.timeout + self.jobs / (self.rate or 10.0)
+        return self.timeout + self.jobs / (self.rate or 4.0)
 
 
 class Times:
@@ -82,13 +78,15 @@ class Times:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What came of it. `requests` are the API server's counts (`usage.counters`), `memory` the operator's PSS in MiB
-    by time.
+    """What came of it. `quiet` is when the contender had nothing more to do, by the monotonic clock; CPU and requests
+    are counted until then. `requests` are the API server's counts (`usage.counters`), `memory` the operator's PSS in
+    MiB by time.
     """
 
     contender: Contender
     load: Load
     times: Times
+    quiet: float
     spent: usage.Spent
     requests: Mapping[str, float]
     memory: tuple[tuple[float, float], ...]
@@ -98,6 +96,13 @@ class Trial:
         """From the first POST to the last thing that a job had to have."""
         ends = [max(self.times[what].values()) for what in self.contender.last]
         return max(ends) - min(self.times["sent"].values())
+
+    @property
+    def seconds_to_quiet(self) -> float:
+        """As `seconds`, but until the contender had done what it does when nobody waits any more."""
+        if not self.contender.objects:
+            return self.seconds
+        return max(self.seconds, self.quiet - min(self.times["sent"].values()))
 
     @property
     def jobs_a_second(self) -> float:
@@ -129,13 +134,19 @@ def run(
         with loading(plane, script or contender.script(found), load) as loader_daemon:
             watched = (watcher, loader_daemon)
             memory = _wait_for_ends(contender, load, times, next(iter(programs.values()), None), watched)
-            time.sleep(load.settle)
+            quiet = usage.wait_until_quiet(programs.values())
             after = usage.Reading.now(pids)
         times.refresh()
         used = usage.spent(before, after, ended={"loader": times.loader_cpu})
         requests = usage.increase(requests, usage.counters(plane))
     return Trial(
-        contender=contender, load=load, times=times, spent=used, requests=requests, memory=tuple(memory)
+        contender=contender,
+        load=load,
+        times=times,
+        quiet=quiet,
+        spent=used,
+        requests=requests,
+        memory=tuple(memory),
     )
 
 

@@ -9,12 +9,14 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.controlplane import ControlPlane
+from tests.harness.errors import HarnessError
 
+_QUIET_SHARE, _QUIET_SECONDS, _SAMPLE_SECONDS = 0.05, 3.0, 0.1
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SAMPLE = re.compile(r"^(\w+)\{([^}]*)\} ([-+0-9.eE]+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -41,7 +43,6 @@ class Reading:
 class Spent:
     """Seconds of CPU between two readings; `others` is the share of the machine (all cores) that none of ours used."""
 
-    seconds: float
     cpu: Mapping[str, float]
     others: float
 
@@ -51,7 +52,7 @@ def spent(before: Reading, after: Reading, *, ended: Mapping[str, float] | None 
     used = {label: after.cpu[label] - before.cpu.get(label, 0.0) for label in after.cpu} | dict(ended or {})
     seconds = after.at - before.at
     foreign = after.machine - before.machine - sum(used.values())
-    return Spent(seconds=seconds, cpu=used, others=max(0.0, foreign) / (seconds * (os.cpu_count() or 1)))
+    return Spent(cpu=used, others=max(0.0, foreign) / (seconds * (os.cpu_count() or 1)))
 
 
 def cpu_seconds(pid: int) -> float:
@@ -61,16 +62,38 @@ def cpu_seconds(pid: int) -> float:
 
 
 def machine_seconds() -> float:
-    """What all cores have worked; neither idle nor waiting for a disk."""
+    """What all cores have worked, or were kept from by others of the host; neither idle nor waiting for a disk."""
     fields = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0].split()[1:]
-    user, nice, system, _, _, irq, softirq, *_ = (int(field) for field in fields)
-    return (user + nice + system + irq + softirq) / _TICKS
+    user, nice, system, _, _, irq, softirq, steal, *_ = (int(field) for field in fields)
+    return (user + nice + system + irq + softirq + steal) / _TICKS
 
 
 def pss_mib(pid: int) -> float:
     """Proportional set size in MiB: shared pages are counted by their share. NB: reading it costs milliseconds."""
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
     return int(re.findall(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[0]) / 1024
+
+
+def wait_until_quiet(pids: Collection[int], *, longest: float = 300.0) -> float:
+    """Waits until the processes together have used less than 5 % of a core for three seconds; when that began, by the
+    monotonic clock. Raises HarnessError after `longest` seconds.
+    """
+
+    def used() -> float:
+        return sum(map(cpu_seconds, pids))
+
+    began = busy_at = time.monotonic()
+    samples = [(busy_at, used())]
+    while pids and (now := time.monotonic()) < busy_at + _QUIET_SECONDS:
+        if now > began + longest:
+            raise HarnessError(f"What is measured is not quiet after {longest:.0f} s.")
+        time.sleep(_SAMPLE_SECONDS)
+        samples.append((time.monotonic(), used()))
+        # NB: over half a second, as the kernel counts in hundredths.
+        (since, before), (at, after) = samples[-min(len(samples), 6)], samples[-1]
+        if after - before > _QUIET_SHARE * (at - since) + 0.01:
+            busy_at = at
+    return busy_at
 
 
 Labels = tuple[tuple[str, str], ...]

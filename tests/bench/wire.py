@@ -76,10 +76,6 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
         return self._answer
 
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport

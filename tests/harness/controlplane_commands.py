@@ -165,7 +165,7 @@ def _api_server(layout: Layout, ports: Ports, config: ControlPlaneConfig) -> lis
             f"--audit-policy-file={layout.audit_policy}",
             f"--audit-log-path={layout.audit_log}",
             # One file however long the run: whoever counts must not miss what was rotated away.
-            "--audit-log-maxsize=0",
+            "--audit-log-maxsize=1000000",  # MB; 0 would be 100
         ]
     return arguments
 

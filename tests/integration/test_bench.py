@@ -61,7 +61,7 @@ def test_a_burst_of_each_contender_has_all_its_figures(
     # NB: in one cluster, which is quicker; real rounds never share one.
     rounds = {}
     for one in (*contenders.OWN, ours_by_a_command_line(plane, tmp_path)):
-        load = Load(jobs=JOBS, namespace=f"burst-{one.name}", settle=0.2)
+        load = Load(jobs=JOBS, namespace=f"burst-{one.name}")
         if one is contenders.TRAINYARD:
             done = steady.with_callbacks(plane, one, load, found)
         else:

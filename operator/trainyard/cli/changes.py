@@ -1,6 +1,6 @@
 """Objects as they change, for commands that wait.
 
-Separate from the operator's watches, which are kopf's: a command looks at one or two objects and ends.
+Separate from the operator's watches, which go on for ever: a command looks at one or two objects and ends.
 """
 
 from __future__ import annotations

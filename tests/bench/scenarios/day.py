@@ -20,7 +20,8 @@ from tests.harness.controlplane import ControlPlane
 from tests.harness.errors import HarnessError
 from tests.harness.operator import Operator
 
-QUEUE = "trainyard_queue_depth"
+#: What is left to do: keys to be looked at, and writes that nobody waits for.
+QUEUES = ("trainyard_queue_depth", "trainyard_deferred_writes")
 _SAMPLE_SECONDS = 2.0
 _MINUTE = 60.0
 Points = list[tuple[float, float]]
@@ -64,7 +65,7 @@ def by_minute(trial: Trial, queue: Points) -> list[dict[str, float]]:
             if values:
                 numbers[f"{name}P50Ms"] = stats.percentile(values, 50)
                 numbers[f"{name}P99Ms"] = stats.percentile(values, 99)
-        for name, points in (("memoryMiB", trial.memory), ("queueDepth", queue)):
+        for name, points in (("memoryMiB", trial.memory), ("leftToDo", queue)):
             values = [value for at, value in points if start <= at < end]
             if values:
                 numbers[name] = stats.percentile(values, 50)
@@ -73,8 +74,10 @@ def by_minute(trial: Trial, queue: Points) -> list[dict[str, float]]:
 
 
 def growth(minutes: list[dict[str, float]]) -> dict[str, float]:
-    """Slopes from the second minute on: the first is the operator's warming up."""
-    later = minutes[1:] or minutes
+    """Slopes from the second minute on: the first is the operator's warming up. None from fewer than three minutes."""
+    later = minutes[1:]
+    if len(later) < 3:
+        return {}
     return {
         name: stats.slope([(float(at), one[name]) for at, one in enumerate(later) if name in one])
         for name in later[0]
@@ -89,7 +92,8 @@ def _sampled(operator: Operator, queue: Points) -> Iterator[None]:
     def sample_queue() -> None:
         while not end.wait(_SAMPLE_SECONDS):
             with suppress(HarnessError, KeyError):
-                queue.append((time.monotonic(), operator.metrics()[QUEUE]))
+                now, found = time.monotonic(), operator.metrics()
+                queue.append((now, sum(found[name] for name in QUEUES)))
 
     thread = threading.Thread(target=sample_queue, name="queue depth")
     thread.start()

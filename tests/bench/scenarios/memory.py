@@ -10,7 +10,7 @@ import contextlib
 import time
 from typing import Any
 
-from tests.bench import rig, sample, stats, trial
+from tests.bench import rig, sample, stats, trial, usage
 from tests.bench.trial import Load
 from tests.harness import console
 from tests.harness.client import wait_for
@@ -20,7 +20,6 @@ from tests.harness.operator import Operator
 
 NAMESPACE = "memory"
 _IDLE_SECONDS = 20.0
-_SETTLE_SECONDS = 10.0
 _SAMPLE_SECONDS = 1.0
 _DONE = 'trainyard_jobs{phase="Done",reason="Completed"}'
 
@@ -65,5 +64,5 @@ def _portion(plane: ControlPlane, operator: Operator, *, first: int, jobs: int) 
         trial.loading(plane, (sample.job(),), Load(jobs=jobs, namespace=NAMESPACE), first=first),
     ):
         wait_for(all_done, what=f"{jobs} jobs to end", timeout=60 + jobs, every=_SAMPLE_SECONDS)
-        time.sleep(_SETTLE_SECONDS)
+        usage.wait_until_quiet([operator.daemon.pid])
     return highest

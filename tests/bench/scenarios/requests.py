@@ -15,7 +15,6 @@ from tests.bench import rig, rounds, sample, trial
 from tests.bench.contenders import TRAINYARD, Contender
 from tests.bench.trial import Load
 
-SETTLE_SECONDS = 5.0
 NAMESPACE = "bench"
 
 
@@ -24,8 +23,8 @@ def run(
 ) -> dict[str, Any]:
     """For each contender that has an operator: in a burst of `jobs`, and at one job a second."""
     loads = {
-        "burst": Load(jobs=jobs, namespace=f"{NAMESPACE}-burst", settle=SETTLE_SECONDS),
-        "steady": Load(jobs=steady, rate=1.0, namespace=f"{NAMESPACE}-steady", settle=SETTLE_SECONDS),
+        "burst": Load(jobs=jobs, namespace=f"{NAMESPACE}-burst"),
+        "steady": Load(jobs=steady, rate=1.0, namespace=f"{NAMESPACE}-steady"),
     }
     return {
         one.name: {name: measured(one, load) for name, load in loads.items()}
@@ -37,14 +36,13 @@ def run(
 def measured(contender: Contender, load: Load) -> dict[str, Any]:
     """Requests a job, without watches and without those that the operator makes at its start."""
     with rig.cluster("bench-requests", audit=True) as plane:
-        done = trial.run(plane, contender, load, sample.sample(plane))
+        trial.run(plane, contender, load, sample.sample(plane))
         with plane.audit_log.open("rb") as file:
             counts = counted(file, user=contender.user, namespace=load.namespace)
     rounds.say(f"Requests of {contender.name}, {load.namespace}: {dict(counts)}")
     return {
         "jobs": load.jobs,
         "requestsPerJob": {key: count / load.jobs for key, count in sorted(counts.items())},
-        "counted": {key: count for key, count in done.requests.items() if "/" in key},
     }
 
 

@@ -124,11 +124,13 @@ def _restarted(plane: ControlPlane, *, waiting: int) -> dict[str, Any]:
         operator.stop(grace=0)
     requests = list(_requests(plane.audit_log, seen))
     writes = [one for one in requests if one.verb not in _READS]
-    redundant = [one for one in writes if one.resource != "events" and not one.name.startswith(WAITING)]
+    redundant = [one for one in writes if not one.name.startswith(WAITING)]
     if not waiting:
         redundant = writes
     return {
-        "firstActionSeconds": min((one.at for one in writes), default=started) - started if waiting else None,
+        "firstActionSeconds": min(one.at for one in writes if _is_first_action(one)) - started
+        if waiting
+        else None,
         "quietSeconds": quiet_after,
         "redundantWrites": _counted(redundant),
         "writes": _counted(writes),
@@ -161,6 +163,11 @@ def _settled(operator: Operator) -> float:
     return busy_at
 
 
+def _is_first_action(request: Request) -> bool:
+    """Whether it makes a pod that is waited for."""
+    return (request.verb, request.resource) == ("create", "pods")
+
+
 def _metrics(operator: Operator) -> dict[str, float]:
     """Its metrics; none while it does not answer."""
     try:
@@ -176,6 +183,8 @@ def _age(operator: Operator) -> float:
 
 def _requests(audit_log: Path, offset: int) -> Iterator[Request]:
     """What the operator has asked for since the log was so long; no watches."""
+    if audit_log.stat().st_size < offset:
+        raise HarnessError(f"{audit_log} was begun anew: what was asked for before is not in it.")
     with audit_log.open("rb") as file:
         # NB: at either end there may be half a line; nobody of ours has asked for anything at the first.
         file.seek(offset)
