@@ -31,7 +31,7 @@ Json = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
-_NO_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10)
+_CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
 _SMALL_BYTES = 1 << 14
 _USER_AGENT = f"trainyard/{__version__}"
@@ -252,7 +252,7 @@ class Client:
     ) -> AsyncIterator[Stream]:
         """An open answer to read as it comes (a followed log). Raises ApiError before the first byte."""
         code = "error"
-        timeout = _NO_TIMEOUT if total is None else aiohttp.ClientTimeout(total=total)
+        timeout = aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_SECONDS)
         try:
             async with self._transport.session().get(
                 self._url(path, params),

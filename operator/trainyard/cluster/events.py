@@ -22,6 +22,7 @@ Json = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
+_LIMIT_SECONDS = 10.0
 #: Nothing of the answer is read.
 _METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"}
 
@@ -58,7 +59,7 @@ async def post(client: Client, body: Json) -> bool:
     """Whether it was posted."""
     where = resources.path("Event", body["metadata"]["namespace"])
     try:
-        await client.request("POST", where, body=body, headers=_METADATA_ONLY)
+        await client.request("POST", where, body=body, headers=_METADATA_ONLY, limit_seconds=_LIMIT_SECONDS)
     except (ApiError, aiohttp.ClientError, TimeoutError) as error:
         if isinstance(error, ApiError) and error.status == 409:
             return True  # the answer to an earlier try was lost

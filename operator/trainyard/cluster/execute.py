@@ -125,7 +125,7 @@ class Executor:
             if known is None or known.uid != view.uid or known.finalized:
                 await self._release(namespace, view)
 
-        self.afterwards.add(f"Release of pod {namespace}/{view.name} ({view.uid})", release)
+        self.afterwards.add(f"Release of pod {namespace}/{view.name} ({view.uid})", release, first=True)
 
     async def _release(self, namespace: str, view: PodView) -> None:
         """One that is gone, or another of its name, is as good."""

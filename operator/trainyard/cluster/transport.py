@@ -40,5 +40,5 @@ def proxy_for(server: str) -> str | None:
     address = urlsplit(server)
     if not address.hostname or proxy_bypass(address.hostname):
         return None
-    proxies = getproxies()
-    return proxies.get(address.scheme) or proxies.get("all")
+    # NB: not ALL_PROXY, which mostly names one of SOCKS, and which kubectl does not ask for either.
+    return getproxies().get(address.scheme)

@@ -68,10 +68,25 @@ class Watch:
                 rest = b""
                 while data := await stream.readany():
                     *lines, rest = (rest + data).split(b"\n")
-                    if events := [event for line in lines if line and (event := self._read(line))]:
+                    events, failure = self._read_all(lines)
+                    if events:
                         yield events
+                    if failure is not None:
+                        raise failure
         except ApiError as error:
             raise _gone(error.status, error) or error from error
+
+    def _read_all(self, lines: list[bytes]) -> tuple[list[Event], Exception | None]:
+        """The events of these lines up to the first that is an error, and that one. NB: `version` is past them."""
+        events: list[Event] = []
+        for line in lines:
+            try:
+                event = self._read(line) if line else None
+            except (GoneError, ApiError, NotJsonError) as error:
+                return events, error
+            if event is not None:
+                events.append(event)
+        return events, None
 
     def _read(self, line: bytes) -> Event | None:
         """The event of a line; None for a bookmark, and for one of a sort that we do not know."""

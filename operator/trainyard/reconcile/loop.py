@@ -16,6 +16,7 @@ import aiohttp
 from prometheus_client import Counter
 
 from trainyard import metrics
+from trainyard.api import names
 from trainyard.cluster.cache import POD, TRAINING_JOB, Cache, Key, job_key_of_pod, version_of
 from trainyard.cluster.client import ApiError
 from trainyard.cluster.execute import StaleError
@@ -94,7 +95,10 @@ class Doorbell:
         job = _job_of(metadata["namespace"], after) if after is not None else job_key_of_pod(raw)
         if job is None:
             return
-        self._queue.not_because(job, _change(POD, metadata))
+        if names.VERDICT_FINALIZER in (metadata.get("finalizers") or ()):
+            # NB: so the answer to its creation. That to a release may be the first to tell what others have done to it;
+            # the release's own echo says nothing.
+            self._queue.not_because(job, _change(POD, metadata))
         if news and before is not None and after is not None and not podchange.says_nothing(before, after):
             # NB: what others had done to it before is in the answer, too, and their event comes too late to ring.
             self._queue.add(job)

@@ -59,11 +59,12 @@ def _no_collection() -> Iterator[None]:
 
     What is there afterwards, modules and all, stays: no later round looks into it.
     """
+    gc.collect()  # what a try that failed has left must not stay, too
     gc.disable()
     try:
         yield
-    finally:
         gc.freeze()
+    finally:
         gc.enable()
 
 

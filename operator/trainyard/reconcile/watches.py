@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import aiohttp
 
@@ -19,6 +20,8 @@ from trainyard.reconcile.loop import Doorbell
 
 #: The rest is kopf's.
 KINDS = (POD, TRAINING_JOB)
+
+Json = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +52,14 @@ class Watcher:
             try:
                 async for events in watch.events():
                     for event in events:
-                        self._doorbell.ring(self._kind, event.type, event.raw)
+                        self._ring(event.type, event.raw)
             except GoneError:
                 logger.info(
                     "The watch of %ss cannot go on from where it was: they are listed anew", self._kind
                 )
                 watch.version = await self._list_again() or before
-            except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("The watch of %ss was cut: %s", self._kind, str(error) or type(error).__name__)
+            except Exception as error:
+                self._failed("are not watched for a while", error)
             # NB: in a burst the API server ends a watch whose events it cannot send as fast as they come, every few
             # hundred of them; each pause would hold up all that is to follow.
             if watch.version != before or loop.time() - began > _WORKED_SECONDS:
@@ -64,6 +67,15 @@ class Watcher:
                 continue
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _ring(self, event: str | None, raw: Json) -> None:
+        try:
+            self._doorbell.ring(self._kind, event, raw)
+        except Exception:
+            # NB: an object that nobody thought of must not stop the others.
+            logger.exception(
+                "An event of %s %s is passed over", self._kind, raw.get("metadata", {}).get("name")
+            )
 
     async def _list_again(self) -> str | None:
         """Ring for everything that there is, and for what has gone meanwhile; the list's version, None if it failed."""
@@ -77,10 +89,15 @@ class Watcher:
                 version = version or page.version
                 for raw in page.items:
                     before.pop(raw["metadata"]["uid"], None)
-                    self._doorbell.ring(self._kind, None, raw)
-        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-            logger.warning("%ss could not be listed: %s", self._kind, str(error) or type(error).__name__)
+                    self._ring(None, raw)
+            for uid, key in before.items():
+                self._doorbell.ring_for_lost(key, uid, version=int(version))
+        except Exception as error:
+            self._failed("could not be listed", error)
             return None
-        for uid, key in before.items():
-            self._doorbell.ring_for_lost(key, uid, version=int(version))
         return version
+
+    def _failed(self, how: str, error: Exception) -> None:
+        """NB: whatever it is: without its watches the operator is blind, and a restart may meet the same."""
+        bug = not isinstance(error, ApiError | aiohttp.ClientError | TimeoutError)
+        logger.warning("%ss %s: %s", self._kind, how, str(error) or type(error).__name__, exc_info=bug)

@@ -77,9 +77,7 @@ async def test_only_a_few_go_at_a_time() -> None:
     assert most == AT_ONCE
 
 
-async def test_while_there_is_other_work_they_go_one_at_a_time_unless_too_many_wait(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_while_there_is_other_work_they_go_one_at_a_time() -> None:
     going, gate, busy = 0, asyncio.Event(), True
 
     async def write() -> None:
@@ -93,14 +91,34 @@ async def test_while_there_is_other_work_they_go_one_at_a_time_unless_too_many_w
             deferred.add(number, write)
         await asyncio.sleep(0.2)
         assert going == 1
-        monkeypatch.setattr(afterwards, "MOST_HELD_BACK", 8)
-        await asyncio.sleep(0.2)
-        assert going == 2, "eight wait"
         busy = False
         await asyncio.sleep(0.2)
         assert going == AT_ONCE
         gate.set()
         await settled(deferred)
+
+
+async def test_one_that_hangs_holds_up_the_others_for_a_moment_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(afterwards, "HELD_BACK_SECONDS", 0.2)
+    done: list[str] = []
+    async with running(busy=lambda: True) as deferred:
+        deferred.add("hangs", asyncio.Event().wait)
+        await asyncio.sleep(0.05)
+        deferred.add("next", a_write(done, "next"))
+        await asyncio.sleep(0.1)
+        assert done == []
+        await asyncio.sleep(0.3)
+        assert done == ["next"]
+
+
+async def test_what_others_wait_for_goes_first() -> None:
+    done: list[str] = []
+    deferred = Afterwards()
+    for name in ("event", "another event"):
+        deferred.add(name, a_write(done, name))
+    deferred.add("release", a_write(done, "release"), first=True)
+    await deferred.close(seconds=1)
+    assert done == ["release", "event", "another event"]
 
 
 @pytest.mark.parametrize("failure", [AWAY, REFUSED, TimeoutError()])

@@ -45,7 +45,7 @@ async def a_proxy() -> AsyncIterator[tuple[str, list[str]]]:
         ({"HTTPS_PROXY": "http://p:1"}, "https://api.example", "http://p:1"),
         ({"HTTPS_PROXY": "http://p:1"}, "http://api.example", None),
         ({"HTTP_PROXY": "http://p:1"}, "http://api.example", "http://p:1"),
-        ({"ALL_PROXY": "http://p:1"}, "https://api.example", "http://p:1"),
+        ({"ALL_PROXY": "socks5://p:1"}, "https://api.example", None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.example"}, "https://api.example:6443", None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".example"}, "https://api.example", None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://10.0.0.1", None),

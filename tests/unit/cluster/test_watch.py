@@ -89,12 +89,31 @@ async def test_a_version_that_is_too_old_is_told_apart(chunks: tuple[bytes, ...]
             await told(watch)
 
 
-async def test_another_error_in_the_stream_cuts_the_watch_and_no_more() -> None:
-    async with a_watch(line("ADDED", 6), error(500)) as (watch, _):
+@pytest.mark.parametrize(
+    ("last", "raised"), [(error(500), ApiError), (error(410), GoneError), (b"<html>\n", NotJsonError)]
+)
+async def test_what_came_before_an_error_is_told_also_when_both_come_at_once(
+    last: bytes, raised: type[Exception]
+) -> None:
+    """The watch goes on after the last event that it has read: one that was not told would be lost."""
+    seen: list[str] = []
+
+    async def hear(watch: Watch) -> None:
+        async for events in watch.events():
+            seen.extend(event.raw["metadata"]["resourceVersion"] for event in events)
+
+    async with a_watch(line("ADDED", 6) + line("MODIFIED", 7) + last + line("MODIFIED", 8)) as (watch, _):
+        with pytest.raises(raised):
+            await hear(watch)
+    assert seen == ["6", "7"]
+    assert watch.version == "7"
+
+
+async def test_an_error_is_told_as_the_server_says_it() -> None:
+    async with a_watch(error(500)) as (watch, _):
         with pytest.raises(ApiError) as cut:
             await told(watch)
     assert (cut.value.status, cut.value.message) == (500, "too old")
-    assert watch.version == "6"
 
 
 async def test_what_is_no_event_cuts_it_too() -> None:

@@ -182,3 +182,21 @@ async def test_a_pod_that_is_gone_brings_a_look() -> None:
         pass
     bell.door.ring(POD, "DELETED", a_pod(6))
     await bell.take()
+
+
+async def test_a_list_that_tells_of_our_release_and_of_an_end_at_once_brings_a_look() -> None:
+    """The answer has the same version as what the list has shown, but not all of it was our doing."""
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(9, node="n", phase="Running")):
+        bell.door.ring(POD, None, a_pod(12, node="n", held=False, phase="Failed"))
+        bell.door.answered(POD, a_pod(12, node="n", held=False, phase="Failed"))
+    await bell.take()
+
+
+async def test_a_release_that_was_done_before_hides_no_end_that_its_answer_tells() -> None:
+    bell = Bell()
+    async with bell.at_work(POD, a_pod(9, node="n", phase="Running")):
+        bell.door.ring(POD, "MODIFIED", a_pod(10, node="n", held=False, phase="Running"))
+        bell.door.ring(POD, "MODIFIED", a_pod(11, node="n", held=False, phase="Failed"))
+        bell.door.answered(POD, a_pod(11, node="n", held=False, phase="Failed"))
+    await bell.take()

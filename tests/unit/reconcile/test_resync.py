@@ -187,3 +187,14 @@ async def test_no_failure_ends_it_and_the_known_is_looked_at_nevertheless(
     assert {record.levelno for record in caplog.records} == {level}
     said = "" if level == logging.ERROR else f": {str(failure) or 'TimeoutError'}"
     assert {record.getMessage() for record in caplog.records} == {f"Resync of {kind}{said}" for kind in KINDS}
+
+
+async def test_what_a_load_that_failed_has_left_is_not_kept_for_ever() -> None:
+    def fail() -> None:
+        raise ApiError(status=410, reason="Expired", message="too old")
+
+    frozen = gc.get_freeze_count()
+    with pytest.raises(ApiError):
+        await prime(cast(Client, FakeClient(fail=fail)), Cache(), KeyedQueue(), namespaces=(None,))
+    assert gc.get_freeze_count() == frozen
+    assert gc.isenabled()

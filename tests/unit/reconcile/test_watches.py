@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.configuration import Configuration
@@ -96,3 +97,27 @@ async def test_what_has_gone_while_it_could_not_go_on_is_forgotten_by_a_list() -
                 await asyncio.sleep(0.01)
         assert asked[:4] == ["1", "4", "list", "100"]
         assert [key.name for key in cache.keys(POD)] == ["stays"]
+
+
+async def test_an_object_that_nobody_thought_of_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ring = Doorbell.ring
+
+    def fail_for_one(door: Doorbell, kind: str, event: str | None, raw: Json) -> None:
+        if raw["metadata"]["name"] == "odd":
+            raise KeyError("status")
+        ring(door, kind, event, raw)
+
+    monkeypatch.setattr(Doorbell, "ring", fail_for_one)
+
+    def answer(query: dict[str, str]) -> Answer:
+        if query["resourceVersion"] == "1":
+            pods = [a_pod("odd", 2), a_pod("even", 3)]
+            return 200, [{"type": "ADDED", "object": pod} for pod in pods]
+        return 200, []
+
+    async with watching(answer) as (cache, _):
+        await asyncio.sleep(0.3)
+        assert [key.name for key in cache.keys(POD)] == ["even"]
+    assert "An event of Pod odd is passed over" in caplog.text
