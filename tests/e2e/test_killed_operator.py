@@ -51,7 +51,11 @@ def test_killed_while_real_pods_train_each_job_runs_once(
     assert restarts(jobs) > before, "it was really killed"
     wanted = Counter(f"job-{number}-0-0" for number in range(JOBS))
     assert created(operator_installed, jobs.namespace) == wanted
-    assert not any(pod["metadata"].get("finalizers") for pod in jobs.pods())
+    found(
+        lambda: not any(pod["metadata"].get("finalizers") for pod in jobs.pods()),
+        what="the pods to be released",
+        timeout=10,
+    )
 
 
 def restarts(jobs: Jobs) -> int:

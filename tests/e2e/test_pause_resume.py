@@ -74,7 +74,12 @@ class Lab(Jobs):
 
     def nothing_runs(self, name: str) -> None:
         assert [pod["status"]["phase"] for pod in self.pods(name) if "Running" in str(pod["status"])] == []
-        assert not any(pod["metadata"].get("finalizers") for pod in self.pods(name))
+        # NB: they come off behind the status that tells of the pause.
+        found(
+            lambda: not any(pod["metadata"].get("finalizers") for pod in self.pods(name)),
+            what="its pods to be released",
+            timeout=10,
+        )
 
 
 @pytest.fixture(scope="module")
