@@ -1,7 +1,7 @@
 """An operator that is started by a command line: any contender, and ours where it is treated as one.
 
 Separate from `contenders`, which says how each is loaded and watched. In `argv`, `environment`, `files` and `ready`
-these stand for what a run gives: {kubeconfig}, {server}, {folder} (of `files`), {python}, and {port} and {port2}, which
+these stand for what a run gives: {kubeconfig}, {folder} (of `files`), {python}, and {port} and {port2}, which
 are free.
 """
 

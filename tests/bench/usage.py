@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,12 +98,12 @@ def wait_until_quiet(pids: Collection[int], *, longest: float = 300.0) -> float:
 Labels = tuple[tuple[str, str], ...]
 
 
-def samples(text: str, names: tuple[str, ...]) -> Counter[tuple[str, Labels]]:
+def samples(text: str, names: tuple[str, ...]) -> dict[tuple[str, Labels], float]:
     """Counters of a /metrics text by name and labels."""
-    found: Counter[tuple[str, Labels]] = Counter()
+    found: dict[tuple[str, Labels], float] = {}
     for name, labels, value in _SAMPLE.findall(text):
         if name in names:
-            found[name, tuple(sorted(_LABEL.findall(labels)))] = float(value)  # type: ignore[assignment]
+            found[name, tuple(sorted(_LABEL.findall(labels)))] = float(value)
     return found
 
 
