@@ -1,4 +1,4 @@
-"""`trainyard-agent fetch | run | share`.
+"""`trainyard-agent fetch | run | share | receive | survey | pull`.
 
 Separate because a handler for SIGTERM must be in place before the slow imports. Called by the container's command.
 """
@@ -41,13 +41,22 @@ def command(arguments: Sequence[str]) -> int:
     )
     commands.add_parser("run", help="beside the trainer: its checkpoints and artifacts to the job's output")
     commands.add_parser("share", help="give stored artifacts to others", add_help=False)
+    commands.add_parser("receive", help="take a dataset from a laptop onto a volume", add_help=False)
+    commands.add_parser("survey", help="what a dataset's source holds now, pinned by a digest")
+    commands.add_parser("pull", help="bring a dataset from its source onto a volume")
     chosen, more = parser.parse_known_args(arguments)
     if chosen.command == "share":
         from trainyard_agent.sharing import share
 
         return share(more)
+    if chosen.command == "receive":
+        from trainyard_agent.intake import receive
+
+        return receive(more)
     if more:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if chosen.command in ("survey", "pull"):
+        return _dataset(chosen.command)
     return _fetch() if chosen.command == "fetch" else _run()
 
 
@@ -99,6 +108,33 @@ def _run() -> int:
         ending.came.wait()
         messages.write(termination_log(os.environ), messages.failed(str(trouble)))
         return 1
+
+
+def _dataset(command: str) -> int:
+    """NB: SIGTERM ends it at once; another pod goes on from what is on the volume."""
+    Ending().install(then=lambda: os._exit(143))
+    log = termination_log(os.environ)
+    try:
+        from trainyard_agent.dataorder import read_data_order
+        from trainyard_agent.progress import Progress
+
+        order = read_data_order(os.environ)
+        progress = Progress()
+        if command == "survey":
+            from trainyard_agent.surveying import survey
+
+            told = progress.told_while(lambda: survey(order))
+        else:
+            from trainyard_agent.pulling import pull
+
+            told = progress.told_while(lambda: pull(order, progress))
+    except Exception as error:
+        trouble = of(error, place="The source")
+        say(str(trouble))
+        messages.write(log, messages.failed(str(trouble), kind=trouble.kind))
+        return 1
+    messages.write(log, messages.done(told))
+    return 0
 
 
 if __name__ == "__main__":

@@ -26,10 +26,8 @@ def options(place: Place, secret: Path) -> dict[str, Any]:
     Keys that look like environment variables and are no credentials (AWS_CA_BUNDLE, AWS_REQUEST_CHECKSUM_CALCULATION,
     ...) become environment variables.
     """
-    values = _values(secret)
-    for name, value in values.items():
-        if _VARIABLE.fullmatch(name) and "\n" not in value and not _is_credential(name):
-            os.environ.setdefault(name, value)
+    values = secret_values(secret)
+    set_variables(values)
     kind = place.uri.partition("://")[0]
     if kind == "s3":
         return _s3(place, values)
@@ -90,7 +88,14 @@ def _azure(place: Place, values: Mapping[str, str]) -> dict[str, Any]:
     return known if own else {**known, "anon": False}
 
 
-def _values(secret: Path) -> dict[str, str]:
+def set_variables(values: Mapping[str, str]) -> None:
+    """Puts the keys that look like environment variables, and are no credentials, into the environment."""
+    for name, value in values.items():
+        if _VARIABLE.fullmatch(name) and "\n" not in value and not _is_credential(name):
+            os.environ.setdefault(name, value)
+
+
+def secret_values(secret: Path) -> dict[str, str]:
     """The Secret's keys. The kubelet's own links in the folder begin with two dots."""
     if not secret.is_dir():
         return {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainyard_agent.log import say
+from trainyard_agent.troubles import Kind
 
 LIMIT = 3 << 10
 _LONGEST_ERROR = 1000
@@ -25,9 +26,15 @@ def write(path: Path, message: bytes) -> None:
         say(f"{path} cannot be written: {error}")
 
 
-def failed(sentence: str, *, claimed: int | None = None) -> bytes:
-    """`claimed` is the attempt that has begun instead."""
-    return _dumped({"error": _cut(sentence)} | ({} if claimed is None else {"claimed": claimed}))
+def failed(sentence: str, *, claimed: int | None = None, kind: Kind | None = None) -> bytes:
+    """`claimed` is the attempt that has begun instead; `kind` is told where the operator acts by it."""
+    more = {"claimed": claimed, "kind": kind}
+    return _dumped({"error": _cut(sentence)} | {name: one for name, one in more.items() if one is not None})
+
+
+def done(told: Mapping[str, Any]) -> bytes:
+    """What was done, in a few words that fit."""
+    return _dumped(told)
 
 
 def complete(result: Mapping[str, Any]) -> bytes:

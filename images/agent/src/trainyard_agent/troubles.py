@@ -10,7 +10,21 @@ import errno
 import re
 from typing import Literal
 
-Kind = Literal["network", "forbidden", "missing", "full", "unreadable", "broken", "late", "fenced"]
+Kind = Literal[
+    "network",
+    "forbidden",
+    "missing",
+    "full",
+    "unreadable",
+    "broken",
+    "late",
+    "fenced",
+    "hostile",
+    "mismatch",
+    "changed",
+    "empty",
+    "unsupported",
+]
 
 #: More attempts at once do not help; somebody must change something.
 LASTING: frozenset[Kind] = frozenset({"forbidden", "missing", "full"})
@@ -18,7 +32,7 @@ LASTING: frozenset[Kind] = frozenset({"forbidden", "missing", "full"})
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_CODES = ("QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507")
 #: Parts of the codes by which S3 servers refuse keys; some of these come with 404, and as errors of no kind.
-_KEY_CODES = ("AccessKey", "UserNotFound", "Signature", "Token", "AccessDenied")
+KEY_CODES = ("AccessKey", "UserNotFound", "Signature", "Token", "AccessDenied")
 _FORBIDDEN_WORDS = ("credential", "unauthorized", "unauthenticated", "authentication")
 
 
@@ -42,16 +56,26 @@ class Trouble(Final):
         self.claimed = claimed
 
 
+class Passing(Exception):
+    """A trouble that is known already, and may pass: unlike a Trouble, it is worth another attempt."""
+
+    def __init__(self, kind: Kind, sentence: str) -> None:
+        super().__init__(sentence)
+        self.trouble = Trouble(kind, sentence)
+
+
 def of(error: BaseException, *, place: str) -> Trouble:
     """What an error of a store, or of a volume, means. `place` is what users call the store."""
     if isinstance(error, Trouble):
         return error
+    if isinstance(error, Passing):
+        return error.trouble
     code, status = s3_code(error), _status(error)
     if (isinstance(error, OSError) and error.errno in _FULL) or code in _FULL_CODES or status == 507:
         return Trouble(
             "full", f"{place} is full ({brief(error)}): make room there, or give the job another output."
         )
-    refused = any(word in code for word in _KEY_CODES) or _speaks_of_credentials(error)
+    refused = any(word in code for word in KEY_CODES) or _speaks_of_credentials(error)
     if isinstance(error, PermissionError) or status in (401, 403) or refused:
         return Trouble(
             "forbidden",
@@ -80,10 +104,15 @@ def s3_code(error: BaseException) -> str:
 
 def brief(error: BaseException) -> str:
     """An error in at most 200 characters of one line, without what of a URL may be a credential."""
-    text = _QUERY.sub(r"\1?...", _USER.sub(r"\1", " ".join(str(error).split()))) or type(error).__name__
+    text = without_credentials(" ".join(str(error).split())) or type(error).__name__
     if not isinstance(error, OSError):
         text = f"{type(error).__name__}: {text}"
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def without_credentials(text: str) -> str:
+    """A text without what of the addresses in it may be a credential."""
+    return _QUERY.sub(r"\1?...", _USER.sub(r"\1", text))
 
 
 def _status(error: BaseException) -> int | None:
