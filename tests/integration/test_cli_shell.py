@@ -139,6 +139,12 @@ def test_completes_what_the_cluster_knows(completes: dict[str, str], jobs: Jobs)
     assert complete(completes, f"trainyard get -n {jobs.namespace[:-1]}") == [jobs.namespace]
     assert complete(completes, "trainyard get --context harness") == ["harness-admin"]
     assert complete(completes, "trainyard pa") == ["pause"]
+    dataset = manifest("Dataset", "digits", {"type": "tabular"})
+    jobs.client.post(jobs.path("datasets"), dataset)
+    assert complete(completes, f"trainyard describe {where} dataset di") == ["digits"]
+    assert complete(completes, "trainyard push ") == ["dataset"]
+    assert complete(completes, f"trainyard push {where} dataset . ") == ["digits"]
+    assert complete(completes, f"trainyard refresh {where} dataset d") == ["digits"]
 
 
 LOGIN_FAILS = """{apiVersion: v1, kind: Config, current-context: c,

@@ -29,6 +29,7 @@ class _Lazy(NamedTuple):
 _COMMANDS = {
     "submit": _Lazy("submit", "Create TrainingJobs and what belongs to them."),
     "get": _Lazy("get", "List jobs, datasets, experiments and models, or show one."),
+    "describe": _Lazy("describe", "Show objects in full; of a dataset, what is in it."),
     "watch": _Lazy("watch", "Watch a TrainingJob until it ends."),
     "logs": _Lazy("logs", "Print the log of a TrainingJob."),
     "download": _Lazy("download", "Download the artifacts of a TrainingJob, or a checkpoint."),
@@ -37,6 +38,8 @@ _COMMANDS = {
     "cancel": _Lazy("verbs", "Cancel TrainingJobs; their record and logs stay.", "cancel"),
     "retry": _Lazy("verbs", "Try TrainingJobs that have failed again.", "retry"),
     "delete": _Lazy("delete", "Delete TrainingJobs with their record."),
+    "push": _Lazy("push", "Push a folder of this machine into a dataset."),
+    "refresh": _Lazy("refresh", "Have the sources of datasets looked at again."),
     "runtimes": _Lazy("runtimes", "List the runtimes that jobs can use."),
     "schema": _Lazy("schema", "Print the parameters of an action as JSON schema."),
     "release": _Lazy("release", "Take Trainyard's finalizers off, so that things can be deleted."),

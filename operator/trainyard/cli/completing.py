@@ -19,12 +19,22 @@ import typer
 _SECONDS = 1.0
 # Cobra's ShellCompDirectiveNoFileComp and ShellCompDirectiveDefault, which kubectl reads after the candidates.
 _NO_FILES, _FILES = ":4", ":0"
-_COMPLETES_FILES = frozenset({"submit"})
+_COMPLETES_FILES = frozenset({"submit", "push"})
 
 
 def jobs(ctx: typer.Context, incomplete: str) -> list[str]:
     """TrainingJobs of the namespace that the command line names so far."""
     return _asked(ctx, incomplete, lambda there: there.names("TrainingJob"))
+
+
+def datasets(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Datasets of the namespace that the command line names so far."""
+    return _asked(ctx, incomplete, lambda there: there.names("Dataset"))
+
+
+def dataset_word(incomplete: str) -> list[str]:
+    """The one kind that a command is for."""
+    return [word for word in ("dataset",) if word.startswith(incomplete)]
 
 
 def objects(ctx: typer.Context, incomplete: str) -> list[str]:

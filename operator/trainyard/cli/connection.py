@@ -58,6 +58,28 @@ Jobs = Annotated[
     list[str] | None,
     typer.Argument(metavar="JOB", parser=kinds.job, show_default=False, autocompletion=completing.jobs),
 ]
+DatasetKind = Annotated[
+    str,
+    typer.Argument(
+        metavar="dataset",
+        help="The word dataset.",
+        parser=kinds.dataset_word,
+        show_default=False,
+        autocompletion=completing.dataset_word,
+    ),
+]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", parser=kinds.dataset, show_default=False, autocompletion=completing.datasets
+    ),
+]
+Datasets = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME", parser=kinds.dataset, show_default=False, autocompletion=completing.datasets
+    ),
+]
 
 #: For a list of objects without spec and status.
 METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}

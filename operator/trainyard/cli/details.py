@@ -1,6 +1,7 @@
 """One object in full, for people: why it is where it is, and what has come of it.
 
-Separate from the tables, whose columns are the server's: what a TrainingJob's status means is known here.
+Separate from the tables, whose columns are the server's: what a TrainingJob's status means is known here, and in
+`datasetdetails` what a Dataset's means.
 """
 
 from __future__ import annotations
@@ -12,33 +13,36 @@ from typing import Any
 import typer
 
 from trainyard.api.reasons import FINAL
-from trainyard.cli import output
+from trainyard.cli import datasetdetails, output
 from trainyard.cli.amounts import size_of
 from trainyard.cli.reading import headline, metrics, phase, printable
+from trainyard.cli.rendering import ago, amount, grid, section, span
 from trainyard.planning.times import seconds
 
 Json = dict[str, Any]
 
 _ATTEMPTS = ("ATTEMPT", "STARTED", "RAN", "ENDED BY", "EXIT", "COUNTED", "NODE", "RESUMED FROM")
 _DELIVERIES = ("CALLBACK", "EVENT", "STATE", "TRIES", "WHEN", "MESSAGE")
-_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
-def show(raw: Json) -> None:
-    """Prints it on stdout."""
+def show(raw: Json, *, jobs: Sequence[Json] | None = None) -> None:
+    """Prints it on stdout. `jobs` are those that use a Dataset, where they were asked for."""
     now = time.time()
-    output.print_table(_grid(list(_head(raw, now=now))))
+    output.print_table(grid(list(_head(raw, now=now))))
+    if raw["kind"] == "Dataset":
+        datasetdetails.show(raw, jobs=jobs)
+        return
     status = raw.get("status") or {}
     if attempts := status.get("attempts"):
         ranked = ((raw.get("spec") or {}).get("nodes") or 1) > 1
         titles = (*_ATTEMPTS, "RANK") if ranked else _ATTEMPTS
-        _section(titles, [_attempt(entry, now=now)[: len(titles)] for entry in attempts])
+        section(titles, [_attempt(entry, now=now)[: len(titles)] for entry in attempts])
         if last := printable(attempts[-1].get("message") or ""):
             typer.echo(f"\nAttempt {attempts[-1]['number']}: {last}")
     if deliveries := status.get("callbacks"):
-        _section(_DELIVERIES, [_delivery(entry, now=now) for entry in deliveries])
+        section(_DELIVERIES, [_delivery(entry, now=now) for entry in deliveries])
     if artifacts := status.get("artifacts"):
-        _section(("ARTIFACT", "SIZE"), [(str(a.get("uri") or ""), _size(a.get("size"))) for a in artifacts])
+        section(("ARTIFACT", "SIZE"), [(str(a.get("uri") or ""), _size(a.get("size"))) for a in artifacts])
 
 
 def _head(raw: Json, *, now: float) -> Iterator[tuple[str, str]]:
@@ -49,10 +53,12 @@ def _head(raw: Json, *, now: float) -> Iterator[tuple[str, str]]:
         yield "Description", spec["description"]
     yield "State", headline(raw)
     if metadata.get("deletionTimestamp"):
-        yield "Deleted", f"{_ago(metadata['deletionTimestamp'], now=now)}, and held by a finalizer"
+        yield "Deleted", f"{ago(metadata['deletionTimestamp'], now=now)}, and held by a finalizer"
     if raw["kind"] == "TrainingJob":
         yield from _job(spec, status, now=now, final=phase(raw) in FINAL)
-    yield "Created", _ago(metadata.get("creationTimestamp"), now=now)
+    if raw["kind"] == "Dataset":
+        yield from datasetdetails.head(raw, now=now)
+    yield "Created", ago(metadata.get("creationTimestamp"), now=now)
 
 
 def _job(spec: Json, status: Json, *, now: float, final: bool) -> Iterator[tuple[str, str]]:
@@ -64,7 +70,8 @@ def _job(spec: Json, status: Json, *, now: float, final: bool) -> Iterator[tuple
     yield "Wanted", ", ".join(wishes)
     kind = next((spec[key] for key in ("type", "architecture", "runtime", "image") if spec.get(key)), "")
     yield "Runs", f"{spec.get('action', 'train')} {kind}".strip()
-    yield "Works on", spec.get("parentJob") or ""
+    yield "Works on", spec.get("parentJob") or (spec.get("datasets") or {}).get("input") or ""
+    yield "Makes", _made(spec.get("outputDataset") or {}, status.get("outputDataset") or {})
     progress = status.get("progress") or {}
     parts = [
         progress.get("summary"),
@@ -84,12 +91,24 @@ def _job(spec: Json, status: Json, *, now: float, final: bool) -> Iterator[tuple
         "Failures",
         f"{failures}, backoffLimit {spec['backoffLimit']}" if failures and "backoffLimit" in spec else "",
     )
-    yield "Started", _ago(status.get("startTime"), now=now)
-    yield "Ended", _ago(status.get("completionTime"), now=now)
+    yield "Started", ago(status.get("startTime"), now=now)
+    yield "Ended", ago(status.get("completionTime"), now=now)
     report = status.get("lastReport") or {}
     if report.get("message"):
-        yield "Last report", f"{report['message']} ({_ago(report.get('time'), now=now)})"
+        yield "Last report", f"{report['message']} ({ago(report.get('time'), now=now)})"
     yield "Logs", status.get("logs") or ""
+
+
+def _made(wanted: Json, found: Json) -> str:
+    """The Dataset that the job makes, and what has become of it."""
+    if not wanted:
+        return ""
+    if found.get("message"):
+        return printable(found["message"])
+    name = f"Dataset {wanted.get('name')}"
+    return {"Created": f"{name}, created", "Pending": f"{name}, being created"}.get(
+        found.get("state", ""), name
+    )
 
 
 def _checkpoint(found: Json, *, now: float) -> str:
@@ -98,7 +117,7 @@ def _checkpoint(found: Json, *, now: float) -> str:
     parts = [
         f"epoch {found['epoch']:g}" if "epoch" in found else "",
         f"step {found['step']}" if "step" in found else "",
-        _ago(found.get("time"), now=now),
+        ago(found.get("time"), now=now),
         found.get("uri") or "",
     ]
     return ", ".join(part for part in parts if part)
@@ -108,21 +127,21 @@ def _stop(found: Json, *, now: float) -> str:
     if not found:
         return ""
     if not found.get("endTime"):
-        return f"{found.get('cause')}, under way for {_span(found.get('time'), now=now)}"
+        return f"{found.get('cause')}, under way for {span(found.get('time'), now=now)}"
     saved = "" if found.get("checkpoint") is None else ", a checkpoint was saved"
     if found.get("checkpoint") is False:
         saved = ", no checkpoint was saved"
-    return f"{found.get('cause')}, {_ago(found.get('endTime'), now=now)}{saved}"
+    return f"{found.get('cause')}, {ago(found.get('endTime'), now=now)}{saved}"
 
 
 def _attempt(entry: Json, *, now: float) -> tuple[str, ...]:
     begun, over = seconds(entry.get("startTime")), seconds(entry.get("completionTime"))
-    ran = "" if begun is None else _amount((now if over is None else over) - begun)
+    ran = "" if begun is None else amount((now if over is None else over) - begun)
     counted = "" if entry.get("counted") is None else "yes" if entry["counted"] else "no"
     code = entry.get("exitCode")
     return (
         str(entry["number"]),
-        _ago(entry.get("startTime"), now=now),
+        ago(entry.get("startTime"), now=now),
         ran,
         entry.get("reason") or "",
         "" if code is None else str(code),
@@ -139,52 +158,9 @@ def _delivery(entry: Json, *, now: float) -> tuple[str, ...]:
         entry.get("event") or "",
         entry.get("state") or "",
         str(entry.get("attempts") or 0),
-        _ago(entry.get("time"), now=now),
+        ago(entry.get("time"), now=now),
         entry.get("message") or "",
     )
-
-
-def _grid(rows: Sequence[tuple[str, str]]) -> Any:
-    from rich.table import Table
-
-    grid = Table(box=None, show_header=False, pad_edge=False)
-    grid.add_column()
-    grid.add_column(overflow="fold")
-    for title, text in rows:
-        if text:
-            grid.add_row(title, printable(str(text)))
-    return grid
-
-
-def _section(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
-
-    table = Table(*titles, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(printable(cell) for cell in row))
-    typer.echo()
-    output.print_table(table)
-
-
-def _ago(stamp: str | None, *, now: float) -> str:
-    span = _span(stamp, now=now)
-    return f"{span} ago" if span else ""
-
-
-def _span(stamp: str | None, *, now: float) -> str:
-    at = seconds(stamp)
-    return "" if at is None else _amount(now - at)
-
-
-def _amount(span: float) -> str:
-    """As kubectl says it: `45s`, `3m20s`, `2h5m`, `3d4h`."""
-    left = max(0, int(span))
-    parts: list[str] = []
-    for unit, size in _UNITS:
-        number, left = divmod(left, size)
-        if number or parts:
-            parts.append(f"{number}{unit}" if number else "")
-    return "".join(parts[:2]) or "0s"
 
 
 def _size(size: int | None) -> str:

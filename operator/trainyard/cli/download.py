@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from trainyard import __version__
 from trainyard.cli import (
@@ -23,25 +22,23 @@ from trainyard.cli import (
     fetching,
     filelists,
     offers,
+    operatorsettings,
     outputs,
     sharepod,
     sharing,
     transfers,
 )
 from trainyard.cli.amounts import size_of
-from trainyard.cli.connection import Connection, Where
+from trainyard.cli.connection import Where
 from trainyard.cli.exits import CommandError, UsageError
 from trainyard.cli.filelists import File
 from trainyard.cli.logpods import find_pod, newest_attempt
 from trainyard.cli.offers import Choice, Found
 from trainyard.cli.tunnel import Tunnel, TunnelCut
-from trainyard.cluster import resources
-from trainyard.cluster.client import ApiError
 
 Json = dict[str, Any]
 
 _LIMIT_SECONDS = 300
-_SETTINGS_FILE = "settings.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +104,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    operator_namespace: Annotated[
-        str, typer.Option(help="Namespace of the operator, whose settings name the agent's image.")
-    ] = connection.OPERATOR_NAMESPACE,
+    operator_namespace: operatorsettings.Namespace = connection.OPERATOR_NAMESPACE,
     namespace: connection.Namespace = None,
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
@@ -140,7 +135,7 @@ async def _download(where: Where, name: str, wanted: Wanted) -> None:
                 f"TrainingJob {name} has no attempt {wanted.choice.attempt}; its newest is {newest_attempt(job)}."
             )
         pod = await find_pod(there, job, attempt=newest_attempt(job), rank=0)
-        settings = await _settings(there, wanted.operator_namespace)
+        settings = await operatorsettings.read(there, wanted.operator_namespace)
         place = outputs.place(job, pod, settings)
         uid, question = offers.asked(job, place, wanted.choice)
         await sharing.check(there, place)
@@ -167,26 +162,6 @@ async def _download(where: Where, name: str, wanted: Wanted) -> None:
                     _print(found)
                     return
                 await _bring(found, wanted, opened)
-
-
-async def _settings(there: Connection, namespace: str) -> Json:
-    """The operator's settings, as far as we may read them."""
-    try:
-        listing = await there.client.get(
-            resources.path("ConfigMap", namespace), {"labelSelector": "app.kubernetes.io/part-of=trainyard"}
-        )
-    except ApiError as error:
-        if error.status in (403, 404):
-            return {}
-        raise
-    for one in listing.get("items") or []:
-        try:
-            found = yaml.safe_load((one.get("data") or {}).get(_SETTINGS_FILE) or "")
-        except yaml.YAMLError:
-            continue
-        if isinstance(found, dict):
-            return found
-    return {}
 
 
 def _print(found: Found) -> None:

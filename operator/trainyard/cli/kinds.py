@@ -57,6 +57,21 @@ def job(word: str) -> str:
     return name
 
 
+def dataset(word: str) -> str:
+    """The name in `digits`, `dset/digits`. Raises UsageError for another kind."""
+    kind, name = named(word, kind="Dataset")
+    if kind != "Dataset":
+        raise UsageError(f"{word} is no Dataset: name one, as dset/{name}.")
+    return name
+
+
+def dataset_word(word: str) -> str:
+    """The word for Datasets itself. Raises UsageError for any other."""
+    if known(word) != "Dataset":
+        raise UsageError(f"This is for Datasets alone: write dataset, not {word}.")
+    return word
+
+
 def reference(kind: str, name: str, *, version: str = names.API_VERSION) -> str:
     """How kubectl names an object of some apiVersion: `trainingjob.trainyard.dev/resnet`, `secret/token`."""
     group = version.rpartition("/")[0]

@@ -1,4 +1,4 @@
-"""What commands read from a raw TrainingJob, as text for people.
+"""What commands read from a raw TrainingJob, or Dataset, as text for people.
 
 Separate because `get`, `watch`, `logs` and everything that waits say it in the same words.
 """
@@ -56,8 +56,7 @@ def headline(job: Json) -> str:
 
 def progress_line(job: Json) -> str:
     """Epoch, time left and metrics as one line; empty while nothing is reported."""
-    status = job.get("status") or {}
-    progress = status.get("progress") or {}
+    progress = advance(job)
     parts = [
         progress.get("summary"),
         f"{progress['percent']}%" if "percent" in progress else None,
@@ -65,6 +64,14 @@ def progress_line(job: Json) -> str:
         *metrics(job),
     ]
     return "  ".join(printable(str(part)) for part in parts if part)
+
+
+def advance(raw: Json) -> Json:
+    """How far a job's training is, or a Dataset's pull while it goes on: summary, percent, eta."""
+    status = raw.get("status") or {}
+    pull = status.get("pull") or {}
+    goes_on = pull.get("state") in ("starting", "in_progress")
+    return dict(status.get("progress") or (pull if goes_on else {}))
 
 
 def metrics(job: Json) -> list[str]:

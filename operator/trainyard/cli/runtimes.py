@@ -88,6 +88,8 @@ def _action(action: RuntimeAction) -> Json:
             "needsKind": action.needs_kind,
             "needsArgs": action.needs_args,
             "needsParent": action.needs_parent,
+            "needsInput": action.needs_input,
+            "needsOutput": action.needs_output,
         }
     )
 
@@ -103,7 +105,7 @@ def _print_table(entries: tuple[Runtime, ...]) -> None:
     for entry in entries:
         table.add_row(
             entry.name,
-            ", ".join(sorted(entry.kinds)) or "-",
+            ", ".join(sorted(entry.kinds)) or ("Datasets" if _works_on_datasets(entry) else "-"),
             ", ".join(sorted(entry.actions)),
             entry.image or "your own",
             "; ".join(entry.requires) or "-",
@@ -139,5 +141,17 @@ def _print_entry(entry: Runtime) -> None:
             )
         typer.echo()
         output.print_table(kinds)
+    elif _works_on_datasets(entry):
+        actions = Table("ACTION", "NEEDS", "PARAMETERS", box=None, pad_edge=False)
+        for name, action in sorted(entry.actions.items()):
+            needs = (("datasets.input", action.needs_input), ("output", action.needs_output))
+            known = sorted(action.schema.names) if action.schema is not None else []
+            actions.add_row(name, ", ".join(what for what, needed in needs if needed), ", ".join(known))
+        typer.echo()
+        output.print_table(actions)
     else:
         typer.echo(f"\nActions: {', '.join(sorted(entry.actions))}")
+
+
+def _works_on_datasets(entry: Runtime) -> bool:
+    return any(action.needs_input for action in entry.actions.values())

@@ -1,6 +1,8 @@
-"""The life of the pod that reads a job's output: what it needs is there, it is made, it runs, it is deleted.
+"""The life of the pod that reads a job's output, or takes a dataset: what it needs is there, it is made, it runs, it is
+deleted.
 
-Separate from `sharepod`, which says what it is, because all of this is talk with the cluster. Called by `download`.
+Separate from `sharepod` and `pushpod`, which say what it is, because all of this is talk with the cluster. Called by
+`download` and `push`.
 """
 
 from __future__ import annotations
@@ -48,12 +50,22 @@ async def check(there: Connection, place: Place) -> None:
                 ) from None
             if error.status != 403:
                 raise
-    await _may_forward(there)
+    await may_forward(there, "outputs are downloaded")
 
 
 @asynccontextmanager
-async def running(there: Connection, pod: Json, *, limit: int) -> AsyncIterator[str]:
-    """Makes the pod, waits until it runs, and deletes it at the end of the block, also after Ctrl-C; gives its name."""
+async def running(
+    there: Connection,
+    pod: Json,
+    *,
+    limit: int,
+    does: str = "reads the output",
+    idle: int = sharepod.IDLE_SECONDS,
+) -> AsyncIterator[str]:
+    """Makes the pod, waits until it runs, and deletes it at the end of the block, also after Ctrl-C; gives its name.
+
+    `does` is what it does, for sentences; `idle` the seconds after which it ends by itself.
+    """
     name = str(pod["metadata"]["name"])
     collection = resources.path("Pod", there.namespace)
     try:
@@ -62,16 +74,17 @@ async def running(there: Connection, pod: Json, *, limit: int) -> AsyncIterator[
         raise
     except BaseException:
         # NB: it may have been made though no answer has come.
-        await _delete(there, name)
+        await _delete(there, name, idle=idle)
         raise
     try:
-        await _started(there, name, pod["spec"]["containers"][0]["image"], limit=limit)
+        await _started(there, name, pod["spec"]["containers"][0]["image"], limit=limit, does=does)
         yield name
     finally:
-        await _delete(there, name)
+        await _delete(there, name, idle=idle)
 
 
-async def _may_forward(there: Connection) -> None:
+async def may_forward(there: Connection, purpose: str) -> None:
+    """Raises CommandError where ports of pods may not be forwarded; `purpose` is what is done by it."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
@@ -89,10 +102,10 @@ async def _may_forward(there: Connection) -> None:
     except ApiError:
         return
     if (answer.get("status") or {}).get("allowed") is False:
-        raise CommandError(refused(there.namespace))
+        raise CommandError(refused(there.namespace, purpose))
 
 
-async def _started(there: Connection, name: str, image: str, *, limit: int) -> None:
+async def _started(there: Connection, name: str, image: str, *, limit: int, does: str) -> None:
     until = time.monotonic() + limit
     path = resources.path("Pod", there.namespace, name)
     said = ""
@@ -102,24 +115,22 @@ async def _started(there: Connection, name: str, image: str, *, limit: int) -> N
         except ApiError as error:
             if error.status != 404:
                 raise
-            raise CommandError(
-                f"The pod {name}, which was to read the output, was deleted by somebody."
-            ) from None
+            raise CommandError(f"The pod {name}, which {does}, was deleted by somebody.") from None
         status = pod.get("status") or {}
         if status.get("phase") == "Running":
             return
         if status.get("phase") in ("Succeeded", "Failed"):
-            raise CommandError(ended(pod))
+            raise CommandError(ended(pod, does))
         reason, message = waiting(pod)
         if reason in _NO_IMAGE:
             raise CommandError(
-                f"The image {image} of the pod that reads the output cannot be had ({reason}: {message}): give one "
+                f"The image {image} of the pod that {does} cannot be had ({reason}: {message}): give one "
                 "that the nodes can pull as --agent-image."
             )
         if time.monotonic() > until:
             told = message or await _last_event(there, name) or "no node has taken it"
             raise CommandError(
-                f"The pod {name}, which reads the output, has not started after {limit} s: {as_sentence(told)}",
+                f"The pod {name}, which {does}, has not started after {limit} s: {as_sentence(told)}",
                 ExitCode.TIMED_OUT,
             )
         if message and message != said:
@@ -141,15 +152,15 @@ def waiting(pod: Json) -> tuple[str, str]:
     return "", ""
 
 
-def ended(pod: Json) -> str:
+def ended(pod: Json, does: str) -> str:
     """What a pod that should run has left."""
     status = pod.get("status") or {}
     for one in status.get("containerStatuses") or []:
         state = (one.get("state") or {}).get("terminated") or {}
         if message := str(state.get("message") or "").strip():
-            return f"The pod that reads the output ended: {as_sentence(message[-1000:])}"
+            return f"The pod that {does} ended: {as_sentence(message[-1000:])}"
     told = str(status.get("message") or status.get("reason") or "its node tells no reason")
-    return f"The pod that reads the output ended: {as_sentence(told)}"
+    return f"The pod that {does} ended: {as_sentence(told)}"
 
 
 async def _last_event(there: Connection, name: str) -> str:
@@ -160,17 +171,13 @@ async def _last_event(there: Connection, name: str) -> str:
     return ""
 
 
-async def _delete(there: Connection, name: str) -> None:
+async def _delete(there: Connection, name: str, *, idle: int) -> None:
+    left = f"The pod {name} could not be deleted; it ends by itself in {idle} s."
     try:
         async with asyncio.timeout(_DELETE_SECONDS):
             await there.client.delete(resources.path("Pod", there.namespace, name), {"gracePeriodSeconds": 1})
     except ApiError as error:
         if error.status != 404:
-            typer.echo(
-                f"The pod {name} could not be deleted; it ends by itself in {sharepod.IDLE_SECONDS} s.",
-                err=True,
-            )
+            typer.echo(left, err=True)
     except (aiohttp.ClientError, TimeoutError):
-        typer.echo(
-            f"The pod {name} could not be deleted; it ends by itself in {sharepod.IDLE_SECONDS} s.", err=True
-        )
+        typer.echo(left, err=True)

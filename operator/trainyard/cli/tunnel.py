@@ -1,14 +1,15 @@
 """HTTP to one port of a pod through the API server: a port-forward without a port on this machine.
 
 Separate because it is two protocols and nothing of ours: Kubernetes' channels over a WebSocket (v4.channel.k8s.io), and
-the part of HTTP/1.1 that `trainyard-agent share` speaks. Called by `download` and `fetching`.
+the part of HTTP/1.1 that `trainyard-agent share` and `receive` speak. Called by `download`, `push` and what they call.
 
 NB: no port is opened here, as `kubectl port-forward` does, so that nobody else on this machine can read along.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ Json = dict[str, Any]
 SILENCE_SECONDS = 60.0
 _DATA, _ERROR = 0, 1
 _MOST_HEAD = 64 << 10
+_CHUNK = 256 << 10
 
 
 class TunnelCut(Exception):
@@ -36,12 +38,18 @@ class TunnelCut(Exception):
 
 @dataclass(kw_only=True)
 class Tunnel:
-    """One connection, kept for several requests, and made anew after one that was not read to its end."""
+    """One connection, kept for several requests, and made anew after one that was not read to its end.
+
+    `does` and `purpose` are for sentences: what the pod does, and what by forwarding ports is done.
+    """
 
     client: Client
     namespace: str
     pod: str
     port: int
+    token: str = ""
+    does: str = "reads the output"
+    purpose: str = "outputs are downloaded"
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _stream: _Stream | None = None
     _left: int = 0
@@ -63,24 +71,48 @@ class Tunnel:
 
     async def json(self, path: str) -> Json:
         """A JSON object. Raises as `body`, and CommandError with the server's sentence for a refusal."""
-        found = orjson.loads(b"".join([chunk async for chunk in self.body(path)]))
+        found = orjson.loads(await self.whole(path))
         return found if isinstance(found, dict) else {}
 
-    async def body(self, path: str, *, offset: int = 0) -> AsyncGenerator[bytes]:
+    async def whole(self, path: str) -> bytes:
+        """All bytes of an answer. Raises as `body`."""
+        return b"".join([chunk async for chunk in self.body(path)])
+
+    async def post(self, path: str, body: Sequence[bytes] = ()) -> Json:
+        """Sends bytes; gives the JSON object that is answered. Raises as `body` and `json`."""
+        found = orjson.loads(b"".join([chunk async for chunk in self._asked("POST", path, body=body)]))
+        return found if isinstance(found, dict) else {}
+
+    def body(self, path: str, *, offset: int = 0) -> AsyncGenerator[bytes]:
         """A file's bytes from `offset` on, as they come.
 
         Raises TunnelCut, also when nothing comes for a minute; CommandError for what trying again does not cure.
         """
+        return self._asked("GET", path, offset=offset)
+
+    async def _asked(
+        self, method: str, path: str, *, offset: int = 0, body: Sequence[bytes] = ()
+    ) -> AsyncGenerator[bytes]:
         stream = await self._ready()
-        lines = [f"GET {path} HTTP/1.1", "Host: localhost", *([f"Range: bytes={offset}-"] if offset else [])]
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "Host: localhost",
+            *([f"Range: bytes={offset}-"] if offset else []),
+            *([f"Authorization: Bearer {self.token}"] if self.token else []),
+            *([f"Content-Length: {sum(map(len, body))}"] if method == "POST" else []),
+        ]
+        # NB: an answer that does not come to its end leaves the connection where no other request can use it.
+        self._left = 1
         try:
             await stream.send("\r\n".join([*lines, "", ""]).encode("ascii"))
+            for data in body:
+                await stream.send(data)
             status, length = await stream.head()
             self._left = length
             if status >= 400 or (offset and status != 206):
                 said = await stream.exactly(length)
                 self._left = 0
-                raise CommandError(_refusal(status, said))
+                raise CommandError(_refusal(status, said, does=self.does))
             while self._left:
                 chunk = await stream.some(self._left)
                 self._left -= len(chunk)
@@ -100,10 +132,10 @@ class Tunnel:
                 socket = await self._stack.enter_async_context(self.client.port_forward(path, self.port))
             except aiohttp.WSServerHandshakeError as error:
                 if error.status in (401, 403):
-                    raise CommandError(refused(self.namespace)) from None
+                    raise CommandError(refused(self.namespace, self.purpose)) from None
                 if error.status == 404:
                     raise CommandError(
-                        f"The pod {self.pod}, which reads the output, is gone: run the command again, it goes on where "
+                        f"The pod {self.pod}, which {self.does}, is gone: run the command again, it goes on where "
                         "it stopped."
                     ) from None
                 raise TunnelCut(f"the API server answers {error.status}") from error
@@ -122,7 +154,10 @@ class _Stream:
         self._opened: set[int] = set()
 
     async def send(self, data: bytes) -> None:
-        await self._socket.send_bytes(bytes([_DATA]) + data)
+        for start in range(0, len(data), _CHUNK):
+            # NB: a connection that nobody takes anything from any more would hold it for ever.
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._socket.send_bytes(bytes([_DATA]) + data[start : start + _CHUNK])
 
     async def head(self) -> tuple[int, int]:
         """Status and Content-Length of an answer."""
@@ -168,14 +203,14 @@ class _Stream:
             raise TunnelCut(printable(data.decode("utf-8", "replace").strip()))
 
 
-def refused(namespace: str) -> str:
+def refused(namespace: str, purpose: str) -> str:
     return (
-        f"You may not forward ports of pods in namespace {namespace}, by which outputs are downloaded: ask an "
-        "administrator for a Role with the verbs get and create on pods/portforward."
+        f"You may not forward ports of pods in namespace {namespace}, by which {purpose}: ask an administrator for a "
+        "Role with the verbs get and create on pods/portforward."
     )
 
 
-def _refusal(status: int, said: bytes) -> str:
+def _refusal(status: int, said: bytes, *, does: str) -> str:
     try:
         found = orjson.loads(said)
     except orjson.JSONDecodeError:
@@ -183,5 +218,5 @@ def _refusal(status: int, said: bytes) -> str:
     if isinstance(found, dict) and isinstance(found.get("error"), str):
         return as_sentence(found["error"])
     return as_sentence(
-        f"The pod that reads the output refuses this ({status}): {said[:300].decode('utf-8', 'replace')}"
+        f"The pod that {does} refuses this ({status}): {said[:300].decode('utf-8', 'replace')}"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from trainyard.cli.reading import headline, progress_line
+from trainyard.cli.reading import advance, headline, progress_line
 
 Json = dict[str, Any]
 
@@ -93,7 +93,7 @@ class LiveView(View):
         name = Text(job["metadata"]["name"], style="bold")
         lines = Table.grid()
         lines.add_row(Text.assemble(name, "  ", headline(job)))
-        percent = ((job.get("status") or {}).get("progress") or {}).get("percent")
+        percent = advance(job).get("percent")
         if percent is not None:
             lines.add_row(ProgressBar(total=100, completed=percent, width=60))
         if text := progress_line(job):

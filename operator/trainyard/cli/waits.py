@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from trainyard.api import names
-from trainyard.api.reasons import FINAL, Phase
+from trainyard.api.reasons import FINAL, Phase, Reason
 from trainyard.cli import durations, exits, reading, views
 from trainyard.cli.changes import changes
 from trainyard.cli.connection import Connection
@@ -111,6 +111,34 @@ def retried(job: Json) -> Outcome | None:
     return running(job) if (job.get("status") or {}).get("retryRequestedAt") == asked else None
 
 
+def looked_at(before: Json) -> Judge:
+    """Waits until what was pushed to a Dataset is checked; `before` is the Dataset as it was before that."""
+    former = _pull(before).get("of")
+
+    def judge(dataset: Json) -> Outcome | None:
+        # NB: by the digest of what was looked at, as an annotation is no new generation.
+        invalid = (dataset.get("status") or {}).get("reason") == Reason.INVALID_SPEC
+        return end(dataset) if _pull(dataset).get("of") != former or invalid else _stalled(dataset)
+
+    return judge
+
+
+def refreshed(dataset: Json) -> Outcome | None:
+    """Waits until a Dataset's source was looked at, and what has changed was pulled."""
+    asked = (dataset["metadata"].get("annotations") or {}).get(names.REFRESH_REQUESTED_AT)
+    seen = (dataset.get("status") or {}).get("refreshRequestedAt") == asked
+    over = _pull(dataset).get("state") not in ("starting", "in_progress")
+    if not (seen and over):
+        return _stalled(dataset)
+    if (dataset.get("status") or {}).get("reason") == Reason.REFRESH_FAILED:
+        return Outcome(code=ExitCode.JOB_FAILED, said=f"{_name(dataset)}: {headline(dataset)}")
+    return end(dataset)
+
+
+def _pull(dataset: Json) -> Json:
+    return (dataset.get("status") or {}).get("pull") or {}
+
+
 def _stalled(job: Json) -> Outcome | None:
     if not reading.is_stalled(job):
         return None
@@ -170,7 +198,8 @@ async def _reach(there: Connection, job: Json, judge: Judge, *, limit: int | Non
 
 
 async def _look(there: Connection, job: Json, judge: Judge, view: View) -> Outcome:
-    path = resources.path("TrainingJob", job["metadata"].get("namespace") or there.namespace)
+    kind = job.get("kind") or "TrainingJob"
+    path = resources.path(kind, job["metadata"].get("namespace") or there.namespace)
     selector = {"fieldSelector": f"metadata.name={_name(job)}"}
     async with aclosing(changes(there.client, path, selector, seen=[job])) as states:
         async for exists, now in states:
@@ -179,7 +208,7 @@ async def _look(there: Connection, job: Json, judge: Judge, view: View) -> Outco
             view.show(now)
             if (outcome := judge(now)) is not None:
                 return outcome
-    return Outcome(code=ExitCode.FAILED, said=f"TrainingJob {_name(job)} was deleted.")
+    return Outcome(code=ExitCode.FAILED, said=f"{kind} {_name(job)} was deleted.")
 
 
 async def _tick(view: View) -> None:

@@ -19,8 +19,8 @@ UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
 
 
 VISIBLE = (
-    "submit", "get", "watch", "logs", "download", "pause", "resume", "cancel", "retry", "delete",
-    "runtimes", "schema", "release", "run", "version",
+    "submit", "get", "describe", "watch", "logs", "download", "pause", "resume", "cancel", "retry", "delete",
+    "push", "refresh", "runtimes", "schema", "release", "run", "version",
 )  # fmt: skip
 
 

@@ -1,0 +1,86 @@
+"""`trainyard describe KIND NAME`: objects in full; of a Dataset also what is in it, and which jobs use it.
+
+Separate from `get`, which shows one object in full as well, because this looks further than the object itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+
+from trainyard.cli import completing, connection, datasetdetails, details, errors, kinds, output
+from trainyard.cli.connection import Connection, Where
+from trainyard.cli.exits import CommandError, ExitCode, UsageError
+from trainyard.cli.output import Format
+from trainyard.cluster import resources
+from trainyard.cluster.client import ApiError
+
+Json = dict[str, Any]
+
+_MOST_JOBS = "1000"
+
+
+def command(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="KIND NAME",
+            help="A kind and names, as dataset digits; or dset/digits.",
+            show_default=False,
+            autocompletion=completing.objects,
+        ),
+    ],
+    form: output.Output = None,
+    namespace: connection.Namespace = None,
+    context: connection.Context = None,
+    kubeconfig: connection.Kubeconfig = None,
+) -> int:
+    """Show objects in full: why each is where it is, and what has come of it.
+
+    Of a Dataset: how far its pull is, what the check found, its classes, columns, splits and image sizes, and the jobs
+    that use it.
+    """
+    kind = kinds.known(what[0])
+    words = what[1:] if kind else what
+    if not words:
+        raise UsageError(
+            f"Name one: trainyard describe {what[0]} NAME; `trainyard get {what[0]}` lists them."
+        )
+    named = tuple(kinds.named(word, kind=kind or "TrainingJob") for word in words)
+    where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
+    return connection.run(_describe(where, named, form=form))
+
+
+async def _describe(where: Where, named: Sequence[tuple[str, str]], *, form: Format | None) -> int:
+    code = ExitCode.OK
+    found: list[Json] = []
+    async with connection.connected(where) as there:
+        for kind, name in named:
+            try:
+                with errors.told():
+                    found.append(await there.object(kind, name))
+            except CommandError as error:
+                typer.echo(f"Error: {error.message}", err=True)
+                code = error.code
+        if form is None:
+            for number, raw in enumerate(found):
+                if number:
+                    typer.echo()
+                details.show(raw, jobs=await _jobs(there, raw) if raw["kind"] == "Dataset" else None)
+    if form is not None and found:
+        output.print_objects(found, form, as_list=len(named) > 1)
+    return code
+
+
+async def _jobs(there: Connection, dataset: Json) -> list[Json] | None:
+    """The jobs that use a Dataset; None where they may not be listed."""
+    try:
+        listing = await there.client.get(
+            resources.path("TrainingJob", there.namespace), {"limit": _MOST_JOBS}
+        )
+    except (ApiError, aiohttp.ClientError, TimeoutError):
+        return None
+    return datasetdetails.users(listing.get("items") or [], dataset["metadata"]["name"])
