@@ -29,6 +29,7 @@ from trainyard.inventory import Inventory
 from trainyard.kinds import KINDS
 from trainyard.planning.agentpod import AgentRules
 from trainyard.planning.context import Context
+from trainyard.planning.datapods import DataRules
 from trainyard.planning.deliveries import RetryRules
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.reconcile import watches
@@ -130,7 +131,13 @@ class Operator:
             reports=self._posted,
             verdict=jobs.verdict,
         )
-        datasets = DatasetReconciler(client=client, cache=self._cache, executor=executor)
+        datasets = DatasetReconciler(
+            client=client,
+            cache=self._cache,
+            executor=executor,
+            references=references,
+            rules=_data_rules(settings),
+        )
         kinds: dict[str, Reconcile] = {TRAINING_JOB: jobs.reconcile, DATASET: datasets.reconcile}
         for kind in (EXPERIMENT, MODEL):
             records = RecordReconciler(kind=kind, cache=self._cache, executor=executor)
@@ -242,6 +249,21 @@ async def _until(stop: asyncio.Event, work: Awaitable[None]) -> None:
     logger.info("Stopping.")
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
+
+
+def _data_rules(settings: Settings) -> DataRules:
+    data = settings.data
+    return DataRules(
+        image=data.image,
+        requests=data.requests,
+        limits=data.limits,
+        agent=AgentRules(image=settings.agent.image, requests=data.pull_requests, limits=data.pull_limits),
+        storage_class=data.storage_class_name or None,
+        access_mode=data.access_mode,
+        node_selector=data.node_selector,
+        tolerations=data.tolerations,
+        image_pull_policy=settings.image_pull_policy,
+    )
 
 
 def _planning_context(settings: Settings) -> Context:

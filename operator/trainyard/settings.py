@@ -204,6 +204,26 @@ class Agent(_Section):
     limits: dict[str, str] = Field(default_factory=lambda: {"memory": "1Gi"})
 
 
+class Data(_Section):
+    """Pulling and checking Datasets.
+
+    `image` is the data image, which checks them; `requests` and `limits` are its container's, and what pulls has those
+    of `pull_requests` and `pull_limits`. Volumes are made with `storage_class_name` (empty: the cluster's default)
+    and `access_mode` unless the Dataset says otherwise. `node_selector` and `tolerations` are those of the pods: a
+    volume that only one node has is made where they run, and jobs that use it run there, too.
+    """
+
+    image: Annotated[str, Field(min_length=1, max_length=1024)] = "trainyard/data:0.1.0"
+    requests: dict[str, str] = Field(default_factory=lambda: {"cpu": "100m", "memory": "512Mi"})
+    limits: dict[str, str] = Field(default_factory=lambda: {"memory": "2Gi"})
+    pull_requests: dict[str, str] = Field(default_factory=lambda: {"cpu": "100m", "memory": "256Mi"})
+    pull_limits: dict[str, str] = Field(default_factory=lambda: {"memory": "1Gi"})
+    storage_class_name: Annotated[str, Field(max_length=253)] = ""
+    access_mode: Literal["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"] = "ReadWriteOnce"
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+
+
 class StatusServer(_Section):
     """The server that training pods report to, over TLS.
 
@@ -244,6 +264,7 @@ class Settings(_Section):
     callbacks: Callbacks = Callbacks()
     endpoint: Endpoint = Endpoint()
     agent: Agent = Agent()
+    data: Data = Data()
     status_server: StatusServer = StatusServer()
     gang_scheduling: GangScheduling = GangScheduling()
 

@@ -111,6 +111,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [trainingjobs, datasets, experiments, mlmodels]
   verbs: [get, list, watch]
 - apiGroups: [trainyard.dev]
+  resources: [datasets] # those that jobs make; a finalizer keeps one whose data is in use
+  verbs: [create, patch]
+- apiGroups: [trainyard.dev]
   resources: [trainingjobs] # an annotation by which a job that was restored from a backup finds what it has stored
   verbs: [patch]
 - apiGroups: [trainyard.dev]
@@ -129,8 +132,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [pods/log]
   verbs: [get]
 - apiGroups: [""]
-  resources: [persistentvolumeclaims]
-  verbs: [get]
+  resources: [persistentvolumeclaims] # those that hold what was pulled
+  verbs: [get, create, patch, delete]
 - apiGroups: [""]
   resources: [events] # those of a pod that is stuck say why
   verbs: [create, list]

@@ -18,8 +18,21 @@ Note = Annotated[str, Field(max_length=1024)]
 
 
 class Pull(ApiModel):
-    """How far the pull is."""
+    """How far the last pull is, or what the last look at data that lies in a volume has come to."""
 
+    of: Figure | None = Field(
+        default=None, description="Digest of what the spec said of the source and of the check when it began."
+    )
+    number: int | None = Field(default=None, description="Number of the newest pod that works on it.")
+    listing: Figure | None = Field(
+        default=None, description="Digest of what the source lists: by it what is pulled is pinned."
+    )
+    revision: Word | None = Field(default=None, description="The revision that is pulled.")
+    claim: Word | None = Field(default=None, description="PersistentVolumeClaim that it is pulled onto.")
+    unpacked_bytes: int | None = Field(
+        default=None, description="Bytes of what is in an archive, where it tells."
+    )
+    reason: Figure | None = Field(default=None, description="Why the last try failed.")
     state: PullState = Field(description="starting, in_progress, pull_complete or invalid_pull.")
     bytes: int | None = Field(default=None, description="Bytes pulled.")
     total_bytes: int | None = Field(default=None, description="Bytes in all, where the source tells.")
@@ -31,6 +44,7 @@ class Pull(ApiModel):
     failures: int | None = Field(
         default=None, description="Pulls that failed and count against backoffLimit."
     )
+    retry_time: Timestamp | None = Field(default=None, description="When the next try begins.")
     start_time: Timestamp | None = Field(default=None, description="When it began.")
     completion_time: Timestamp | None = Field(default=None, description="When it ended.")
     message: Note | None = Field(default=None, description="What went wrong, or what is being done.")
@@ -132,6 +146,13 @@ class DatasetLineage(ApiModel):
     )
 
 
+class HeldVolume(ApiModel):
+    """A volume with an earlier revision, which goes when no unfinished job uses it."""
+
+    claim: Word = Field(description="Its PersistentVolumeClaim.")
+    revision: Word | None = Field(default=None, description="The revision that it holds.")
+
+
 class DatasetStatus(CommonStatus):
     """What the operator has observed of the dataset."""
 
@@ -147,7 +168,13 @@ class DatasetStatus(CommonStatus):
     lineage: DatasetLineage | None = Field(
         default=None, description="How it came to be, where a job made it."
     )
-    used_by: int | None = Field(default=None, description="Jobs that use it now.")
+    of: Figure | None = Field(
+        default=None, description="Digest of what the spec said when the data that jobs get now was checked."
+    )
+    listing: Figure | None = Field(default=None, description="Digest of what the source listed for it.")
+    held: Annotated[list[HeldVolume], Field(max_length=64, json_schema_extra=keyed_by("claim"))] = Field(
+        default_factory=list, description="Volumes with earlier revisions that unfinished jobs use."
+    )
     refresh_requested_at: Figure | None = Field(
         default=None,
         description="The annotation trainyard.dev/refresh-requested-at that was last acted upon.",

@@ -16,6 +16,9 @@ LABEL_JOB = f"{GROUP}/job"
 LABEL_JOB_UID = f"{GROUP}/job-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_RANK = f"{GROUP}/rank"
+#: Of the pods that pull and check a Dataset, and of the claims that hold what was pulled.
+LABEL_DATASET = f"{GROUP}/dataset"
+LABEL_DATASET_UID = f"{GROUP}/dataset-uid"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 
 #: Keeps an ended pod until its verdict is in the job's status.
@@ -35,8 +38,28 @@ STORE_UIDS = f"{GROUP}/store-uids"
 #: Annotation of a pod: the certificate authority of the status server, in PEM.
 SERVER_CA = f"{GROUP}/server-ca"
 
+#: Keeps a Dataset until no unfinished job uses what was pulled for it.
+DATA_FINALIZER = f"{GROUP}/data"
+#: Annotation of a Dataset: a new value asks for another look at its source.
+REFRESH_REQUESTED_AT = f"{GROUP}/refresh-requested-at"
+#: Annotation of a Dataset: what `trainyard push dataset` has brought, as JSON: claim, sha256, bytes, files, time.
+UPLOAD = f"{GROUP}/upload"
+#: Annotation of a Dataset that a job has made: its lineage, as JSON.
+LINEAGE = f"{GROUP}/lineage"
+#: Annotations of a claim that holds a pulled dataset: the listing that it is pulled by, the UID of the Dataset that
+#: pulls it, and, once it is whole, its digest and size as JSON.
+LISTING = f"{GROUP}/listing"
+PULLER = f"{GROUP}/puller"
+PUBLISHED = f"{GROUP}/published"
+#: Annotation of a pod: the datasets as they were when it was made, as JSON.
+DATASETS = f"{GROUP}/datasets"
+
 #: The main container of a training pod.
 TRAINER_CONTAINER = "trainer"
+#: Those of the pods of a Dataset: the agent lists its source and pulls it, the data image checks it.
+SURVEY_CONTAINER = "trainyard-survey"
+PULL_CONTAINER = "trainyard-pull"
+CHECK_CONTAINER = "trainyard-check"
 #: The agent as init container: it fetches what the trainer goes on from.
 FETCH_CONTAINER = "trainyard-fetch"
 #: The agent as native sidecar: it brings checkpoints and artifacts to the output.
@@ -46,7 +69,7 @@ AGENT_CONTAINER = "trainyard-agent"
 TOKEN_AUDIENCE = GROUP
 
 #: Our pods carry this label, so that the watch is filtered by the server.
-POD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_JOB_UID}"
+POD_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_ATTEMPT}"
 
 
 def service_name(*, job: str, attempt: int) -> str:
@@ -61,3 +84,13 @@ def service_name(*, job: str, attempt: int) -> str:
 def pod_name(*, job: str, attempt: int, rank: int) -> str:
     """The pod of one rank of one attempt, `<job>-<attempt>-<rank>`; at most 63 characters for a job's 50."""
     return f"{job}-{attempt}-{rank}"
+
+
+def dataset_pod_name(*, dataset: str, stage: str, number: int) -> str:
+    """A pod that works on a Dataset, `<dataset>-<stage>-<number>`, which no pod of a job is called."""
+    return f"{dataset}-{stage}-{number}"
+
+
+def data_claim_name(listing: str) -> str:
+    """The claim that holds what a source lists, by the digest of that."""
+    return f"data-{listing[:16]}"

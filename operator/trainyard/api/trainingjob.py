@@ -137,6 +137,10 @@ class TrainingJobSpec(ApiModel):
                 "self.datasets.input != self.outputDataset.name",
                 "spec.outputDataset.name: a dataset cannot be made from itself; give the new one another name",
             ),
+            (
+                "!has(self.outputDataset) || has(self.output)",
+                "spec.output: say where the data of outputDataset is kept, as claimName or as uri",
+            ),
             *fixed_after_creation("experiment"),
         )
     )
@@ -242,7 +246,9 @@ class TrainingJobSpec(ApiModel):
         "place.",
     )
     output_dataset: OutputDataset | None = Field(
-        default=None, description="The Dataset that a dataset action (convert, augment, split, ...) makes."
+        default=None,
+        description="The Dataset that a dataset action (convert, augment, split, ...) makes; its data is the folder "
+        "dataset/ of the artifacts in spec.output.",
     )
     model: ModelName | None = Field(
         default=None, description="The MLModel under which what was trained is registered as a new version."

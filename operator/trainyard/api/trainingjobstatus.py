@@ -124,6 +124,22 @@ class UsedDataset(ApiModel):
     sha256: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Digest of the data."
     )
+    listing: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Digest of what its source listed, where each job pulls it for itself."
+    )
+
+
+class MadeDataset(ApiModel):
+    """The Dataset that this job has made, or is to make."""
+
+    name: Annotated[str, Field(max_length=35)] = Field(description="Name of the Dataset.")
+    uri: Location = Field(description="Where its data lies.")
+    state: Literal["Pending", "Created", "NameTaken"] = Field(
+        description="Pending: it is still to be created. Created. NameTaken: there was another Dataset of that name, "
+        "which was left as it is; none is created."
+    )
+    uid: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="UID of the Dataset.")
+    message: Message | None = Field(default=None, description="Why it is not there.")
 
 
 class RegisteredVersion(ApiModel):
@@ -199,6 +215,9 @@ class TrainingJobStatus(CommonStatus):
     pods: PodsSummary | None = Field(default=None, description="Pods of the current attempt by phase.")
     datasets: Annotated[list[UsedDataset], Field(max_length=72, json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list, description="The datasets as they were when the job began to use them."
+    )
+    output_dataset: MadeDataset | None = Field(
+        default=None, description="What has become of spec.outputDataset."
     )
     base_models: BaseModelStates = Field(
         default_factory=list, description="How far the fetching of each base model is."

@@ -64,6 +64,8 @@ class _Action(_Model):
     needs_kind: bool = False
     needs_args: str = ""
     needs_parent: bool = False
+    needs_input: bool = False
+    needs_output: bool = False
 
 
 class _Entry(_Model):
@@ -185,6 +187,8 @@ class _Reader:
             needs_kind=action.needs_kind or bool(schemas and schema is None),
             needs_args=action.needs_args,
             needs_parent=action.needs_parent,
+            needs_input=action.needs_input,
+            needs_output=action.needs_output,
         )
 
     def _check_defaults(self, where: str, defaults: Mapping[str, Any], schemas: list[Schema]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from trainyard.cluster.groups import Groups
 from trainyard.cluster.packed import Packed
-from trainyard.planning.podview import PodView, job_of_pod
+from trainyard.planning.podview import PodView, dataset_of_pod, job_of_pod
 
 Json = dict[str, Any]
 
@@ -122,7 +122,7 @@ class Cache:
         return known.view if known is not None else None
 
     def pods_of(self, job_uid: str) -> tuple[PodView, ...]:
-        """All pods that the job of this UID has made."""
+        """All pods that the job or Dataset of this UID has made."""
         return tuple(self._pods[key].view for key in self._pods_of.of(job_uid))
 
     def pods_named_for(self, job: Key) -> tuple[PodView, ...]:
@@ -186,11 +186,14 @@ class Cache:
         self._pods_named.discard(Key(TRAINING_JOB, key.namespace, known.view.job), key)
 
 
-def job_key_of_pod(raw: Json) -> Key | None:
-    """The key of the job that a pod belongs to, or says so."""
+def owner_key_of_pod(raw: Json) -> Key | None:
+    """The key of the job that a pod belongs to, or says so, or of its Dataset."""
     metadata = raw.get("metadata") or {}
+    namespace = metadata.get("namespace", "")
+    if dataset := dataset_of_pod(metadata):
+        return Key(DATASET, namespace, dataset)
     job = job_of_pod(metadata)
-    return Key(TRAINING_JOB, metadata.get("namespace", ""), job) if job else None
+    return Key(TRAINING_JOB, namespace, job) if job else None
 
 
 def version_of(metadata: Mapping[str, Any]) -> int:

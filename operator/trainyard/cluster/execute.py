@@ -71,7 +71,7 @@ class Executor:
         self.afterwards = afterwards
         self._cache = cache
         self._answered = answered
-        self._failpoint = failpoint
+        self.failpoint = failpoint
 
     async def execute(self, plan: Plan, raw: Mapping[str, Any], *, refusal: Refusal | None = None) -> Outcome:
         """Carry out `plan` for the object `raw` that it was made for; `refusal` is the last one of its pod.
@@ -82,12 +82,14 @@ class Executor:
         kind, metadata = raw["kind"], raw["metadata"]
         namespace = metadata["namespace"]
         if plan.annotate:
-            raw = await self._annotate(kind, raw, plan.annotate)
+            raw = await self._patch_metadata(kind, raw, {"annotations": dict(plan.annotate)})
         for body in plan.create:
             make = self._create if body["kind"] == POD else self._create_child
             refused = await make(body, metadata["uid"], refusal)
             if refused is not None:
                 return Outcome(refusal=refused)
+        if plan.make is not None and (refused := await self._make_dataset(plan.make, refusal)) is not None:
+            return Outcome(refusal=refused)
         written = False
         if plan.status is not None:
             written = await self._write_status(kind, raw, plan.status)
@@ -135,7 +137,7 @@ class Executor:
                 "$deleteFromPrimitiveList/finalizers": [names.VERDICT_FINALIZER],
             }
         }
-        self._failpoint("before-pod-release")
+        self.failpoint("before-pod-release")
         try:
             answer = await self._client.strategic_merge_patch(resources.path(POD, namespace, view.name), body)
         except ApiError as error:
@@ -147,12 +149,12 @@ class Executor:
                 raise
             self._cache.remove(POD, namespace=namespace, name=view.name, uid=view.uid)
             return
-        self._failpoint("after-pod-release")
+        self.failpoint("after-pod-release")
         self._answered(POD, answer)
 
     async def _create(self, pod: Mapping[str, Any], job_uid: str, last: Refusal | None) -> Refusal | None:
         namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        self._failpoint("before-pod-create")
+        self.failpoint("before-pod-create")
         try:
             created = await self._client.post(resources.path(POD, namespace), dict(pod), _STRICT)
         except ApiError as error:
@@ -162,7 +164,7 @@ class Executor:
             if error.status in _REFUSED or "failed calling webhook" in error.message:
                 return _refusal(error.status, error.message, last)
             raise
-        self._failpoint("after-pod-create")
+        self.failpoint("after-pod-create")
         metrics.PODS_CREATED.inc()
         self._answered(POD, created)
         return None
@@ -173,7 +175,7 @@ class Executor:
         """One that is there already and the job's is as good; what cannot be made is told as a pod's refusal is."""
         namespace, name, kind = body["metadata"]["namespace"], body["metadata"]["name"], body["kind"]
         where = resources.child_path(body["apiVersion"], kind, namespace)
-        self._failpoint("before-child-create")
+        self.failpoint("before-child-create")
         try:
             await self._client.post(where, dict(body), _STRICT)
         except ApiError as error:
@@ -185,7 +187,23 @@ class Executor:
             if error.status in _REFUSED or "failed calling webhook" in error.message:
                 return _refusal(error.status, error.message, last)
             raise
-        self._failpoint("after-child-create")
+        self.failpoint("after-child-create")
+        return None
+
+    async def _make_dataset(self, body: Mapping[str, Any], last: Refusal | None) -> Refusal | None:
+        """One of its name is left as it is; whose it is, the watch tells, which rings for a new one as well."""
+        self.failpoint("before-dataset-create")
+        try:
+            await self._client.post(
+                resources.path("Dataset", body["metadata"]["namespace"]), dict(body), _STRICT
+            )
+        except ApiError as error:
+            if error.status == 409 and error.reason == "AlreadyExists":
+                return None
+            if error.status in _REFUSED or "failed calling webhook" in error.message:
+                return _refusal(error.status, error.message, last)
+            raise
+        self.failpoint("after-dataset-create")
         return None
 
     async def _child_there(self, where: str, kind: str, job_uid: str, last: Refusal | None) -> Refusal | None:
@@ -203,7 +221,7 @@ class Executor:
         return None
 
     async def _remove_child(self, namespace: str, child: Child) -> None:
-        self._failpoint("before-child-remove")
+        self.failpoint("before-child-remove")
         where = resources.child_path(child.api_version, child.kind, namespace)
         try:
             await self._client.delete(f"{where}/{quote(child.name, safe='')}", {})
@@ -211,19 +229,16 @@ class Executor:
             if error.status not in (404, 409):
                 raise
 
-    async def _annotate(
-        self, kind: str, raw: Mapping[str, Any], annotations: Mapping[str, str]
-    ) -> Mapping[str, Any]:
+    async def set_finalizers(self, raw: Json, finalizers: Iterable[str]) -> Json:
+        """The object with these finalizers and no other; raises StaleError when it has changed meanwhile."""
+        return await self._patch_metadata(raw["kind"], raw, {"finalizers": list(finalizers)})
+
+    async def _patch_metadata(self, kind: str, raw: Mapping[str, Any], change: Json) -> Json:
         """The object as it is afterwards."""
         metadata = raw["metadata"]
-        body = {
-            "metadata": {
-                "resourceVersion": metadata["resourceVersion"],
-                "uid": metadata["uid"],
-                "annotations": dict(annotations),
-            }
-        }
-        self._failpoint("before-annotate")
+        fence = {"resourceVersion": metadata["resourceVersion"], "uid": metadata["uid"]}
+        body = {"metadata": {**fence, **change}}
+        self.failpoint("before-annotate")
         try:
             answer = await self._client.merge_patch(
                 resources.path(kind, metadata["namespace"], metadata["name"]), body
@@ -232,7 +247,7 @@ class Executor:
             if error.status in (404, 409):
                 raise StaleError(str(error)) from error
             raise
-        self._failpoint("after-annotate")
+        self.failpoint("after-annotate")
         self._answered(kind, answer)
         return answer
 
@@ -269,7 +284,7 @@ class Executor:
             "status": change,
         }
         where = resources.path(kind, metadata["namespace"], metadata["name"], "status")
-        self._failpoint("before-status")
+        self.failpoint("before-status")
         try:
             answer = await self._client.merge_patch(where, body)
         except ApiError as error:
@@ -281,7 +296,7 @@ class Executor:
                 )
                 raise StaleError(f"{kind} {metadata['name']} is gone") from error
             raise
-        self._failpoint("after-status")
+        self.failpoint("after-status")
         self._answered(kind, answer)
         return True
 
@@ -289,21 +304,21 @@ class Executor:
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": view.uid}}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
-        self._failpoint("before-pod-delete")
+        self.failpoint("before-pod-delete")
         try:
             await self._client.delete(resources.path(POD, namespace, view.name), body)
         except ApiError as error:
             if error.status not in (404, 409):  # gone, or another pod has the name: both are what was wanted
                 raise
-        self._failpoint("after-pod-delete")
+        self.failpoint("after-pod-delete")
 
     def _announce(self, raw: Mapping[str, Any], announcement: Announcement) -> None:
         body = events.event(raw, announcement)
 
         async def post() -> None:
-            self._failpoint("before-event")
+            self.failpoint("before-event")
             if await events.post(self._client, body):
-                self._failpoint("after-event")
+                self.failpoint("after-event")
 
         self.afterwards.add(f"Event {body['metadata']['name']}", post)
 

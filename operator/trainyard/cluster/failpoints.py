@@ -16,6 +16,10 @@ logger = logging.getLogger(__name__)
 VARIABLE = "TRAINYARD_FAILPOINT"
 WRITES = ("pod-create", "status", "pod-release", "pod-delete", "event")
 PLACES = tuple(f"{side}-{write}" for write in WRITES for side in ("before", "after"))
+#: Those that only Datasets pass, and jobs that make one.
+OF_DATASETS = tuple(
+    f"{side}-{write}" for write in ("dataset-create", "annotate", "claim") for side in ("before", "after")
+)
 
 #: Called with the name of the place that is passed.
 Pass = Callable[[str], None]
@@ -33,8 +37,9 @@ def from_environment() -> Pass:
     if not wanted:
         return never
     place, at_sign, count = wanted.partition("@")
-    if place not in PLACES:
-        raise ValueError(f"{VARIABLE}: no place is called {place}; there are {', '.join(PLACES)}.")
+    known = (*PLACES, *OF_DATASETS)
+    if place not in known:
+        raise ValueError(f"{VARIABLE}: no place is called {place}; there are {', '.join(known)}.")
     if at_sign and not (count.isdecimal() and int(count) > 0):
         raise ValueError(
             f"{VARIABLE}: {count!r} in {wanted!r} is no number from 1 on, which counts the passes."

@@ -10,6 +10,8 @@ from trainyard.cluster.client import ApiError, Client
 from trainyard.planning.lookedup import NodeView, PodEvent
 
 _AT_MOST = "100"
+_LONGEST_LINE = 256 << 10
+_LOG_SECONDS = 15.0
 
 
 async def warnings_of(client: Client, *, namespace: str, pod_uid: str) -> tuple[PodEvent, ...]:
@@ -19,6 +21,17 @@ async def warnings_of(client: Client, *, namespace: str, pod_uid: str) -> tuple[
         resources.path("Event", namespace), {"fieldSelector": selector, "limit": _AT_MOST}
     )
     return tuple(PodEvent.from_raw(raw) for raw in answer.get("items") or [])
+
+
+async def last_line(client: Client, *, namespace: str, pod: str, container: str) -> str:
+    """The last line that a container has printed, cut to 256 KiB. Raises as `Client.get` does."""
+    where = f"{resources.path('Pod', namespace, pod)}/log"
+    asked = {"container": container, "tailLines": "1", "limitBytes": str(_LONGEST_LINE)}
+    found = bytearray()
+    async with client.stream(where, asked, total=_LOG_SECONDS) as stream:
+        while portion := await stream.readany():
+            found += portion
+    return found.decode(errors="replace").strip().rpartition("\n")[2]
 
 
 async def node(client: Client, name: str) -> NodeView:

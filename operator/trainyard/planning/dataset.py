@@ -1,107 +1,155 @@
-"""The plan of a Dataset.
+"""The plan of a Dataset: when its source is looked at (new, edited, asked for by the annotation refresh-requested-at,
+due by its schedule), what it is told to be meanwhile, and when it may go.
 
-Separate because it is a kind of its own. For now a dataset is a folder of a claim that somebody has filled: it is
-available when the claim exists; what is in the folder is seen by the job that mounts it.
+Separate because it is a kind of its own. `planning.datapull` has the steps of a look, `planning.dataends` its ends.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from trainyard.api.dataset import DatasetSpec
+from trainyard.api import names
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import conditions, uris
-from trainyard.planning.plan import Announcement, Plan
-from trainyard.planning.support import not_yet_supported
+from trainyard.planning import dataends, dataplace, datapull, datastatus, schedule, uris
+from trainyard.planning.dataobserved import DatasetPlan, ObservedDataset
+from trainyard.planning.datapods import DataRules
+from trainyard.planning.podview import PodView
+from trainyard.planning.times import seconds, stamp
 
 _LOOK_AGAIN_SECONDS = 15.0
+_USED_SECONDS = 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObservedDataset:
-    """One Dataset; `claim_exists` is what the API server said of the claim of a pvc:// source."""
-
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    deleting: bool
-    status: Mapping[str, Any]
-    spec: DatasetSpec | None
-    spec_error: str = ""
-    claim_exists: bool = field(default=False)
-
-
-def plan_dataset(observed: ObservedDataset, *, now: float) -> Plan:
+def plan_dataset(observed: ObservedDataset, *, now: float, rules: DataRules) -> DatasetPlan:
     """The plan for one look at a dataset."""
+    found = _plan(observed, now=now, rules=rules)
+    return dataclasses.replace(
+        found, plan=dataclasses.replace(found.plan, delete=_surplus(observed, found.plan.status))
+    )
+
+
+def _surplus(observed: ObservedDataset, status: Mapping[str, Any] | None) -> tuple[PodView, ...]:
+    """Pods that have done what they were there for, or are no longer wanted. The last failed one stays, for its log."""
+    pull = (observed.status if status is None else status).get("pull") or {}
+    number, complete = int(pull.get("number") or 0), pull.get("state") == "pull_complete"
+    newest = max((pod.attempt for pod in observed.pods), default=0)
+    return tuple(
+        pod
+        for pod in observed.pods
+        if pod.deletion_requested_at is None
+        and (
+            complete
+            or observed.deleting
+            or pod.attempt < newest
+            or (pod.attempt < number and pod.phase != "Failed")
+        )
+    )
+
+
+def _plan(observed: ObservedDataset, *, now: float, rules: DataRules) -> DatasetPlan:
     if observed.deleting:
-        return Plan()
-    if observed.spec is None:
-        return _in_phase(observed, Phase.ERROR, Reason.INVALID_SPEC, observed.spec_error, now=now)
-    unsupported = not_yet_supported("Dataset", observed.spec.model_dump(by_alias=True, exclude_none=True))
-    if unsupported is not None:
-        return _in_phase(observed, Phase.PENDING, Reason.NOT_YET_SUPPORTED, unsupported, now=now)
-    if observed.spec.source is None or observed.spec.source.uri is None:
-        return _in_phase(
+        return _going(observed, now=now)
+    refused = _not_to_be_looked_at(observed, now=now)
+    if refused is not None:
+        return refused
+    assert observed.spec is not None
+    refresh = observed.spec.refresh
+    due = seconds(observed.status.get("nextRefreshTime"))
+    if refresh is not None:
+        try:
+            coming = schedule.due_after(refresh.schedule, refresh.time_zone, int(now))
+        except ValueError as error:
+            return datastatus.plan(
+                observed, Phase.ERROR, Reason.INVALID_SPEC, f"spec.refresh: {error}", now=now
+            )
+        # NB: one that was edited is due by what it says now.
+        due = min(due, coming) if due is not None else coming
+    pull = observed.pull
+    asked = observed.refresh_requested_at
+    wanted = bool(asked) and asked != observed.status.get("refreshRequestedAt")
+    in_time = refresh is not None and due is not None and due <= now
+    fields = {
+        "refreshRequestedAt": asked or None,
+        "nextRefreshTime": stamp(coming if in_time else (due or 0)) if refresh is not None else None,
+    }
+    lost = _has_lost_its_volume(observed)
+    if pull.get("of") != observed.digest or wanted or in_time or lost:
+        return datapull.begun(observed, now=now, asked=fields, lost=lost)
+    if pull.get("state") in ("starting", "in_progress"):
+        return datapull.step(observed, now=now, rules=rules)
+    later = due - now if refresh is not None and due is not None else None
+    return dataends.at_rest(observed, now=now, requeue_after=later, fields=fields)
+
+
+def _has_lost_its_volume(observed: ObservedDataset) -> bool:
+    """Whether somebody has removed the claim of ours that jobs are to mount."""
+    claim = dataends.own_claim(str(observed.status.get("uri") or ""))
+    complete = observed.pull.get("state") == "pull_complete"
+    return bool(claim) and complete and dataplace.is_remote(observed) and observed.claim is None
+
+
+def _not_to_be_looked_at(observed: ObservedDataset, *, now: float) -> DatasetPlan | None:
+    """What keeps a dataset from being looked at; None when nothing does."""
+    spec = observed.spec
+    if spec is None:
+        return datastatus.plan(observed, Phase.ERROR, Reason.INVALID_SPEC, observed.spec_error, now=now)
+    if observed.unsupported is not None:
+        return datastatus.plan(
+            observed, Phase.PENDING, Reason.NOT_YET_SUPPORTED, observed.unsupported, now=now
+        )
+    if spec.source is None:
+        return datastatus.plan(
             observed,
             Phase.PENDING,
             Reason.DRAFT,
             "A draft: it is kept as it is. Say where its data is in spec.source, and jobs can use it.",
             now=now,
         )
-    try:
-        claim, folder = uris.split_pvc(observed.spec.source.uri)
-    except ValueError as error:
-        return _in_phase(observed, Phase.ERROR, Reason.INVALID_SPEC, str(error), now=now)
-    if not observed.claim_exists:
-        return _in_phase(
+    if spec.source.upload is not None and observed.uploaded is None:
+        return datastatus.plan(
             observed,
             Phase.PENDING,
-            Reason.CLAIM_NOT_FOUND,
-            f"There is no PersistentVolumeClaim {claim} in this namespace yet.",
+            Reason.WAITING_FOR_UPLOAD,
+            f"Waiting for its data: trainyard push dataset FOLDER {observed.name}",
             now=now,
-            requeue_after=_LOOK_AGAIN_SECONDS,
         )
-    where = f"folder {folder}" if folder else "the root"
-    return _in_phase(
+    if dataplace.is_remote(observed):
+        return None
+    try:
+        claim = (
+            uris.split_pvc(spec.source.uri)[0]
+            if spec.source.uri is not None
+            else str((observed.uploaded or {})["claim"])
+        )
+    except ValueError as error:
+        return datastatus.plan(observed, Phase.ERROR, Reason.INVALID_SPEC, str(error), now=now)
+    if observed.claim_exists:
+        return None
+    return datastatus.plan(
         observed,
-        Phase.DONE,
-        Reason.COMPLETED,
-        f"Jobs mount {where} of claim {claim}; its content is read by them, not checked beforehand.",
+        Phase.PENDING,
+        Reason.CLAIM_NOT_FOUND,
+        f"There is no PersistentVolumeClaim {claim} in this namespace yet.",
         now=now,
+        requeue_after=_LOOK_AGAIN_SECONDS,
     )
 
 
-def _in_phase(
-    observed: ObservedDataset,
-    phase: Phase,
-    reason: Reason,
-    message: str,
-    *,
-    now: float,
-    requeue_after: float | None = None,
-) -> Plan:
-    status = {
-        **observed.status,
-        **conditions.stated(
-            observed.status,
-            phase=phase,
-            reason=str(reason),
-            message=message,
-            generation=observed.generation,
+def _going(observed: ObservedDataset, *, now: float) -> DatasetPlan:
+    """Deleted: what pulls is stopped, and the volumes stay for as long as jobs that have begun use them."""
+    if names.DATA_FINALIZER not in observed.finalizers:
+        return DatasetPlan()
+    if observed.users:
+        named = ", ".join(observed.users[:5]) + (" ..." if len(observed.users) > 5 else "")
+        return datastatus.plan(
+            observed,
+            Phase.PENDING,
+            Reason.WAITING_FOR_CLEANUP,
+            f"Deleted, and kept until the jobs that use its data have ended: {named}.",
             now=now,
-            ready=True,
-            available=phase is Phase.DONE,
-        ),
-    }
-    if status == observed.status:
-        return Plan(requeue_after=requeue_after)
-    changed = (observed.status.get("phase"), observed.status.get("reason")) != (str(phase), str(reason))
-    news = Announcement(
-        type="Normal" if phase is Phase.DONE or reason is Reason.DRAFT else "Warning",
-        reason=str(reason),
-        message=message[:1024],
-    )
-    return Plan(status=status, announce=(news,) if changed else (), requeue_after=requeue_after)
+            requeue_after=_USED_SECONDS,
+        )
+    left = tuple(one for one in observed.finalizers if one != names.DATA_FINALIZER)
+    return DatasetPlan(finalizers=left)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.reasons import FINAL, ConditionType, Phase, Reason
-from trainyard.planning import conditions, progress, spechash, uris
+from trainyard.planning import conditions, progress, spechash, uris, useddatasets
 from trainyard.planning.agentpod import OUTPUT_MOUNT
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.plan import Announcement
@@ -31,6 +31,7 @@ _WARNED = frozenset(
         Reason.QUOTA_EXCEEDED,
         Reason.POLICY_REFUSED,
         Reason.POD_NAME_TAKEN,
+        Reason.DATASET_EXISTS,
         Reason.RESTARTING,
         Reason.NODE_LOST,
         Reason.EVICTED,
@@ -59,6 +60,7 @@ def in_phase(
 ) -> Json:
     """The old status brought into a phase, with its conditions; keys of `over` win, None removes."""
     status: Json = {**observed.status, **(over or {})}
+    status["datasets"] = useddatasets.as_status(status, observed.pods)
     status |= conditions.stated(
         observed.status,
         phase=phase,

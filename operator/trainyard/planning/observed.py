@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainyard.api.dataset import DatasetSource
 from trainyard.api.shared import Output
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.lookedup import NodeView, PodEvent
@@ -17,7 +18,9 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetView:
-    """A Dataset that a job refers to."""
+    """A Dataset that a job refers to; `uri` is where the data lies, empty for one that each job pulls for itself by
+    `source`.
+    """
 
     name: str
     available: bool
@@ -25,6 +28,14 @@ class DatasetView:
     reason: str
     message: str
     uri: str
+    uid: str = ""
+    type: str = ""
+    format: str = ""
+    revision: str = ""
+    sha256: str = ""
+    listing: str = ""
+    source: DatasetSource | None = None
+    action_parameters: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +49,15 @@ class ParentView:
     artifact_uri: str | None
     output: Output | None = None
     canceled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputDatasetView:
+    """The Dataset that has the name of the one that this job makes; `job_uid` is of the job that has made it."""
+
+    uid: str
+    job_uid: str = ""
+    deleting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +142,7 @@ class ObservedJob:
     orphans: tuple[PodView, ...] = ()
     datasets: Mapping[str, DatasetView | None] = field(default_factory=dict)
     parent: ParentView | None = None
+    output_dataset: OutputDatasetView | None = None
     refusal: Refusal | None = None
     events: Mapping[str, tuple[PodEvent, ...]] = field(default_factory=dict)
     nodes: Mapping[str, NodeView] = field(default_factory=dict)

@@ -50,11 +50,13 @@ class Plan:
     Pods are deleted with `grace_seconds` from SIGTERM to SIGKILL, or what they were made with when it is None.
     `status` is the whole status as it shall read, or None for no write; `release` are pods whose verdict it holds or
     whose job is gone; `requeue_after` is in seconds; `follow` are pods whose log is to be followed; `ended` are pods
-    whose trainer has ended; `deliver` are callbacks to send, which nothing waits for.
+    whose trainer has ended; `make` is a Dataset to create, before status is written; `deliver` are callbacks to send,
+    which nothing waits for.
     """
 
     annotate: Mapping[str, str] = field(default_factory=dict)
     create: tuple[Mapping[str, Any], ...] = ()
+    make: Mapping[str, Any] | None = None
     delete: tuple[PodView, ...] = ()
     grace_seconds: int | None = None
     release: tuple[PodView, ...] = ()

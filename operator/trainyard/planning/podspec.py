@@ -6,64 +6,38 @@ Separate because it is the contract with a trainer: environment, folders, securi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning import (
     agentpod,
+    datapods,
     network,
     opaque,
     owner,
-    parameters,
     placement,
+    podenvironment,
     resourceclaims,
     server,
     spechash,
     uris,
+    useddatasets,
 )
-from trainyard.planning.agentpod import OUTPUT_MOUNT, AgentOrder, AgentRules, BucketParent
+from trainyard.planning.agentpod import OUTPUT_MOUNT, AgentOrder
 from trainyard.planning.gang import gang
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.placement import AcceleratorRules
-from trainyard.planning.runtime import Runtime, RuntimeAction
-from trainyard.planning.server import ServerAddress
+from trainyard.planning.podinputs import DATA_DIR, PARENT_DIR, PodInputs
 
 Json = dict[str, Any]
 
-DATA_DIR = "/trainyard/data"
-PARENT_DIR = "/trainyard/parent"
 _GROUP_ID = 65532  # owns the volumes, whatever user the image runs as
 
 _POD_ANNOTATIONS = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
     "karpenter.sh/do-not-disrupt": "true",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class PodInputs:
-    """What a pod is made from besides the job: runtime, datasets by name with their address, and so on.
-
-    The parent's artifacts are mounted from `parent_uri`, or fetched from `bucket_parent`; without a `server` the pod
-    has no way to report but its log. `resume_attempt` counts for a pod without an agent only.
-    """
-
-    runtime: Runtime
-    action: RuntimeAction
-    dataset_uris: Mapping[str, str]
-    parent_uri: str | None
-    attempt: int
-    rules: AcceleratorRules
-    bucket_parent: BucketParent | None = None
-    image_pull_policy: str | None = None
-    agent: AgentRules = field(default_factory=AgentRules)
-    server: ServerAddress | None = None
-    schedulers: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, rank: int = 0) -> Json:
@@ -125,6 +99,11 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
             **(user_metadata.get("annotations") or {}),
             **admitted.annotations,
             **({names.SERVER_CA: inputs.server.ca} if inputs.server is not None else {}),
+            **(
+                {names.DATASETS: useddatasets.annotation(inputs.used_datasets)}
+                if inputs.used_datasets
+                else {}
+            ),
             names.SPEC_HASH: spechash.spec_hash(spec),
             names.PARAMETERS_DIGEST: spechash.parameters_digest(spec),
         },
@@ -133,19 +112,6 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
         "ownerReferences": [owner.reference(observed)],
     }
     return {"apiVersion": "v1", "kind": "Pod", **pod}
-
-
-def dataset_roles(spec: TrainingJobSpec) -> dict[str, list[str] | str]:
-    """Datasets by the part they play, as TRAINYARD_DATASETS has them: `train` is a list, any other a name."""
-    return {role: given for role, given in vars(spec.datasets).items() if given or role == "train"}
-
-
-def dataset_names(spec: TrainingJobSpec) -> tuple[str, ...]:
-    """Every Dataset that the job needs, once."""
-    roles = dataset_roles(spec).values()
-    return tuple(
-        dict.fromkeys(name for given in roles for name in ([given] if isinstance(given, str) else given))
-    )
 
 
 def output_uri(observed: ObservedJob, spec: TrainingJobSpec, *, attempt: int) -> str | None:
@@ -197,10 +163,26 @@ def _containers(
         init_containers = list(agent.init_containers)
         volumes = [*volumes, *agent.volumes]
         mounts = [*mounts, *agent.mounts]
+    pulled = [
+        datapods.for_a_job(
+            observed.namespace,
+            name,
+            pull.source,
+            number=number,
+            listing=pull.listing,
+            rules=inputs.agent,
+            image_pull_policy=inputs.image_pull_policy,
+            path=f"{DATA_DIR}/{name}",
+        )
+        for number, (name, pull) in enumerate(inputs.dataset_pulls.items())
+    ]
+    init_containers = [*(init for init, _, _ in pulled), *init_containers]
+    volumes = [*volumes, *(volume for _, own, _ in pulled for volume in own)]
+    mounts = [*mounts, *(mount for _, _, mount in pulled)]
     container: Json = {
         "name": names.TRAINER_CONTAINER,
         "image": inputs.runtime.image,
-        "env": _environment(observed, spec, inputs, rank=rank),
+        "env": podenvironment.environment(observed, spec, inputs, rank=rank),
         "resources": _resources(spec, inputs.rules),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -285,44 +267,3 @@ def _volumes(spec: TrainingJobSpec, inputs: PodInputs) -> tuple[list[Json], list
 def _claim_at(uri: str, path: str) -> tuple[str, str, str]:
     claim, folder = uris.split_pvc(uri)
     return claim, path, folder
-
-
-def _environment(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, rank: int) -> list[Json]:
-    values: dict[str, str] = {
-        "TRAINYARD_JOB": observed.name,
-        "TRAINYARD_NAMESPACE": observed.namespace,
-        "TRAINYARD_ACTION": spec.action,
-        "TRAINYARD_TYPE": spec.type or spec.architecture or "",
-        "TRAINYARD_PARAMETERS": orjson.dumps(
-            parameters.settled(spec.parameters, schema=inputs.action.schema, defaults=inputs.action.defaults)
-        ).decode(),
-        "TRAINYARD_ATTEMPT": str(inputs.attempt),
-        **network.environment(
-            observed.name,
-            attempt=inputs.attempt,
-            rank=rank,
-            nodes=spec.nodes,
-            processes=spec.processes_per_node,
-        ),
-    }
-    if inputs.server is not None:
-        values |= server.environment(inputs.server, namespace=observed.namespace, job=observed.name)
-    if inputs.dataset_uris:
-        values["TRAINYARD_DATA_DIR"] = DATA_DIR
-        values["TRAINYARD_DATASETS"] = orjson.dumps(dataset_roles(spec)).decode()
-    if inputs.parent_uri is not None:
-        values["TRAINYARD_PARENT_DIR"] = PARENT_DIR
-    elif inputs.bucket_parent is not None:
-        values["TRAINYARD_PARENT_DIR"] = agentpod.FETCHED_PARENT_DIR
-    if spec.output is not None:
-        below = uris.job_folder(job_uid=observed.uid, attempt=inputs.attempt, rank=rank)
-        values["TRAINYARD_OUTPUT_DIR"] = f"{OUTPUT_MOUNT}/{below}"
-        values["TRAINYARD_CHECKPOINT_DIR"] = f"{OUTPUT_MOUNT}/{below}/checkpoints"
-        if inputs.action.resumable:
-            values["TRAINYARD_RESUME"] = agentpod.RESUME_DIR
-    # NB: Kubernetes expands $(NAME) in values; these are data and must arrive as they are.
-    ours = [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
-    theirs = [e.model_dump(by_alias=True, exclude_none=True) for e in spec.env if e.name not in values]
-    taken = values.keys() | {e.name for e in spec.env}
-    image_needs = [{"name": k, "value": v} for k, v in inputs.runtime.env.items() if k not in taken]
-    return ours + image_needs + theirs

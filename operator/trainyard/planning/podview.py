@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from sys import intern
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from trainyard.api import names
 from trainyard.planning.times import seconds
@@ -27,6 +27,9 @@ _LOST_REASONS = frozenset(
         "UnexpectedAdmissionError",
     }
 )
+#: Containers that do what a pod is there for.
+_MAIN = frozenset({names.TRAINER_CONTAINER, names.SURVEY_CONTAINER, names.CHECK_CONTAINER})
+_JOB, _DATASET = "TrainingJob", "Dataset"
 _LOST_CONDITIONS = ("DisruptionTarget", "TerminationTarget")
 
 
@@ -65,20 +68,24 @@ class ContainerView:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodView:
     """A pod with our labels, or what has lost them. Whose it is and which one, its controller and its name say, since
-    anybody can copy or change labels: `job_uid` is empty for a pod that no job has made, whatever its labels say.
+    anybody can copy or change labels: `job_uid` (the Dataset's UID of its pods) is empty for a pod that nothing of ours
+    has made, whatever its labels say. `job` or `dataset` is the name of what has made it; of a Dataset's pod `stage`
+    says what it does, and `attempt` is its number.
 
-    `finalized` while our finalizer keeps it; the digests are those it was made with; `forced` when it is being deleted
-    without any grace; `deletion_due_at` is when a node that lives has ended it; `disruption` is the reason of the
-    condition that says so, and `disruption_message` its words; `unheard_since` is when its node was found to be
-    silent; `claims` are those it mounts, `resource_claims` those whose devices it gets, and of the templates in
-    `unmade_claims_of` it has no such claim yet; `watched` while it has the labels that our watch selects; `init` are
-    containers that end before the trainer begins, `sidecars` those that run beside it.
+    `finalized` while our finalizer keeps it; the digests are those it was made with, and so are `datasets`, as JSON;
+    `forced` when it is being deleted without any grace; `deletion_due_at` is when a node that lives has ended it;
+    `disruption` is the reason of the condition that says so, and `disruption_message` its words; `unheard_since` is
+    when its node was found to be silent; `claims` are those it mounts, `resource_claims` those whose devices it gets,
+    and of the templates in `unmade_claims_of` it has no such claim yet; `watched` while it has the labels that our
+    watch selects; `init` are containers that end before the trainer begins, `sidecars` those that run beside it.
     """
 
     name: str
     uid: str
     job_uid: str
     job: str = ""
+    dataset: str = ""
+    stage: str = ""
     attempt: int
     rank: int
     phase: str = "Pending"
@@ -103,6 +110,7 @@ class PodView:
     watched: bool = True
     spec_hash: str = ""
     parameters_digest: str = ""
+    datasets: str = ""
     claims: tuple[str, ...] = ()
     resource_claims: tuple[str, ...] = ()
     unmade_claims_of: tuple[str, ...] = ()
@@ -115,7 +123,7 @@ class PodView:
         metadata, status, spec = raw["metadata"], raw.get("status") or {}, raw.get("spec") or {}
         node = spec.get("nodeName")
         labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-        job, job_uid, attempt, rank = _made_by(metadata)
+        made_by = _made_by(metadata)
         conditions = {c.get("type"): c for c in status.get("conditions") or []}
         scheduled = conditions.get("PodScheduled") or {}
         containers = [ContainerView.from_raw(c) for c in status.get("containerStatuses") or []]
@@ -135,10 +143,12 @@ class PodView:
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
-            job_uid=job_uid,
-            job=job,
-            attempt=attempt,
-            rank=rank,
+            job_uid=made_by.uid,
+            job=made_by.job,
+            dataset=made_by.dataset,
+            stage=made_by.stage,
+            attempt=made_by.attempt,
+            rank=made_by.rank,
             phase=intern(status.get("phase") or "Pending"),
             reason=intern(status.get("reason") or ""),
             message=status.get("message") or "",
@@ -160,7 +170,7 @@ class PodView:
             sandbox_ready=(conditions.get("PodReadyToStartContainers") or {}).get("status") == "True",
             disrupted=_is_lost(status.get("reason") or "") or bool(lost),
             finalized=names.VERDICT_FINALIZER in (metadata.get("finalizers") or ()),
-            watched=labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY and names.LABEL_JOB_UID in labels,
+            watched=labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY and names.LABEL_ATTEMPT in labels,
             spec_hash=annotations.get(names.SPEC_HASH, ""),
             parameters_digest=annotations.get(names.PARAMETERS_DIGEST, ""),
             claims=tuple(
@@ -178,7 +188,8 @@ class PodView:
                 for claim in spec.get("resourceClaims") or []
                 if claim.get("resourceClaimTemplateName") and claim.get("name") not in made
             ),
-            trainer=next((c for c in containers if c.name == names.TRAINER_CONTAINER), None),
+            datasets=annotations.get(names.DATASETS, ""),
+            trainer=next((c for c in containers if c.name in _MAIN), None),
             init=tuple(c for c in init if c.name not in beside),
             sidecars=tuple(c for c in init if c.name in beside),
         )
@@ -232,34 +243,55 @@ def _is_lost(reason: str) -> bool:
 
 
 def job_of_pod(metadata: Json) -> str:
-    """The name of the TrainingJob that controls a pod; of one that none controls, what its label says."""
-    return _named(metadata, _controlling_job(metadata))
+    """The name of the TrainingJob that controls a pod; of one that nothing of ours controls, what its label says."""
+    controller = _controller(metadata)
+    if controller is None:
+        return str((metadata.get("labels") or {}).get(names.LABEL_JOB) or "")
+    return str(controller.get("name") or "") if controller.get("kind") == _JOB else ""
 
 
-def _named(metadata: Json, controller: Json | None) -> str:
-    if controller is not None:
-        return str(controller.get("name") or "")
-    return str((metadata.get("labels") or {}).get(names.LABEL_JOB) or "")
+def dataset_of_pod(metadata: Json) -> str:
+    """The name of the Dataset that controls a pod; empty for any other."""
+    controller = _controller(metadata) or {}
+    return str(controller.get("name") or "") if controller.get("kind") == _DATASET else ""
 
 
-def _made_by(metadata: Json) -> tuple[str, str, int, int]:
-    """Job, its UID, attempt and rank of a pod that a job has made; the UID is empty for any other pod."""
-    controller = _controlling_job(metadata)
-    job = _named(metadata, controller)
-    if controller is not None:
-        attempt, _, rank = metadata["name"].removeprefix(f"{job}-").partition("-")
-        # NB: one that is called otherwise is somebody's copy, and its end is no verdict.
-        if attempt.isdecimal() and rank.isdecimal():
-            made = names.pod_name(job=job, attempt=int(attempt), rank=int(rank))
-            if metadata["name"] == made:
-                return job, str(controller.get("uid") or ""), int(attempt), int(rank)
-    return job, "", 0, 0
+class _Made(NamedTuple):
+    job: str = ""
+    dataset: str = ""
+    uid: str = ""
+    stage: str = ""
+    attempt: int = 0
+    rank: int = 0
 
 
-def _controlling_job(metadata: Json) -> Json | None:
+def _made_by(metadata: Json) -> _Made:
+    """What has made a pod, and which of its pods it is; the UID is empty for a pod that nothing of ours has made.
+
+    NB: one that is called otherwise is somebody's copy, and its end is no verdict.
+    """
+    controller = _controller(metadata)
+    if controller is None:
+        return _Made(job=job_of_pod(metadata))
+    owner, uid, name = str(controller.get("name") or ""), str(controller.get("uid") or ""), metadata["name"]
+    first, _, second = name.removeprefix(f"{owner}-").partition("-")
+    if controller["kind"] == _DATASET:
+        if second.isdecimal() and name == names.dataset_pod_name(
+            dataset=owner, stage=first, number=int(second)
+        ):
+            return _Made(dataset=owner, uid=uid, stage=intern(first), attempt=int(second))
+        return _Made(dataset=owner)
+    numbered = first.isdecimal() and second.isdecimal()
+    if numbered and name == names.pod_name(job=owner, attempt=int(first), rank=int(second)):
+        return _Made(job=owner, uid=uid, attempt=int(first), rank=int(second))
+    return _Made(job=owner)
+
+
+def _controller(metadata: Json) -> Json | None:
+    """The TrainingJob or Dataset that controls a pod."""
     for owner in metadata.get("ownerReferences") or ():
         group = str(owner.get("apiVersion") or "").partition("/")[0]
-        if owner.get("controller") and owner.get("kind") == "TrainingJob" and group == names.GROUP:
+        if owner.get("controller") and owner.get("kind") in (_JOB, _DATASET) and group == names.GROUP:
             found: Json = owner
             return found
     return None

@@ -30,7 +30,8 @@ class RuntimeAction:
     parameters; `tunable` are ranges for a search by dotted name, `tunables` those of one type or architecture. A range
     with `enabled: false` is for who asks for it. An action that `needs_kind` has to know the type or architecture. One
     with `needs_args` runs what the job's `args` say, and this is what to tell who gave none. One that `needs_parent`
-    works on what another job has left.
+    works on what another job has left, one that `needs_input` on a Dataset; what one that `needs_output` is there for
+    would be lost without an output.
     """
 
     command: tuple[str, ...] = ()
@@ -45,6 +46,8 @@ class RuntimeAction:
     needs_kind: bool = False
     needs_args: str = ""
     needs_parent: bool = False
+    needs_input: bool = False
+    needs_output: bool = False
 
     def serves(self, kind: str) -> bool:
         return self.kinds is None or kind in self.kinds
@@ -129,6 +132,15 @@ def resolve(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> tuple[Runtime,
         return Unresolved(
             message=f"Action {spec.action} of runtime {entry.name} works on the model of another TrainingJob: name it "
             "as spec.parentJob."
+        )
+    if action.needs_input and spec.datasets.input is None:
+        return Unresolved(
+            message=f"Action {spec.action} of runtime {entry.name} works on a Dataset: name it as spec.datasets.input."
+        )
+    if action.needs_output and spec.output is None:
+        return Unresolved(
+            message=f"What action {spec.action} of runtime {entry.name} makes would be lost: say in spec.output where "
+            "it is kept."
         )
     if action.needs_args and not (own.args or own.command):
         return Unresolved(message=f"Runtime {entry.name}: {action.needs_args}")

@@ -243,6 +243,9 @@ def go_on(
         else attempt
     )
     over = {**(over or {}), "stop": None, "completionTime": None}
+    if observed.status.get("completionTime"):
+        # NB: the volume of a revision goes when no unfinished job uses it; what is begun anew takes the newest.
+        over["datasets"] = None
     able = resumable(observed, context)
     checkpoint = (observed.status.get("lastCheckpoint") or {}) if able else {}
     if number > 0:

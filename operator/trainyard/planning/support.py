@@ -24,23 +24,20 @@ Json = Mapping[str, Any]
 class Gap:
     """A field without effect, and all below it.
 
-    Values in `acts`, or that begin with `prefix`, have the effect that they say, or say nothing. `partly` tells users
-    which they are. An empty object counts as absent unless `even_empty`; one that has the field and value of `off`
-    asks for nothing. Without `asks` the field only says how: a draft may have it, it is kept for later.
+    Values in `acts`, or that begin with one of `prefixes`, have the effect that they say, or say nothing. `partly`
+    tells users which they are. An empty object counts as absent unless `even_empty`; one that has the field and value
+    of `off` asks for nothing. Without `asks` the field only says how: a draft may have it, it is kept for later.
     """
 
     path: str
     what: str
     acts: tuple[Any, ...] = ()
-    prefix: str = ""
+    prefixes: tuple[str, ...] = ()
     partly: str = ""
     even_empty: bool = False
     off: tuple[str, Any] | None = None
     asks: bool = True
 
-
-_FETCHING = "fetching data into the cluster"
-_CACHING = "a volume for what was fetched"
 
 GAPS: Mapping[str, tuple[Gap, ...]] = {
     "TrainingJob": (
@@ -48,37 +45,15 @@ GAPS: Mapping[str, tuple[Gap, ...]] = {
         Gap(path="checkpoint", what="choosing a checkpoint of the parent"),
         Gap(path="encryptionKeySecretRef", what="encrypted models"),
         Gap(path="experiment", what="jobs of an Experiment"),
-        Gap(path="outputDataset", what="jobs that make a Dataset"),
         Gap(path="model", what="registering a version of an MLModel"),
     ),
     "Dataset": (
-        Gap(path="source.uri", what=_FETCHING, prefix="pvc://", partly="pvc:// is mounted"),
-        Gap(path="source.files", what=_FETCHING),
-        Gap(path="source.upload", what="uploading", even_empty=True),
-        *(
-            Gap(path=f"source.{name}", what=_FETCHING)
-            for name in (
-                "secretRef",
-                "endpoint",
-                "region",
-                "account",
-                "serviceAccountName",
-                "revision",
-                "sha256",
-                "fileType",
-                "filters",
-            )
+        Gap(
+            path="source.uri",
+            what="fetching data into the cluster",
+            prefixes=("pvc://", "s3://", "gs://", "abfs://", "hf://", "https://"),
+            partly="all but ngc:",
         ),
-        Gap(path="env", what="pods that fetch and check"),
-        Gap(path="cache.mode", what=_CACHING, acts=("Volume",)),
-        Gap(path="cache.size", what=_CACHING),
-        Gap(path="cache.storageClassName", what=_CACHING),
-        Gap(path="cache.accessMode", what=_CACHING),
-        Gap(path="refresh", what="looking at the source again"),
-        Gap(path="validation.mode", what="checking the data", acts=("Full",)),
-        Gap(path="validation.target", what="checking the data"),
-        Gap(path="backoffLimit", what=_FETCHING, acts=(3,)),
-        Gap(path="actionParameters", what="default parameters of jobs"),
     ),
     "Experiment": (
         Gap(path="actions", what="running actions"),
@@ -171,7 +146,7 @@ def _has_no_effect(value: Any, gap: Gap) -> bool:
         return False
     if gap.off is not None and isinstance(value, Mapping) and value.get(gap.off[0]) == gap.off[1]:
         return False
-    if gap.prefix and isinstance(value, str) and value.startswith(gap.prefix):
+    if gap.prefixes and isinstance(value, str) and value.startswith(gap.prefixes):
         return False
     return value not in gap.acts
 
@@ -186,6 +161,6 @@ def _at(spec: Json, path: str) -> Any:
 
 def _shown(value: Any, gap: Gap) -> str:
     """The value where others act; of an address the scheme alone, as it may carry a password."""
-    if gap.prefix:
+    if gap.prefixes:
         return f": {str(value).partition(':')[0]}:"
     return f": {value}" if gap.acts else ""

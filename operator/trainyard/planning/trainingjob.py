@@ -16,10 +16,11 @@ from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning import (
     attempts,
     callbacks,
+    datasetinputs,
     jobstatus,
     nodeloss,
     opaque,
-    parameters,
+    outputdataset,
     placement,
     podends,
     podspec,
@@ -30,6 +31,7 @@ from trainyard.planning import (
     stops,
     stuckgang,
     stuckpod,
+    useddatasets,
     waiting,
 )
 from trainyard.planning.context import Context
@@ -38,7 +40,7 @@ from trainyard.planning.finding import Finding
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.pending import pending
 from trainyard.planning.plan import Plan
-from trainyard.planning.podspec import PodInputs
+from trainyard.planning.podinputs import DatasetPull, PodInputs
 from trainyard.planning.podview import PodView
 from trainyard.planning.ranks import Group, deciding, first_taken_away, group, last_sign_of_life
 from trainyard.planning.runtime import Unresolved, resolve
@@ -53,6 +55,7 @@ _REFUSAL_BACKOFF_LIMIT = 60.0
 def plan_training_job(observed: ObservedJob, *, now: float, context: Context) -> Plan:
     """The plan for one look at a job. `now` is seconds since the epoch."""
     plan = _plan(observed, now=now, context=context)
+    plan = outputdataset.with_output_dataset(observed, plan, now=now)
     plan = callbacks.with_callbacks(observed, plan, now=now, rules=context.callbacks)
     status = observed.status if plan.status is None else plan.status
     release = (*plan.release, *attempts.judged(observed, status), *observed.orphans)
@@ -171,7 +174,7 @@ def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
     return (
         placement.unknown_accelerator_type(spec.accelerator, context.accelerators)
         or opaque.nested_too_deeply(spec)
-        or parameters.unusable(spec.parameters, schema=resolved[1].schema, defaults=resolved[1].defaults)
+        or datasetinputs.unusable(observed, spec, resolved[1])
     )
 
 
@@ -215,6 +218,7 @@ def _without_pod(observed: ObservedJob, ranks: Group, *, now: float, context: Co
     finding = (
         waiting.dataset_is_missing_or_unusable(observed)
         or waiting.parent_is_unfinished_or_failed(observed)
+        or outputdataset.name_is_taken(observed)
         or waiting.former_pod_is_in_the_way(observed)
     )
     if finding is not None:
@@ -336,10 +340,17 @@ def _pod_inputs(observed: ObservedJob, attempt: int, *, context: Context) -> Pod
     assert not isinstance(resolved, Unresolved)  # spec_is_invalid has looked
     runtime, action = resolved
     mounted, fetched = waiting.what_the_parent_left(observed)
+    used = useddatasets.of(observed)
     return PodInputs(
         runtime=runtime,
         action=action,
-        dataset_uris={name: view.uri for name, view in observed.datasets.items() if view is not None},
+        dataset_uris={name: str(one["uri"]) for name, one in used.items() if one.get("uri")},
+        dataset_pulls={
+            name: DatasetPull(source=view.source, listing=str(used[name].get("listing") or ""))
+            for name, view in observed.datasets.items()
+            if view is not None and view.source is not None and not used[name].get("uri")
+        },
+        used_datasets=used,
         parent_uri=mounted,
         bucket_parent=fetched,
         attempt=attempt,

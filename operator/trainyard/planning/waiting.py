@@ -7,7 +7,7 @@ None; the first one found is the job's state.
 from __future__ import annotations
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import spechash, uris
+from trainyard.planning import spechash, uris, useddatasets
 from trainyard.planning.agentpod import BucketParent
 from trainyard.planning.finding import Finding
 from trainyard.planning.observed import ObservedJob
@@ -19,7 +19,10 @@ _LONG_SECONDS = 180.0
 
 def dataset_is_missing_or_unusable(observed: ObservedJob) -> Finding | None:
     """Make sure that every dataset can be mounted."""
+    begun_with = useddatasets.recorded(observed.status, observed.pods)
     for name, dataset in observed.datasets.items():
+        if begun_with.get(name, {}).get("uri"):
+            continue  # NB: what the job has begun with stays for as long as it has not ended
         if dataset is None:
             return Finding(
                 phase=Phase.PENDING,

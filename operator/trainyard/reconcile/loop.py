@@ -17,7 +17,7 @@ from prometheus_client import Counter
 
 from trainyard import metrics
 from trainyard.api import names
-from trainyard.cluster.cache import POD, TRAINING_JOB, Cache, Key, job_key_of_pod, version_of
+from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB, Cache, Key, owner_key_of_pod, version_of
 from trainyard.cluster.client import ApiError
 from trainyard.cluster.execute import StaleError
 from trainyard.planning import podchange
@@ -66,7 +66,7 @@ class Doorbell:
     def _ring_for_pod(self, raw: dict[str, Any], before: PodView | None, *, gone: bool) -> None:
         metadata = raw["metadata"]
         after = self._cache.pod(metadata["namespace"], metadata["name"]) if not gone else None
-        key = _job_of(metadata["namespace"], after) if after is not None else job_key_of_pod(raw)
+        key = _owner_of(metadata["namespace"], after) if after is not None else owner_key_of_pod(raw)
         if key is None:
             return
         if after is None:
@@ -92,7 +92,7 @@ class Doorbell:
         before = self._cache.pod(metadata["namespace"], metadata["name"])
         news = self._cache.store(POD, raw)
         after = self._cache.pod(metadata["namespace"], metadata["name"])
-        job = _job_of(metadata["namespace"], after) if after is not None else job_key_of_pod(raw)
+        job = _owner_of(metadata["namespace"], after) if after is not None else owner_key_of_pod(raw)
         if job is None:
             return
         if names.VERDICT_FINALIZER in (metadata.get("finalizers") or ()):
@@ -110,7 +110,7 @@ class Doorbell:
         if key.kind != POD:
             self._queue.add(key)
             self.ring_those_who_wait_for(key)
-        elif pod is not None and (job := _job_of(key.namespace, pod)) is not None:
+        elif pod is not None and (job := _owner_of(key.namespace, pod)) is not None:
             self._queue.add(job)
 
     def ring_those_who_wait_for(self, key: Key) -> None:
@@ -185,7 +185,9 @@ def _rung(kind: str) -> Counter:
     return metrics.DOORBELLS.labels(kind=kind)
 
 
-def _job_of(namespace: str, pod: PodView) -> Key | None:
+def _owner_of(namespace: str, pod: PodView) -> Key | None:
+    if pod.dataset:
+        return Key(DATASET, namespace, pod.dataset)
     return Key(TRAINING_JOB, namespace, pod.job) if pod.job else None
 
 

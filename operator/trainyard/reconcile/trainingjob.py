@@ -11,15 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainyard.api import names
-from trainyard.api.reasons import ConditionType, Phase, Reason
+from trainyard.api.reasons import ConditionType, Phase
 from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
 from trainyard.cluster.execute import Executor
 from trainyard.planning import (
     attempts,
     conditions,
     confirming,
+    datasetinputs,
     jobstatus,
-    podspec,
+    outputdataset,
     restoring,
     stops,
     trainingjob,
@@ -29,6 +30,7 @@ from trainyard.planning.observed import (
     DatasetView,
     Memory,
     ObservedJob,
+    OutputDatasetView,
     ParentView,
     Refusal,
 )
@@ -36,7 +38,7 @@ from trainyard.planning.podview import PodView
 from trainyard.planning.ranks import group
 from trainyard.planning.server import ServerAddress
 from trainyard.planning.times import sooner
-from trainyard.reconcile import accounting
+from trainyard.reconcile import accounting, datasetviews
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
@@ -125,7 +127,8 @@ class TrainingJobReconciler:
         if stops.in_force(plan.status or observed.status):
             self._refusals.pop(uid, None)  # NB: else what once was refused times out when the job goes on
         if (plan.status or observed.status).get("completionTime"):
-            self._settle(key, uid)
+            if not outputdataset.pending(plan.status or observed.status):
+                self._settle(key, uid)
             self._logs.release(uid, observed.pods)
             self._posted.forget(uid)
         if outcome.failure is not None:
@@ -173,9 +176,18 @@ class TrainingJobReconciler:
         finished = bool(status.get("completionTime"))
         datasets: Mapping[str, DatasetView | None] = {}
         parent = None
+        output_dataset = None
+        targets: set[Key] = set()
+        if spec is not None and spec.output_dataset is not None:
+            made = Key(DATASET, key.namespace, spec.output_dataset.name)
+            if not finished or outputdataset.pending(status):
+                output_dataset = self._output_dataset(made)
+                targets.add(made)
+        if finished and targets:
+            self._references.set(key, targets)
         if spec is not None and not finished:
-            wanted = podspec.dataset_names(spec)
-            targets = {Key(DATASET, key.namespace, name) for name in wanted}
+            wanted = datasetinputs.names(spec)
+            targets |= {Key(DATASET, key.namespace, name) for name in wanted}
             if spec.parent_job is not None:
                 targets.add(Key(TRAINING_JOB, key.namespace, spec.parent_job))
                 parent = self._parent(key.namespace, spec.parent_job)
@@ -210,6 +222,7 @@ class TrainingJobReconciler:
             ),
             datasets=datasets,
             parent=parent,
+            output_dataset=output_dataset,
             refusal=self._refusals.get(uid),
             logs={pod_uid: view for pod_uid, view in views if view is not None},
             answers=self._deliveries.answers(uid),
@@ -234,18 +247,17 @@ class TrainingJobReconciler:
 
     def _dataset(self, namespace: str, name: str) -> DatasetView | None:
         raw = self._cache.get(Key(DATASET, namespace, name))
+        return datasetviews.view(raw) if raw is not None else None
+
+    def _output_dataset(self, key: Key) -> OutputDatasetView | None:
+        raw = self._cache.get(key)
         if raw is None:
             return None
-        status = raw.get("status") or {}
-        return DatasetView(
-            name=name,
-            available=conditions.is_true(status, ConditionType.AVAILABLE),
-            # NB: what is not supported yet has not failed; an edit or a newer operator makes it available.
-            failed=conditions.is_true(status, ConditionType.STALLED)
-            and status.get("reason") != Reason.NOT_YET_SUPPORTED,
-            reason=status.get("reason") or "",
-            message=status.get("message") or "",
-            uri=(raw.get("spec") or {}).get("source", {}).get("uri", ""),
+        metadata = raw["metadata"]
+        return OutputDatasetView(
+            uid=metadata["uid"],
+            job_uid=(metadata.get("labels") or {}).get(names.LABEL_JOB_UID, ""),
+            deleting=bool(metadata.get("deletionTimestamp")),
         )
 
     def _parent(self, namespace: str, name: str) -> ParentView | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainyard.callbacks.dispatch import Dispatcher, Lane
@@ -101,6 +101,7 @@ async def test_closing_drops_what_waits_and_breaks_off_what_runs() -> None:
     assert works.started == ["runs"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.booleans()), max_size=60))
 def test_the_bounds_hold_and_everything_gets_its_turn(steps: list[tuple[str, str, bool]]) -> None:
     async def play() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -16,6 +16,7 @@ from trainyard.planning.runtime import Runtime, Unresolved, choose, named, resol
 
 REPOSITORY = Path(__file__).parents[3]
 SCHEMAS = REPOSITORY / "images/trainer/src/trainyard_trainer/schemas"
+DATA_SCHEMAS = REPOSITORY / "images/data/src/trainyard_data/schemas"
 ENTRIES = catalog.built_in()
 
 CV = {"train", "evaluate", "inference"}
@@ -75,7 +76,7 @@ ARCHITECTURES = {
 }
 # Of those APIs' actions, these belong to a labelling service and have no container.
 WITHOUT_RUNTIME = {"annotation", "nextimage", "cacheimage", "notify"}
-OURS = {"split", "recommend"}
+OURS = {"recommend"}
 
 
 def test_every_architecture_of_the_tao_apis_has_its_actions() -> None:
@@ -154,8 +155,33 @@ def test_pytorch_and_custom_are_for_code_of_ones_own() -> None:
     assert (custom[0].image, custom[1].schema) == ("", None)
 
 
-def test_the_copies_of_the_schemas_are_the_trainers() -> None:
+def test_the_copies_of_the_schemas_are_those_of_the_images() -> None:
     assert reference_schemas.main(["--check", str(SCHEMAS)]) == 0
+    assert reference_schemas.main(["--check", "--entry", "reference-data", str(DATA_SCHEMAS)]) == 0
+
+
+DATASET_ACTIONS = ("validate", "analyze", "convert", "annotation_format_convert", "augment", "split")
+
+
+@pytest.mark.parametrize("action", DATASET_ACTIONS)
+@pytest.mark.parametrize(
+    ("given", "lacking"),
+    [
+        pytest.param({"output": {"claimName": "out"}}, "spec.datasets.input", id="the dataset"),
+        pytest.param({"datasets": {"input": "raw"}}, "spec.output", id="a place for what is made"),
+        pytest.param({"datasets": {"input": "raw"}, "output": {"claimName": "out"}}, "", id="nothing"),
+    ],
+)
+def test_what_an_action_on_a_dataset_lacks_is_said(action: str, given: dict[str, Any], lacking: str) -> None:
+    spec = TrainingJobSpec.model_validate({"runtime": "reference-data", "action": action, **given})
+    found = resolve(spec, catalog.load({}))
+    if not lacking or (action == "validate" and lacking == "spec.output"):
+        assert not isinstance(found, Unresolved)
+        assert found[1].schema is not None
+        assert found[1].args == ("$(TRAINYARD_ACTION)",)
+    else:
+        assert isinstance(found, Unresolved)
+        assert lacking in found.message
 
 
 @pytest.mark.parametrize(

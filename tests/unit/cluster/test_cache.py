@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from trainyard.api import names
-from trainyard.cluster.cache import POD, TRAINING_JOB, Cache, Key, job_key_of_pod
+from trainyard.cluster.cache import POD, TRAINING_JOB, Cache, Key, owner_key_of_pod
 
 Json = dict[str, Any]
 
@@ -83,7 +83,7 @@ def test_a_404_does_not_outdo_what_the_watch_knows_better() -> None:
 
 def test_what_a_get_shows_is_kept_though_the_watch_has_lost_it() -> None:
     cache = Cache()
-    pod = a_pod(version=7, job_uid=None)
+    pod = a_pod(version=7, attempt=None)
     cache.remove(POD, namespace="team", name="resnet-0-0", uid="uid-resnet-0-0", version=7)
     assert not cache.store(POD, pod)
     cache.restore(POD, pod)
@@ -176,7 +176,7 @@ def test_a_pod_is_its_controllers_whatever_its_labels_say(pod: Json, attempt: in
     cache.store(POD, pod)
     (view,) = cache.pods_of("job-uid")
     assert (view.job, view.attempt, view.rank) == ("resnet", attempt, 0)
-    assert job_key_of_pod(pod) == JOB
+    assert owner_key_of_pod(pod) == JOB
 
 
 @pytest.mark.parametrize(
@@ -199,4 +199,4 @@ def test_a_pod_that_the_job_has_not_made_is_none_of_its_own_but_is_named_for_it(
     assert cache.pods_of("job-uid") == cache.pods_of("") == ()
     (view,) = cache.pods_named_for(JOB)
     assert view.job_uid == ""
-    assert job_key_of_pod(pod) == JOB
+    assert owner_key_of_pod(pod) == JOB

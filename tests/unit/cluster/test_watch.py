@@ -72,7 +72,7 @@ async def test_it_goes_on_from_the_last_event_or_bookmark() -> None:
         assert await told(watch) == [("ADDED", "6")]
         await told(watch)
     assert [query["resourceVersion"] for query in asked] == ["5", "90"]
-    assert asked[0]["labelSelector"] == "app.kubernetes.io/managed-by=trainyard,trainyard.dev/job-uid"
+    assert asked[0]["labelSelector"] == "app.kubernetes.io/managed-by=trainyard,trainyard.dev/attempt"
     assert asked[0]["allowWatchBookmarks"] == "true"
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from tests.unit.planning.builders import CONTEXT, NOW, a_job, a_pod, a_spec
+from trainyard.api import names
 from trainyard.planning.observed import LogView, ObservedJob
 from trainyard.planning.plan import Plan
 from trainyard.planning.podview import ContainerView, PodView
@@ -43,6 +45,7 @@ class Story:
         self.fields.pop("outputs")
         self.job: ObservedJob = a_job(spec=a_spec(**self.fields))
         self.created: list[str] = []
+        self.bodies: list[Mapping[str, Any]] = []
         self.deleted: list[str] = []
         self.phases: list[str] = []
         self.grace: list[int | None] = []
@@ -83,9 +86,11 @@ class Story:
                     a_pod(attempt=attempt, scheduled=False, finalized=True, uid=f"pod-{len(self.created)}"),
                     parameters_digest=raw["metadata"]["annotations"]["trainyard.dev/parameters-digest"],
                     spec_hash=raw["metadata"]["annotations"]["trainyard.dev/spec-hash"],
+                    datasets=raw["metadata"]["annotations"].get(names.DATASETS, ""),
                     created_at=self.now,
                 )
             )
+            self.bodies.append(raw)
         deleted, released = {pod.uid for pod in plan.delete}, {pod.uid for pod in plan.release}
         for pod in plan.delete:
             self.deleted.append(pod.name)

@@ -24,24 +24,6 @@ each_kind = pytest.mark.parametrize("kind", sorted(SPECS))
 
 NAMED: list[Any] = [
     pytest.param(
-        "Dataset",
-        {"source": {"uri": "pvc://a/b"}, "backoffLimit": 5},
-        ["spec.backoffLimit: 5"],
-        id="a number other than the default",
-    ),
-    pytest.param(
-        "Dataset",
-        {"backoffLimit": 0},
-        ["spec.backoffLimit: 0"],
-        id="a zero that says something",
-    ),
-    pytest.param(
-        "Dataset",
-        {"source": {"uri": "pvc://a/b", "endpoint": "https://h"}},
-        ["spec.source.endpoint"],
-        id="a field of a field",
-    ),
-    pytest.param(
         "TrainingJob",
         {"model": "m", "experiment": "e"},
         ["spec.experiment", "spec.model"],
@@ -49,21 +31,15 @@ NAMED: list[Any] = [
     ),
     pytest.param(
         "Dataset",
-        {"source": {"uri": "https://host/data.csv?token=secret"}},
-        ["spec.source.uri: https:"],
+        {"source": {"uri": "ngc:nvidia/tao/data?token=secret"}},
+        ["spec.source.uri: ngc:"],
         id="the scheme of an address",
     ),
     pytest.param(
-        "Dataset",
-        {"source": {"upload": {}}},
-        ["spec.source.upload"],
-        id="an empty object that says something",
-    ),
-    pytest.param(
-        "Dataset",
-        {"cache": {"mode": "None"}},
-        ["spec.cache.mode: None"],
-        id="a choice other than the default",
+        "MLModel",
+        {"monitor": {"dataset": "d", "schedule": "@daily", "threshold": "0.5"}},
+        ["spec.monitor"],
+        id="an object that says something",
     ),
     pytest.param(
         "Experiment",
@@ -115,6 +91,9 @@ SILENT: list[Any] = [
     pytest.param("TrainingJob", {"progressTimeoutSeconds": 0}, id="a trainer that may be silent for ever"),
     pytest.param("TrainingJob", {"parameters": {"suspend": True, "nodes": 4}}, id="parameters of such names"),
     pytest.param("Dataset", {"source": {"uri": "pvc://data/f"}, "usage": ["training"]}, id="data on a claim"),
+    pytest.param(
+        "Dataset", {"source": {"uri": "s3://b/f"}, "cache": {"mode": "None"}}, id="data in a bucket"
+    ),
     pytest.param("Experiment", {"flow": {"blocks": [{"block": "b"}]}, "architecture": "dino"}, id="a flow"),
     pytest.param("MLModel", {"metadata": {"a": 1}, "type": "regression", "stage": "active"}, id="a record"),
     pytest.param(

@@ -34,7 +34,7 @@ def a_pod(version: int, *, held: bool = True, node: str | None = None, **status:
         "uid": "job-uid",
         "controller": True,
     }
-    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_JOB_UID: "job-uid"}
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_ATTEMPT: "0"}
     return {
         "metadata": {
             "namespace": "team",
