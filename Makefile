@@ -4,16 +4,17 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
-PACKAGES := operator tests images/agent images/trainer
+STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/data/pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
+PACKAGES := operator tests images/agent images/data images/trainer
 # How many processes run the tests of tests/integration side by side, which wait most of the time.
 WORKERS ?= 3
 PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok podlogs
+STORE_PROGRAMS := versitygw fake-gcs-server rclone
 
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-trainer \
+.PHONY: help demo test soak bench dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-data test-trainer \
 	test-integration test-e2e crds verify image clean
 
 help:  ## This list
@@ -24,18 +25,21 @@ demo: venv  ## A cluster, the operator in it, real trainings to Done, and a summ
 
 test: venv  ## All tests: lint, types, imports, generated files, unit, integration, e2e
 	@$(MAKE) --no-print-directory lint typecheck imports verify
-	@$(MAKE) --no-print-directory unit test-agent test-trainer
+	@$(MAKE) --no-print-directory unit test-agent test-data test-trainer
 	@$(MAKE) --no-print-directory test-integration
 	@$(MAKE) --no-print-directory test-e2e
 
-soak: venv  ## The trainer's long tests; the storm over 180 jobs on fake nodes and 20 with real pods, told in docs/soak.md
+soak: venv  ## The trainer's and the agent's long tests; the storm over 180 jobs on fake nodes and 20 with real pods, told in docs/soak.md; 5 GB pulled beside rclone, told in docs/datasets.md
 	@cd images/trainer && ../../$(VENV)/bin/python -m pytest -p no:asyncio tests/test_distributed.py -m 'soak or not soak'
+	@cd images/agent && ../../$(VENV)/bin/python -m pytest -p no:asyncio -m soak
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
 	@STORM_RESULT=out STORM_JOBS=180 $(RUN) -m pytest -s tests/integration/test_storm.py
 	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
 	@[ -n "$$OPERATOR_IMAGE$$AGENT_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
 	@STORM_RESULT=out STORM_JOBS=20 $(RUN) -m pytest -s tests/e2e/test_storm.py
 	@$(RUN) -m tests.storm.scale docs/soak.md out/storm-on-fake-nodes.json out/storm-with-real-pods.json
+	@$(RUN) -m tests.harness.binaries $(STORE_PROGRAMS) >/dev/null
+	@$(RUN) -m tests.bench.pull_speed --out out/pull-speed.json --document docs/datasets.md
 
 bench: venv  ## Measures speed on fake nodes, about three hours (BENCH="burst --jobs 500" for a part), into docs/performance.md
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
@@ -60,7 +64,8 @@ $(STAMP):
 		|| { echo "Python's venv module is needed (Debian: apt-get install python3-venv)." >&2; exit 1; }
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'images/agent[s3,test]' --editable 'images/trainer[test]'
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'images/agent[s3,test]' \
+		--editable 'images/data[test]' --editable 'images/trainer[test]'
 	@touch $@
 
 fmt: venv  ## Format the code
@@ -76,6 +81,7 @@ typecheck: venv  ## mypy, strict
 	@echo "== types"
 	@$(VENV)/bin/mypy -p trainyard -p tests.harness -p tests.storm -p tests.bench
 	@cd images/agent && ../../$(VENV)/bin/mypy
+	@cd images/data && ../../$(VENV)/bin/mypy
 	@cd images/trainer && ../../$(VENV)/bin/mypy
 
 imports: venv  ## Import contracts
@@ -90,6 +96,10 @@ test-agent: venv  ## Tests of the agent
 	@echo "== agent"
 	@cd images/agent && ../../$(VENV)/bin/python -m pytest -p no:asyncio
 
+test-data: venv  ## Tests of the data image
+	@echo "== data"
+	@cd images/data && ../../$(VENV)/bin/python -m pytest -p no:asyncio
+
 test-trainer: venv  ## Tests of the reference trainer
 	@echo "== trainer"
 	@cd images/trainer && ../../$(VENV)/bin/python -m pytest -p no:asyncio
@@ -97,8 +107,9 @@ test-trainer: venv  ## Tests of the reference trainer
 test-integration: venv  ## Tests on a real API server, as processes
 	@echo "== integration"
 	@# NB: before pytest, whose time limits are for tests: on a fresh machine this is minutes of compiling.
-	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) coscheduling >/dev/null
+	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) $(STORE_PROGRAMS) coscheduling >/dev/null
 	@$(RUN) -m tests.harness.prometheus >/dev/null
+	@$(RUN) -m tests.harness.azurite >/dev/null
 	@$(RUN) -m pytest tests/integration -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20
 
 test-e2e: venv  ## Tests with real pods on a real kind cluster
@@ -110,11 +121,13 @@ test-e2e: venv  ## Tests with real pods on a real kind cluster
 crds: venv  ## Generate crds/ and the chart's from the models
 	@$(RUN) -m trainyard.crdgen crds charts/trainyard/crds
 	@$(RUN) -m trainyard.catalog.reference_schemas images/trainer/src/trainyard_trainer/schemas
+	@$(RUN) -m trainyard.catalog.reference_schemas --entry reference-data images/data/src/trainyard_data/schemas
 
 verify: venv  ## Fail when a generated file is not what would be generated
 	@echo "== generated files"
 	@$(RUN) -m trainyard.crdgen --check crds charts/trainyard/crds
 	@$(RUN) -m trainyard.catalog.reference_schemas --check images/trainer/src/trainyard_trainer/schemas
+	@$(RUN) -m trainyard.catalog.reference_schemas --check --entry reference-data images/data/src/trainyard_data/schemas
 
 image: venv  ## Build the images
 	@$(RUN) -m tests.harness.images

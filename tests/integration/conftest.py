@@ -21,6 +21,7 @@ from tests.receiver import Receiver, listening
 LONGEST = (
     "test_stops",
     "test_nothing_lost",
+    "test_dataset_sources",
     "test_callback_outage",
     "test_storm",
     "test_cost",

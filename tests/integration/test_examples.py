@@ -81,7 +81,7 @@ def test_every_kind_has_an_example_that_is_acted_upon() -> None:
 
 
 def test_the_jobs_in_the_examples_show_every_field_that_acts() -> None:
-    without_effect = {gap.path for gap in GAPS["TrainingJob"] if not gap.acts and not gap.prefix}
+    without_effect = {gap.path for gap in GAPS["TrainingJob"] if not gap.acts and not gap.prefixes}
     acting = {field.alias or name for name, field in TrainingJobSpec.model_fields.items()} - without_effect
     shown: set[str] = set()
     for file in (EXAMPLES / "kinds").glob("trainingjob-*.yaml"):

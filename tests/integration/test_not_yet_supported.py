@@ -20,7 +20,7 @@ def test_a_job_with_such_a_field_runs_when_it_is_taken_out(jobs: Jobs) -> None:
 
 
 def test_a_job_waits_for_a_dataset_with_such_a_field(jobs: Jobs) -> None:
-    elsewhere = manifest("Dataset", "numbers", {"type": "tabular", "source": {"uri": "s3://bucket/numbers"}})
+    elsewhere = manifest("Dataset", "numbers", {"type": "tabular", "source": {"uri": "ngc:nvidia/numbers"}})
     jobs.client.post(jobs.path("datasets"), elsewhere)
     found(
         lambda: (

@@ -173,7 +173,7 @@ def test_a_pod_without_its_label_is_judged_when_it_ends(jobs: Jobs, operator: Op
     pods = f"/api/v1/namespaces/{jobs.namespace}/pods"
     for name in ("ends", "leaves"):
         jobs.reaches(name, "Running")
-        jobs.client.patch(f"{pods}/{name}-0-0", {"metadata": {"labels": {"trainyard.dev/job-uid": None}}})
+        jobs.client.patch(f"{pods}/{name}-0-0", {"metadata": {"labels": {"trainyard.dev/attempt": None}}})
     jobs.client.delete(f"{pods}/leaves-0-0")
     jobs.reaches("ends", "Done")
     found(lambda: not jobs.client.get(f"{pods}/ends-0-0")["metadata"].get("finalizers"), what="its release")

@@ -86,7 +86,12 @@ def test_an_edited_template_starts_no_other_attempt(jobs: Jobs) -> None:
 def test_a_job_waits_for_its_dataset_and_starts_by_itself(jobs: Jobs) -> None:
     jobs.create("early", datasets={"train": ["numbers"]})
     jobs.reaches("early", "Pending", "WaitingForDataset")
-    source = {"type": "tabular", "format": "csv", "source": {"uri": "pvc://data/numbers"}}
+    source = {
+        "type": "tabular",
+        "format": "csv",
+        "source": {"uri": "pvc://data/numbers"},
+        "validation": {"mode": "None"},
+    }
     jobs.client.post(jobs.path("datasets"), manifest("Dataset", "numbers", source))
     dataset = found(
         lambda: jobs.client.get(jobs.path("datasets", "numbers"))["status"].get("reason"), what="a reason"
@@ -217,13 +222,13 @@ def test_a_pod_that_loses_its_label_gets_no_second_beside_it(jobs: Jobs) -> None
     jobs.create("long", run_for=None)
     jobs.reaches("long", "Running")
     path = f"/api/v1/namespaces/{jobs.namespace}/pods/long-0-0"
-    label = "trainyard.dev/job-uid"
-    uid = jobs.client.get(path)["metadata"]["labels"][label]
+    label = "trainyard.dev/attempt"
+    value = jobs.client.get(path)["metadata"]["labels"][label]
     jobs.client.patch(path, {"metadata": {"labels": {label: None}}})
     time.sleep(4)
     assert [pod["metadata"]["name"] for pod in jobs.pods()] == ["long-0-0"]
     assert len(jobs.status("long")["attempts"]) == 1
-    jobs.client.patch(path, {"metadata": {"labels": {label: uid}}})
+    jobs.client.patch(path, {"metadata": {"labels": {label: value}}})
     time.sleep(2)
     jobs.client.delete(path)
     found(lambda: any(p["metadata"]["name"] == "long-1-0" for p in jobs.pods("long")), what="attempt 1")

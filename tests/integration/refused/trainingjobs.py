@@ -227,10 +227,17 @@ TRAINING_JOBS = (
         what="a dataset made from itself",
         change={
             "datasets": {"input": "raw"},
+            "output": {"claimName": "data"},
             "outputDataset": {"name": "raw", "type": "tabular", "format": "csv"},
         },
         field="spec.outputDataset.name",
         right="give the new one another name",
+    ),
+    Refused(
+        what="a dataset that is kept nowhere",
+        change={"outputDataset": {"name": "new", "type": "tabular", "format": "csv"}},
+        field="spec.output",
+        right="say where the data of outputDataset is kept",
     ),
     Refused(
         what="an exit code that is none",
