@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from tests.harness import chart, chosen, demo_callbacks, kindcluster
+from tests.harness import chart, chosen, demo_callbacks, images, kindcluster
 from tests.harness.client import Client
 from tests.harness.cluster import ClusterHandle
 from tests.harness.kubectl import Kubectl
@@ -53,7 +53,8 @@ def trainer_image(kind_cluster: ClusterHandle) -> str:
 @pytest.fixture(scope="session")
 def install_operator(kind_cluster: ClusterHandle, trainer_image: str) -> Callable[[], None]:
     """Installs the operator from the chart with its own permissions, or brings back what a test has changed."""
-    ours = {"operator": chosen.image(kind_cluster, "operator"), "agent": chosen.image(kind_cluster, "agent")}
+    names: tuple[images.Name, ...] = ("operator", "agent", "data")
+    ours = {name: chosen.image(kind_cluster, name) for name in names}
     inside = demo_callbacks.values(Kubectl(kind_cluster))
     more = chart.merged(inside, {"settings": {"progress": {"intervalSeconds": 1}}})
     return partial(chart.install, kind_cluster, **ours, trainer=trainer_image, more=more)

@@ -40,7 +40,8 @@ def two_nodes() -> Iterator[ClusterHandle]:
         handle,
         operator=chosen.image(handle, "operator"),
         agent=chosen.image(handle, "agent"),
-        # NB: as good as any, as no job here runs by the catalogue; loading the trainer takes half a minute.
+        # NB: as good as any, as no job here runs by the catalogue or has a dataset; loading them takes half a minute.
+        data=chosen.python_image(handle),
         trainer=chosen.python_image(handle),
         more=here,
     )

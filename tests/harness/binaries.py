@@ -55,6 +55,7 @@ _ETCD = "go.etcd.io/etcd/server/v3"
 _COSCHEDULING = "trainyard.dev/harness/coscheduling"
 _PLUGINS = "sigs.k8s.io/scheduler-plugins"
 _VERSITYGW = "github.com/versity/versitygw"
+_FAKE_GCS = "github.com/fsouza/fake-gcs-server"
 
 PROGRAMS = {
     program.name: program
@@ -73,6 +74,8 @@ PROGRAMS = {
         Program("kwok", "kwok", "kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok"),
         Program("coscheduling", "coscheduling", "coscheduling", _PLUGINS, _COSCHEDULING),
         Program("versitygw", "versitygw", "versitygw", _VERSITYGW, f"{_VERSITYGW}/cmd/versitygw"),
+        Program("fake-gcs-server", "fake-gcs-server", "fake-gcs", _FAKE_GCS, _FAKE_GCS),
+        Program("rclone", "rclone", "rclone", "github.com/rclone/rclone", "trainyard.dev/harness/rclone"),
         Program("podlogs", "podlogs", "podlogs", "", "trainyard.dev/harness/podlogs"),
     )
 }

@@ -31,16 +31,23 @@ GPU_TOLERATION = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSc
 
 
 def install(
-    handle: ClusterHandle, *, operator: str, agent: str, trainer: str, more: Mapping[str, Any] | None = None
+    handle: ClusterHandle,
+    *,
+    operator: str,
+    agent: str,
+    data: str,
+    trainer: str,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """CRDs and chart, new or brought up to date; returns when the operator is ready.
 
-    `operator`, `agent` and `trainer` are images that the nodes have or can pull; `more` are values of the chart
+    `operator`, `agent`, `data` and `trainer` are images that the nodes have or can pull; `more` are values of the chart
     that go before these. Raises HarnessError that says what the operator's pod is stuck on.
     """
     kubectl = Kubectl(handle)
     with console.step("Installing the operator"), _diagnosed(kubectl):
         _clear_interrupted(handle)
+        ours = values(operator=operator, agent=agent, data=data, trainer=trainer)
         # NB: Helm never changes CRDs that are there.
         kubectl.run("apply", "--server-side", "--force-conflicts", f"--filename={CRDS}")
         kubectl.run("wait", "--for=condition=Established", f"--filename={CRDS}", "--timeout=30s")
@@ -51,7 +58,7 @@ def install(
                 *("--values=-", "--wait", f"--timeout={READY_SECONDS}s", "--history-max=3"),
             ],
             log=log_file(),
-            stdin=yaml.safe_dump(merged(values(operator=operator, agent=agent, trainer=trainer), more or {})),
+            stdin=yaml.safe_dump(merged(ours, more or {})),
             timeout=READY_SECONDS + 60,
         )
 
@@ -76,7 +83,7 @@ def _clear_interrupted(handle: ClusterHandle) -> None:
         uninstall(handle, hooks=False)
 
 
-def values(*, operator: str, agent: str, trainer: str) -> Json:
+def values(*, operator: str, agent: str, data: str, trainer: str) -> Json:
     """The chart's values for a cluster whose nodes were handed their images."""
     if ":" not in operator.rpartition("/")[2]:
         operator += ":latest"
@@ -85,7 +92,8 @@ def values(*, operator: str, agent: str, trainer: str) -> Json:
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         "settings": {
             "agent": {"image": agent},
-            "images": {"reference": trainer},
+            "data": {"image": data, "tolerations": [GPU_TOLERATION]},
+            "images": {"reference": trainer, "reference-data": data},
             "imagePullPolicy": "IfNotPresent",
         },
         "tolerations": [GPU_TOLERATION],

@@ -73,10 +73,10 @@ def run() -> bool:
     _delete_earlier(kubectl)
     with watch.part("images"):
         operator, trainer = chosen.image(handle, "operator"), chosen.image(handle, "trainer")
-        agent = chosen.image(handle, "agent")
+        agent, data = chosen.image(handle, "agent"), chosen.image(handle, "data")
     with watch.part("operator"):
         more = demo_callbacks.values(kubectl)
-        chart.install(handle, operator=operator, agent=agent, trainer=trainer, more=more)
+        chart.install(handle, operator=operator, agent=agent, data=data, trainer=trainer, more=more)
     with watch.part("data"):
         _make_namespace(kubectl)
         _fill(kubectl, trainer)

@@ -30,7 +30,7 @@ PUSH_SECONDS = 1800.0
 # Of each image; older ones are removed from Docker.
 KEPT_VERSIONS = 3
 
-Name = Literal["operator", "agent", "trainer", "trainer-jax"]
+Name = Literal["operator", "agent", "data", "trainer", "trainer-jax"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,13 @@ RECIPES: dict[Name, Recipe] = {
         },
         extras=("s3", "gcs", "abfs"),
         tell=True,
+    ),
+    "data": Recipe(
+        {
+            "Dockerfile": "images/data/Dockerfile",
+            "pyproject.toml": "images/data/pyproject.toml",
+            "src": "images/data/src",
+        }
     ),
     "trainer": Recipe(_TRAINER),
     "trainer-jax": Recipe(_TRAINER, extras=("jax",), tell=True),

@@ -5,18 +5,15 @@ Separate because it needs no cluster, and because tests take it away and bring i
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.harness import binaries, console, processes
+from tests.harness import binaries, processes
+from tests.harness.tethered import Tethered
 
 ACCESS_KEY, SECRET_KEY = "trainyard", "trainyard-secret"
-READY_SECONDS = 30.0
 
 
 @dataclass
@@ -25,7 +22,7 @@ class S3:
 
     folder: Path
     port: int
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _process: Tethered | None = field(default=None, repr=False)
 
     @property
     def endpoint(self) -> str:
@@ -52,45 +49,31 @@ class S3:
 
     def start(self) -> None:
         """Starts it, or starts it again."""
-        buckets = self.folder / "buckets"
+        buckets, sidecar = self.folder / "buckets", self.folder / "sidecar"
         buckets.mkdir(parents=True, exist_ok=True)
-        program = binaries.ensure("versitygw")["versitygw"]
+        sidecar.mkdir(exist_ok=True)
+        program = str(binaries.ensure("versitygw")["versitygw"])
+        keys = ("--access", ACCESS_KEY, "--secret", SECRET_KEY)
         argv = [
-            str(program),
+            program,
             "--port",
             f"127.0.0.1:{self.port}",
-            "--access",
-            ACCESS_KEY,
-            "--secret",
-            SECRET_KEY,
+            *keys,
+            "--quiet",
+            "posix",
+            "--sidecar",
+            str(sidecar),
         ]
-        argv += ["--quiet", "posix", "--sidecar", str(self.folder / "sidecar"), str(buckets)]
-        (self.folder / "sidecar").mkdir(exist_ok=True)
-        log = self.folder / "versitygw.log"
-        with log.open("ab") as output:
-            # NB: it ends with its input, and so with us, also when we are killed.
-            self._process = subprocess.Popen(
-                ["sh", "-c", '"$@" & cat >/dev/null; kill $!; wait', "sh", *argv],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        deadline = time.monotonic() + READY_SECONDS
-        while not self._answers():
-            if time.monotonic() > deadline:
-                raise console.failure("The S3 server did not start", log)
-            time.sleep(0.02)
+        self._process = Tethered(
+            "The S3 server", [*argv, str(buckets)], port=self.port, log=self.folder / "versitygw.log"
+        )
+        self._process.start()
 
     def stop(self) -> None:
         """Ends it; what it holds stays."""
         if self._process is not None:
-            self._process.communicate(timeout=10)
+            self._process.stop()
             self._process = None
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 @contextmanager

@@ -7,6 +7,7 @@ on a volume claim, so that they outlive an outage. Called by tests of artifacts 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ Json = dict[str, Any]
 PORT = 7070
 READY_SECONDS = 120.0
 _NAME = "s3"
+_REQUEST = re.compile(r"^\S+ \| vgw \|.*\| ([A-Z]+) \| (\S+) \|", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +105,15 @@ class S3Pod:
             for key, content in objects.items():
                 files.pipe_file(f"{self.bucket}/{key}", content)
 
+    def asked(self, prefix: str = "") -> list[tuple[str, str]]:
+        """Method and key of each request for an object below a prefix, as the server has logged them."""
+        words = ("logs", f"deployment/{_NAME}", f"--namespace={self.namespace}", "--tail=-1")
+        lines = _REQUEST.findall(Kubectl(self.handle).run(*words))
+        top = f"/{self.bucket}/"
+        return [
+            (method, path.removeprefix(top)) for method, path in lines if path.startswith(f"{top}{prefix}")
+        ]
+
     def files(self, endpoint: str) -> Any:
         """A file system (fsspec) of an endpoint that `forwarded` gave."""
         import s3fs  # type: ignore[import-untyped]  # it has no types
@@ -177,7 +188,7 @@ def _objects(image: str, bucket: str) -> list[Json]:
             f":{PORT}",
             "--health",
             "/health",
-            "--quiet",
+            # NB: not --quiet, as `asked` reads what it logs.
             "posix",
             "--sidecar",
             "/sidecar",
