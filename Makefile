@@ -94,6 +94,7 @@ unit: venv  ## Unit tests
 
 test-agent: venv  ## Tests of the agent
 	@echo "== agent"
+	@$(RUN) -m tests.harness.binaries versitygw >/dev/null
 	@cd images/agent && ../../$(VENV)/bin/python -m pytest -p no:asyncio
 
 test-data: venv  ## Tests of the data image

@@ -198,6 +198,48 @@ def test_another_digest_than_was_said_is_a_mismatch(
     assert hashlib.sha256(b"1").hexdigest() in sentence
 
 
+def a_tar() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("a"))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tar"])
+def test_what_is_published_is_not_taken_for_what_has_another_digest(
+    files: Files, ordered: Ordered, name: str
+) -> None:
+    files.contents[name] = a_tar() if name.endswith(".tar") else b"1"
+    source = {"uri": files.url(name)}
+    listing = survey(ordered(**source))["listing"]
+    pulled(ordered(listing, **source))
+    source["sha256"] = "0" * 64
+    other = survey(ordered(**source))["listing"]
+    assert other != listing
+    with pytest.raises(Trouble, match=r"as source\.sha256 says") as raised:
+        pulled(ordered(other, **source))
+    assert raised.value.kind == "mismatch"
+    source["sha256"] = hashlib.sha256(files.contents[name]).hexdigest()
+    pulled(ordered(survey(ordered(**source))["listing"], **source))
+
+
+def test_a_large_file_whose_server_tells_no_version_is_never_of_two_contents(
+    files: Files, ordered: Ordered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [os.urandom(5 * MIB), os.urandom(5 * MIB)]
+    files.contents["a"] = both[0]
+    monkeypatch.setattr("trainyard_agent.websource._version", lambda answer: "")
+
+    def change(path: str) -> None:
+        if len(files.asked) > 3:
+            files.contents["a"] = both[1]
+
+    files.before = change
+    order = ordered(uri=files.url("a"))
+    pulled(order)
+    assert there(order)["a"] in both
+
+
 def test_a_large_file_that_is_damaged_on_the_way_is_fetched_anew(
     files: Files, ordered: Ordered, monkeypatch: pytest.MonkeyPatch
 ) -> None:

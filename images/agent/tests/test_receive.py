@@ -219,6 +219,23 @@ def test_what_a_crash_of_the_node_has_damaged_is_not_taken_for_arrived(tmp_path:
     assert published(tmp_path) == files
 
 
+def test_what_arrived_before_the_node_was_started_again_is_read_again(tmp_path: Path) -> None:
+    files = {"a": b"aaaa", "b": b"bbbb"}
+    with receiving(tmp_path) as receiver:
+        receiver.send(files)
+    folder = tmp_path / ".upload"
+    (folder / "files/a").write_bytes(bytes(4))
+    lines = [line for line in (folder / "journal").read_bytes().splitlines() if b'"boot"' not in line]
+    (folder / "journal").write_bytes(b"\n".join([*lines, b""]))
+    with receiving(tmp_path) as receiver:
+        receiver.send(files | {"c": b"cccc"})
+        while (answer := receiver.finish(files | {"c": b"cccc"}))[1].get("broken"):
+            assert list(answer[1]["broken"]) == ["a"]
+            receiver.send({"a": b"aaaa"})
+        assert answer[0] == 200
+    assert published(tmp_path) == {**files, "c": b"cccc"}
+
+
 def test_files_that_do_not_belong_to_it_any_more_are_removed(tmp_path: Path) -> None:
     with receiving(tmp_path) as receiver:
         receiver.send({"a": b"1", "old/deep/b": b"2", "c": b"3"})

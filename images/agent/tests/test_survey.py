@@ -7,9 +7,12 @@ import hashlib
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,8 +53,9 @@ def test_the_digest_is_of_what_would_be_pulled_and_of_nothing_else() -> None:
         listed(A, B._replace(version="3")),
         listed(A, B, unpack=True),
         listed(A, B, origin="s3://another"),
+        listed(A, B, wanted="0" * 64),
     ]
-    assert len({digest, *(other.digest for other in others)}) == 7
+    assert len({digest, *(other.digest for other in others)}) == 8
 
 
 @pytest.mark.parametrize(
@@ -205,6 +209,27 @@ def test_a_token_is_for_the_server_that_was_named_and_read_again_when_it_is_refu
     files.moved["b"] = f"http://localhost:{files.port}/a"
     survey(ordered(uri=files.url("b")))
     assert files.told[-2:] == ["Bearer new", None]
+
+
+def test_what_comes_with_a_redirect_is_not_waited_for(files: Files, ordered: Ordered) -> None:
+    files.contents["a.csv"] = b"1"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def lead_on_and_say_no_more() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                head = f"HTTP/1.1 302 Found\r\nLocation: {files.url('a.csv')}\r\nContent-Length: {1 << 40}\r\n\r\n"
+                connection.sendall(head.encode())
+                connection.recv(1)
+
+        thread = threading.Thread(target=lead_on_and_say_no_more, daemon=True)
+        thread.start()
+        begun = time.monotonic()
+        assert survey(ordered(uri=f"{address}/b.csv", endpoint=address))["bytes"] == 1
+        assert time.monotonic() - begun < 30
+        thread.join()
 
 
 def test_user_and_password_are_basic_authentication(files: Files, ordered: Ordered) -> None:

@@ -49,6 +49,12 @@ def test_knows_the_class_by_the_folder(path, split, category, checked, picture):
     assert run.profile.get("splits") == ([{"name": split, "count": 1}] if split else None)
 
 
+def with_thumbnail(jpeg: bytes) -> bytes:
+    """A JPEG with a small one in its Exif data, as cameras write them."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0\xff\xd8\xff\xda\0\0\xff\xd9"
+    return jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:]
+
+
 def broken(picture: Any) -> dict[str, tuple[dict[str, Any], tuple[str, int | None, str]]]:
     good = {"train/cat/1.png": picture(), "train/dog/1.png": picture(), "classes.txt": "cat\ndog\n"}
     jpeg = picture(64, 64, kind="JPEG")
@@ -77,6 +83,14 @@ def broken(picture: Any) -> dict[str, tuple[dict[str, Any], tuple[str, int | Non
         "half a JPEG": (
             good | {"train/dog/2.jpg": jpeg[: len(jpeg) // 2]},
             ("train/dog/2.jpg", None, "The image is broken: it ends too early."),
+        ),
+        "half a JPEG with a thumbnail": (
+            good | {"train/dog/2.jpg": with_thumbnail(jpeg)[:-2000]},
+            ("train/dog/2.jpg", None, "The image is broken"),
+        ),
+        "a picture of a kind that is not read": (
+            good | {"train/dog/3.HEIC": b"ftypheic"},
+            ("train/dog/3.HEIC", None, "Pictures of this kind are not read: save it as JPEG or PNG."),
         ),
         "half a WebP": (
             good | {"train/dog/2.webp": picture(64, 64, kind="WEBP")[:900]},

@@ -111,6 +111,22 @@ def test_finds_the_images_of_a_coco_file(annotations, image, split, checked, pic
     assert run.profile.get("splits") == ([{"name": split, "count": 1}] if split else None)
 
 
+def test_of_cocos_own_archive_the_instances_are_read(checked, picture):
+    images = [{"id": 1, "file_name": "1.png", "width": 20, "height": 10}]
+    marks = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2]}]
+    one = coco_json(images=images, annotations=marks)
+    captions = json.dumps({"images": images, "annotations": [{"id": 1, "image_id": 1, "caption": "a car"}]})
+    files = {
+        "annotations/instances_val2017.json": one,
+        "annotations/person_keypoints_val2017.json": one,
+        "annotations/captions_val2017.json": captions,
+        "val2017/1.png": picture(20, 10),
+    }
+    run = checked(files, "object_detection", "coco")
+    assert run.first is None
+    assert run.profile["summary"] == "1 image, 1 box, 1 class"
+
+
 IMAGE = {"id": 1, "file_name": "1.png", "width": 20, "height": 10}
 MARK = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 2, 2]}
 
@@ -219,6 +235,14 @@ KITTI_BROKEN: dict[str, tuple[Callable[[Any], dict[str, Any]], tuple[str, int | 
     "no labels": (
         lambda picture: {"images/1.png": picture()},
         ("images", None, "There is no folder labels/ beside these images."),
+    ),
+    "two images of one label": (
+        lambda picture: {
+            "images/1.jpg": picture(kind="JPEG"),
+            "images/1.png": picture(),
+            "labels/1.txt": KITTI.format("Car", 0, 0, 5, 5),
+        },
+        ("images/1.png", None, "1.jpg has the same name but for its suffix: rename or remove one."),
     ),
     "14 columns": (
         lambda picture: kitti_files(

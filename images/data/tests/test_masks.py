@@ -50,6 +50,14 @@ BROKEN: dict[str, tuple[Callable[[Any, Any], Files], tuple[str, int | None, str]
         lambda picture, mask: {"images/1.png": picture(), "masks/1.png": mask(), "masks/2.png": mask()},
         ("masks/2.png", None, "There is no image for this mask in images/."),
     ),
+    "two masks for an image": (
+        lambda picture, mask: {
+            "images/1.png": picture(),
+            "masks/1.png": mask(),
+            "masks/1.tif": picture(mode="L", kind="TIFF"),
+        },
+        ("masks/1.tif", None, "1.png has the same name but for its suffix: rename or remove one."),
+    ),
     "another size": (
         lambda picture, mask: {"images/1.png": picture(), "masks/1.png": mask(6, 8)},
         ("masks/1.png", None, "The mask is 6 x 8, but its image is 8 x 6."),

@@ -47,6 +47,16 @@ GOOD: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {"target": "y"},
         {"splits": [{"name": "train", "count": 1}, {"name": "test", "count": 1}]},
     ),
+    "a header below empty lines": (
+        {"a.csv": "\ufeff\n\nx,y\n1,2\n3,4\n"},
+        {},
+        {"summary": "2 rows, 2 columns, 2 classes"},
+    ),
+    "a header of two lines": (
+        {"a.csv": '"x\nin m",y\n1,2\n3,4\n'},
+        {},
+        {"summary": "2 rows, 2 columns, 2 classes"},
+    ),
     "a quantity to predict has no classes": (
         {"a.csv": "x,y\n" + "".join(f"{n},{n / 7}\n" for n in range(50))},
         {"target": "y"},
@@ -138,6 +148,15 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[str, int | None, s
         {"a.csv": "x,y\n1,2\n".encode("utf-16")},
         {},
         ("a.csv", 1, "The file is UTF-16: save it as UTF-8."),
+    ),
+    "carriage returns alone": (
+        {"a.csv": "x,y\r1,2\r3,4\r"},
+        {},
+        (
+            "a.csv",
+            1,
+            "The row cannot be read: a carriage return has no line feed after it: save the file with other line ends.",
+        ),
     ),
     "zero bytes": (
         {"a.csv": b"x,y\n1,a\n2,b\0c\n"},

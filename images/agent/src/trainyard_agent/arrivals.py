@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainyard_agent.contents import Contents
+from trainyard_agent.staging import boot
 from trainyard_agent.volume import clear
 
 #: Bytes of a part of a large file; what has no more than that comes in one piece.
@@ -91,9 +92,11 @@ class Arrivals:
         self._checkers = ThreadPoolExecutor(max_workers=_CHECKERS, thread_name_prefix="check")
         for name in (_FILES, _PARTS):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        self._arrived = self._kept()
+        self._arrived, doubtful = self._kept()
         self._journal = (folder / _JOURNAL).open("ab", buffering=0)
         self._go_on()
+        if doubtful:
+            self._checking.add(self._checkers.submit(self._read_again, doubtful))
 
     @property
     def files(self) -> Path:
@@ -177,12 +180,21 @@ class Arrivals:
         self._checkers.shutdown(wait=False, cancel_futures=True)
         self._journal.close()
 
-    def _kept(self) -> dict[str, Arrived]:
-        """What the journal has and the volume too; the journal is written anew, without what has gone."""
+    def _kept(self) -> tuple[dict[str, Arrived], list[str]]:
+        """What the journal has and the volume too; the journal is written anew, without what has gone.
+
+        Also which of it arrived before the machine was started again, or on another one: what had not reached the disk
+        then may be lost, though files have their sizes.
+        """
         found: dict[str, Arrived] = {}
+        trusted: set[str] = set()
+        now, same = boot(), False
         for said in _lines(self._folder / _JOURNAL):
-            if "sha256" in said:
+            if "boot" in said:
+                same = said["boot"] == now
+            elif "sha256" in said:
                 found[said["path"]] = Arrived(said["size"], said["sha256"])
+                (trusted.add if same else trusted.discard)(said["path"])
             else:
                 found.pop(said["path"], None)
         for folder, folders, files in os.walk(self.files, topdown=False):
@@ -202,11 +214,37 @@ class Arrivals:
                     (Path(folder) / name).rmdir()
         there = {path: one for path, one in found.items() if (self.files / path).is_file()}
         temporary = self._folder / f"{_JOURNAL}.new"
+        doubtful = [path for path in there if path not in trusted]
         with temporary.open("wb") as out:
-            for path, one in there.items():
-                out.write(_line({"path": path, "size": one.size, "sha256": one.sha256}))
+            for path in doubtful:
+                out.write(_line(_said(path, there[path])))
+            out.write(_line({"boot": now}))
+            for path in there.keys() & trusted:
+                out.write(_line(_said(path, there[path])))
         temporary.replace(self._folder / _JOURNAL)
-        return there
+        return there, doubtful
+
+    def _read_again(self, paths: list[str]) -> None:
+        """Forgets those of these files that are not what they were when they arrived."""
+        for path in paths:
+            with self._lock:
+                arrived, target = self._arrived.get(path), self.files / path
+            if arrived is None:
+                continue
+            try:
+                with target.open("rb") as file:
+                    right = hashlib.file_digest(file, "sha256").hexdigest() == arrived.sha256
+            except FileNotFoundError:
+                right = False
+            with self._lock:
+                # NB: it may have been removed meanwhile, or have come anew.
+                if self._arrived.get(path) is not arrived:
+                    continue
+                if not right:
+                    del self._arrived[path]
+                    self._broken[path] = "it was damaged by a crash of the node"
+                    target.unlink(missing_ok=True)
+            self._write(_said(path, arrived) if right else {"path": path})
 
     def _go_on(self) -> None:
         """Finds large files that an earlier pod has begun."""
@@ -280,11 +318,16 @@ class Arrivals:
         temporary.replace(target)
         with self._lock:
             self._arrived[path] = arrived
-        self._write({"path": path, "size": arrived.size, "sha256": arrived.sha256})
+        self._write(_said(path, arrived))
 
     def _write(self, said: dict[str, Any]) -> None:
         # NB: one write each, so that the lines of several threads do not mix.
         self._journal.write(_line(said))
+
+
+def _said(path: str, arrived: Arrived) -> dict[str, Any]:
+    """The line of the journal for a whole file."""
+    return {"path": path, "size": arrived.size, "sha256": arrived.sha256}
 
 
 def _key(path: str, sha256: str) -> str:

@@ -24,7 +24,7 @@ from trainyard_agent.webclient import Web, origin_of
 
 ENDPOINT = "https://huggingface.co"
 _KINDS = {"datasets": "datasets", "models": "models"}
-_MOST_ANSWER = 64 << 20
+_MOST_ANSWER = 16 << 20
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
 #: The hub's own words in X-Error-Code, which say more than its status.
 _NOT_THERE = ("RepoNotFound", "RevisionNotFound", "EntryNotFound")
@@ -93,6 +93,7 @@ class HubSource:
             revision=self._commit,
             single=is_file,
             unpack=is_file and is_archive(path),
+            wanted=self._source.sha256,
         )
 
     def _resolved(self) -> tuple[str, str, str]:
@@ -175,11 +176,12 @@ class HubSource:
         return refusal
 
     def _get(self, url: str, headers: dict[str, str]) -> Any:
-        if self._headers is None:
+        # NB: another thread may be refused, and forget them, at any moment.
+        if (credentials := self._headers) is None:
             values = secret_values(self._secret)
             token = values.get("HF_TOKEN") or values.get("token") or os.environ.get("HF_TOKEN")
-            self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return self._web.get(url, headers=headers, credentials=self._headers)
+            credentials = self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return self._web.get(url, headers=headers, credentials=credentials)
 
 
 def _entry(said: dict[str, Any], folder: str) -> Entry:

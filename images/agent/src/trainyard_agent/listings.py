@@ -67,11 +67,19 @@ class Collector:
 
 
 def pinned(
-    collector: Collector, *, place: str, origin: str, revision: str, single: bool, unpack: bool
+    collector: Collector,
+    *,
+    place: str,
+    origin: str,
+    revision: str,
+    single: bool,
+    unpack: bool,
+    wanted: str = "",
 ) -> Listing:
     """The listing of what was collected. Raises Trouble: empty, hostile.
 
-    `origin` tells sources apart: a version is told by the server, and two servers may well tell the same one.
+    `origin` tells sources apart: a version is told by the server, and two servers may well tell the same one. `wanted`
+    is the SHA-256 that the source says: what was published without it, or by another, was never compared with it.
     """
     entries = tuple(sorted(collector.entries))
     if not entries:
@@ -82,7 +90,8 @@ def pinned(
     for entry in entries:
         safenames.checked(entry.path)
     safenames.together(entry.path for entry in entries)
-    digest = hashlib.sha256(json.dumps({"origin": origin, "unpack": unpack}).encode())
+    said = {"origin": origin, "unpack": unpack, **({"sha256": wanted} if wanted else {})}
+    digest = hashlib.sha256(json.dumps(said).encode())
     for entry in entries:
         digest.update(json.dumps(entry).encode())
     pin = digest.hexdigest()

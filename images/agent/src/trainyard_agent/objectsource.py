@@ -123,6 +123,7 @@ class ObjectSource:
             revision=meta["version"] or _bare(version),
             single=True,
             unpack=is_archive(name),
+            wanted=source.sha256,
         )
 
     def _folder(self) -> Listing:
@@ -145,7 +146,13 @@ class ObjectSource:
         marks = self._marks(collector.entries)
         collector.entries = [entry for entry in collector.entries if entry.path not in marks]
         return pinned(
-            collector, place=self.name, origin=self._origin, revision="", single=False, unpack=False
+            collector,
+            place=self.name,
+            origin=self._origin,
+            revision="",
+            single=False,
+            unpack=False,
+            wanted=self._source.sha256,
         )
 
     def _marks(self, entries: list[Entry]) -> set[str]:

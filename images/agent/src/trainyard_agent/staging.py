@@ -56,7 +56,7 @@ class Staging:
             )
             self._wait()
             self._read()
-            self._write("boot", _boot())
+            self._write("boot", boot())
 
     def finished(self, entry: Entry) -> str | None:
         """The SHA-256 of a file that has come whole before; None where it has not."""
@@ -147,13 +147,13 @@ class Staging:
         marks.append((size, digest))
 
     def _read(self) -> None:
-        boot, trusted = _boot(), False
+        now, trusted = boot(), False
         with self._journal.open("rb") as lines:
             for line in lines:
                 try:
                     kind, *rest = json.loads(line)
                     if kind == "boot":
-                        trusted = rest == [boot]
+                        trusted = rest == [now]
                     elif kind == "forget":
                         self._forget(*rest)
                     elif kind == "file":
@@ -196,7 +196,8 @@ def local(path: Path) -> Iterator[None]:
         raise Trouble("network", f"The volume fails at {path.name} ({said}).") from error
 
 
-def _boot() -> str:
+def boot() -> str:
+    """Tells from which start of which machine on it has been running."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:

@@ -70,6 +70,11 @@ def of(error: BaseException, *, place: str) -> Trouble:
         return error
     if isinstance(error, Passing):
         return error.trouble
+    if isinstance(error, ImportError):
+        return Trouble(
+            "broken",
+            f"The agent's image lacks what {place} needs ({brief(error)}): use that of the operator's release.",
+        )
     code, status = s3_code(error), _status(error)
     if (isinstance(error, OSError) and error.errno in _FULL) or code in _FULL_CODES or status == 507:
         return Trouble(

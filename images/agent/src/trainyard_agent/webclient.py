@@ -20,6 +20,7 @@ from trainyard_agent.troubles import Trouble, brief, without_credentials
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTS = 10
+_MOST_UNREAD = 64 << 10
 _TIMEOUT = urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS)
 
 
@@ -57,8 +58,7 @@ class Web:
             target = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or not target:
                 return answer
-            answer.drain_conn()
-            answer.release_conn()
+            _end(answer)
             url = urllib.parse.urljoin(url, target)
         raise Trouble(
             "missing", f"{self._name} redirects more than {_MOST_REDIRECTS} times: check its address."
@@ -112,6 +112,16 @@ class Web:
                 proxy, **_POOL, ssl_context=ssl.create_default_context(), proxy_headers=headers
             )
         return self._proxies[proxy]
+
+
+def _end(answer: Any) -> None:
+    """Ends an answer of which only the headers count. NB: reading the rest keeps the connection, if it has an end."""
+    length = answer.headers.get("Content-Length") or ""
+    if length.isdecimal() and int(length) <= _MOST_UNREAD:
+        answer.drain_conn()
+    else:
+        answer.close()
+    answer.release_conn()
 
 
 _POOL: dict[str, Any] = {"maxsize": CONNECTIONS, "timeout": _TIMEOUT}

@@ -44,6 +44,7 @@ class WebSource:
         self._patience = patience
         self._files = source.files or (RemoteFile(url=source.place.uri, path="", sha256=""),)
         self._filters = source.filters
+        self._wanted = source.sha256
         self._web = Web(name=self.name, endpoint=source.place.endpoint)
         self._known: dict[str, _Known] = {}
         self._headers: dict[str, str] | None = None
@@ -68,6 +69,7 @@ class WebSource:
             revision=first.version.strip('"') if single and first else "",
             single=single,
             unpack=bool(single and first and is_archive(first.path)),
+            wanted=self._wanted,
         )
 
     def read(self, entry: Entry, start: int, end: int) -> Generator[bytes]:
@@ -116,8 +118,10 @@ class WebSource:
             answer.close()
         else:
             return self._read_through(answer, file, path)
-        self._known[path] = _Known(file.url, answer.status == 206)
-        return Entry(path=path, size=size, version=_version(answer), sha256=file.sha256)
+        version = _version(answer)
+        # NB: where neither a version nor a digest would tell, ranges could be of two contents.
+        self._known[path] = _Known(file.url, answer.status == 206 and bool(version or file.sha256))
+        return Entry(path=path, size=size, version=version, sha256=file.sha256)
 
     def _read_through(self, answer: Any, file: RemoteFile, path: str) -> Entry:
         """Of a file of which the server does not say how large it is."""
@@ -130,9 +134,10 @@ class WebSource:
         return Entry(path=path, size=size, version=version, sha256=file.sha256 or digest.hexdigest())
 
     def _get(self, url: str, headers: dict[str, str]) -> Any:
-        if self._headers is None:
-            self._headers = _credentials(secret_values(self._secret))
-        return self._web.get(url, headers=headers, credentials=self._headers)
+        # NB: another thread may be refused, and forget them, at any moment.
+        if (credentials := self._headers) is None:
+            credentials = self._headers = _credentials(secret_values(self._secret))
+        return self._web.get(url, headers=headers, credentials=credentials)
 
 
 def _credentials(values: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -202,6 +202,19 @@ def stem(name: str) -> str:
     """A file's name without its folder and its last suffix: what images and their labels have in common."""
     name = name.rpartition("/")[2]
     return name.rpartition(".")[0] or name
+
+
+def by_stem(folder: str, names: Iterable[str], findings: Findings) -> dict[str, str]:
+    """The names of files in a folder by their stems; two of the same stem are a finding."""
+    found: dict[str, str] = {}
+    for name in names:
+        if (other := found.setdefault(stem(name), name)) != name:
+            findings.add(
+                f"{folder}/{name}",
+                None,
+                f"{other} has the same name but for its suffix: rename or remove one.",
+            )
+    return found
 
 
 def text_of(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,38 @@ def test_what_kitti_says_and_coco_has_a_place_for_is_kept(picture: Callable[...,
         *line.split()[:3],
         *("0.00", "1.00", "2.00", "11.00", "12.00"),
     ]
+
+
+def test_a_score_of_kitti_comes_back_from_coco(picture: Callable[..., bytes], act: Any) -> None:
+    line = "Car 0.00 0 0.00 1.00 2.00 11.00 12.00 0.00 0.00 0.00 0.00 0.00 0.00 0.00 0.90\n"
+    files = {"images/a.png": picture(40, 30), "labels/a.txt": line}
+    to_coco = act("convert", files, "object_detection", "kitti", to="coco").dataset
+    back = act("convert", to_coco, "object_detection", "coco", to="kitti").dataset
+    assert (back / "labels/a.txt").read_text() == line
+
+
+@pytest.mark.parametrize("to", ["kitti", "pascal_voc"])
+def test_ids_with_a_point_and_areas_that_are_none_are_read(
+    to: str, picture: Callable[..., bytes], act: Any, valid: Any
+) -> None:
+    said = {
+        "images": [{"id": 1.0, "file_name": "1.png", "width": 20, "height": 20}],
+        "annotations": [an_annotation(1, 1, 1, 1, 1, 4, 4, area=math.nan)],
+        "categories": [{"id": 1.0, "name": "traffic light"}],
+    }
+    there = act(
+        "convert", {"1.png": picture(20, 20), "a.json": json.dumps(said)}, "object_detection", "coco", to=to
+    )
+    assert there.code == 0, there.text
+    assert there.report["counts"]["classes"] == 1
+    back = act("convert", there.dataset, "object_detection", to, to="coco").dataset
+    copied = act(
+        "augment", {"1.png": picture(20, 20), "a.json": json.dumps(said)}, "object_detection", "coco", hue=0.1
+    )
+    assert copied.code == 0, copied.text
+    for made in (back, copied.dataset):
+        text = (made / "annotations.json").read_text()
+        assert json.loads(text)["annotations"][0]["area"] == 16
 
 
 CSV = (

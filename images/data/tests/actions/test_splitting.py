@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,24 @@ def test_annotated_images_are_divided_by_their_rarest_class(
     subject = valid(done.dataset, "object_detection", format)
     assert dict(subject.profile.splits) == {"train": 10, "val": 5, "test": 5}
     assert dict(subject.profile.classes) == {"car": 20, "bus": 4}
+    assert done.report["counts"]["images"] == 20
+
+
+def test_an_image_of_two_annotation_files_is_in_one_part(picture: Callable[..., bytes], act: Any) -> None:
+    images = [{"id": n, "file_name": f"{n}.png", "width": 16, "height": 16} for n in range(20)]
+    files: dict[str, str | bytes] = {f"images/{n}.png": picture(16, 16, seed=n) for n in range(20)}
+    for place, name in enumerate(("cat", "dog")):
+        marks = [{"id": n, "image_id": n, "category_id": 1.0, "bbox": [1, 1, 4, 4]} for n in range(20)]
+        said = {"images": images, "annotations": marks, "categories": [{"id": 1.0, "name": name}]}
+        files[f"{place}.json"] = json.dumps(said)
+    done = act("split", files, "object_detection", "coco", train=0.5, val=0.5, test=0)
+    assert done.code == 0, done.text
+    parts = [
+        {path.read_bytes() for path in (done.dataset / "images" / part).iterdir()}
+        for part in ("train", "val")
+    ]
+    assert [len(part) for part in parts] == [10, 10]
+    assert not parts[0] & parts[1]
     assert done.report["counts"]["images"] == 20
 
 

@@ -40,8 +40,9 @@ def _listed(source: Source, *, step: Callable[[], None]) -> list[dict[str, Any]]
             if element.key != "categories" or not isinstance(element.value, dict):
                 continue
             name = element.value.get("name")
-            if isinstance(name, str) and name and isinstance(element.value.get("id"), int):
-                found.setdefault(name, dict(element.value))
+            identity = coco.whole(element.value.get("id"))
+            if isinstance(name, str) and name and identity is not None:
+                found.setdefault(name, {**element.value, "id": identity})
     refuse_what_is_wrong(source)
     taken: set[int] = set()
     most = max((category["id"] for category in found.values()), default=0)

@@ -172,12 +172,13 @@ def _told(box: Box) -> Box:
     told = box.extra.get("attributes")
     if not isinstance(told, dict):
         return box
-    truncated, occluded = told.get("truncated"), told.get("occluded")
+    truncated, occluded, score = told.get("truncated"), told.get("occluded"), told.get("score")
     return replace(
         box,
         truncated=float(truncated) if isinstance(truncated, int | float) else box.truncated,
         occluded=int(occluded) if isinstance(occluded, int | float) and 0 <= occluded <= 3 else box.occluded,
         difficult=bool(told.get("difficult", box.difficult)),
+        extra={**box.extra, "score": score} if isinstance(score, int | float) else box.extra,
     )
 
 

@@ -142,20 +142,20 @@ def _boxes(
     progress: Progress,
 ) -> dict[str, int]:
     listed = categories(source, step=lambda: progress.step(0))
-    seen: list[set[str]] = []
-    used: set[str] = set()
+    # NB: by path, as two annotation files may speak of one image, which must not be in two parts.
+    seen: dict[str, set[str]] = {}
     for one, _ in labelled(source):
-        seen.append({box.category for box in one.boxes})
-        used.add(one.image.path)
+        seen.setdefault(one.image.path, set()).update(box.category for box in one.boxes)
         progress.step(0)
-    tell_unlabelled(source, used, losses)
-    how_many = Counter(name for found in seen for name in found)
+    tell_unlabelled(source, seen.keys(), losses)
+    how_many = Counter(name for found in seen.values() for name in found)
     # NB: by its rarest class, which is the one that a part could lack.
-    rarest = [min(found, key=lambda name: (how_many[name], name), default="") for found in seen]
+    rarest = [min(found, key=lambda name: (how_many[name], name), default="") for found in seen.values()]
     chosen, counts = _chosen(rarest, given, shares)
+    part_of = dict(zip(seen, chosen, strict=True))
     writer = WRITERS[source.format](root, listed, losses)
-    for (one, picture), part in zip(labelled(source), chosen, strict=True):
-        spot = writer.spot(part, one.image.path)
+    for one, picture in labelled(source):
+        spot = writer.spot(part_of[one.image.path], one.image.path)
         place(source.tree, one.image.path, root / spot.path)
         writer.add(spot, picture, one.boxes)
         progress.step()

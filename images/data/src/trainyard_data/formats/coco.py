@@ -22,6 +22,8 @@ from trainyard_data.tree import Tree, inside, split_of, stem
 
 #: What an annotation may say besides the box; a conversion into coco keeps it.
 _EXTRA = ("area", "segmentation", "keypoints", "num_keypoints", "iscrowd", "attributes")
+#: What COCO's own archives have beside `instances_*.json`, about the same images.
+_OTHER_TASKS = ("captions_", "person_keypoints_", "stuff_", "panoptic_", "image_info_")
 _SPLIT_WORDS = ("train", "val", "test")
 
 
@@ -41,8 +43,10 @@ class CocoFile:
 
 
 def annotation_files(tree: Tree) -> list[str]:
-    """The JSON files that are annotations; those with other names than usual count where there is no other."""
+    """The JSON files that are annotations; beside `instances_*.json`, those of COCO's other tasks are not."""
     found = [entry.path for entry in tree.with_suffix(".json")]
+    if any(stem(path).startswith("instances_") for path in found):
+        found = [path for path in found if not stem(path).startswith(_OTHER_TASKS)]
     return [path for path in found if not stem(path).lower().startswith(("label_map", "classes", "nvdinov2"))]
 
 
@@ -78,13 +82,13 @@ def read_file(tree: Tree, path: str, findings: Findings) -> CocoFile:
             _add_category(coco, element.value, element.line, findings)
         elif element.key == "annotations":
             value = element.value
-            owner = _whole(value.get("image_id")) if isinstance(value, dict) else None
+            owner = whole(value.get("image_id")) if isinstance(value, dict) else None
             if owner is None:
                 findings.add(
                     path, element.line, f"annotations[{element.index}] has no whole number image_id."
                 )
                 continue
-            identity = _whole(value.get("id"))
+            identity = whole(value.get("id"))
             if identity is None:
                 findings.add(path, element.line, f"annotations[{element.index}] has no whole number id.")
             ids.append(-1 if identity is None else identity)
@@ -179,7 +183,7 @@ def _split(path: str) -> str | None:
 
 
 def _add_image(coco: CocoFile, value: Any, line: int, finder: _Finder, findings: Findings) -> None:
-    identity = _whole(value.get("id")) if isinstance(value, dict) else None
+    identity = whole(value.get("id")) if isinstance(value, dict) else None
     if identity is None:
         findings.add(coco.path, line, "An image has no whole number id.")
         return
@@ -197,7 +201,7 @@ def _add_image(coco: CocoFile, value: Any, line: int, finder: _Finder, findings:
         findings.add(
             coco.path, line, f"The image {name} of id {identity} is outside of the dataset's folder."
         )
-    width, height = _whole(value.get("width")), _whole(value.get("height"))
+    width, height = whole(value.get("width")), whole(value.get("height"))
     if width is None or height is None or width <= 0 or height <= 0:
         findings.add(coco.path, line, f"Image {identity} ({name}) has no width and height above 0.")
         width = height = None
@@ -207,7 +211,7 @@ def _add_image(coco: CocoFile, value: Any, line: int, finder: _Finder, findings:
 
 
 def _add_category(coco: CocoFile, value: Any, line: int, findings: Findings) -> None:
-    identity = _whole(value.get("id")) if isinstance(value, dict) else None
+    identity = whole(value.get("id")) if isinstance(value, dict) else None
     name = value.get("name") if isinstance(value, dict) else None
     if identity is None or not isinstance(name, str) or not name:
         findings.add(coco.path, line, "A category needs a whole number id and a name.")
@@ -220,7 +224,7 @@ def _add_category(coco: CocoFile, value: Any, line: int, findings: Findings) -> 
 
 
 def _box(coco: CocoFile, value: dict[str, Any], line: int, findings: Findings) -> Box | None:
-    category = _whole(value.get("category_id"))
+    category = whole(value.get("category_id"))
     if category not in coco.categories:
         findings.add(coco.path, line, f"There is no category with the id {value.get('category_id')!r}.")
         return None
@@ -252,7 +256,8 @@ def _check_ids(coco: CocoFile, ids: array[int], findings: Findings) -> None:
         )
 
 
-def _whole(value: Any) -> int | None:
+def whole(value: Any) -> int | None:
+    """An id: some tools write whole numbers with a point."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 62 else None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainyard_data.findings import Findings
-from trainyard_data.formats.images import is_image
+from trainyard_data.formats.images import UNREAD_SUFFIXES, is_image
 from trainyard_data.tree import Tree, split_of
 
 #: Folders that hold the classes and are none.
@@ -29,6 +29,8 @@ def read(tree: Tree, findings: Findings) -> Iterator[Classified]:
     """Every image with its class. Images in no class's folder are findings, but for those to be predicted."""
     count = 0
     for entry in tree.files:
+        if entry.path.lower().endswith(UNREAD_SUFFIXES):
+            findings.add(entry.path, None, "Pictures of this kind are not read: save it as JPEG or PNG.")
         if not is_image(entry.path):
             continue
         count += 1

@@ -21,6 +21,8 @@ from trainyard_data.findings import TOO_LARGE, BadData
 from trainyard_data.tree import Tree, reason_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+#: Pictures all the same, but of kinds that trainers do not read either.
+UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jfif", ".jp2", ".jxl", ".psd", ".dng", ".nef", ".cr2", ".arw")
 #: About a square of 16,384 pixels; a decoded image of that size takes 800 MB, which no check needs.
 MOST_PIXELS = 1 << 28
 Pillow.MAX_IMAGE_PIXELS = MOST_PIXELS
@@ -70,10 +72,14 @@ def look(tree: Tree, path: str) -> Picture:
                 # NB: verify() reads a PNG's checksums without decoding it, and of most other formats nothing.
                 image.verify()
             if image.format == "JPEG":
-                _check_end(file, path)
-            elif image.format != "PNG" and picture.width * picture.height <= _DECODED_PIXELS:
+                certain = _has_end(file, path)
+            else:
+                certain = image.format == "PNG" or picture.width * picture.height > _DECODED_PIXELS
+            if not certain:
                 file.seek(0)
                 with Pillow.open(file) as image:
+                    # NB: of a JPEG, an eighth of its size: all of it is read, but little memory is taken.
+                    image.draft(None, (1, 1))
                     image.load()
         except Pillow.DecompressionBombError:
             raise BadData(path, None, f"The image has more than {MOST_PIXELS:,} pixels.") from None
@@ -125,9 +131,16 @@ def with_pictures(
             yield from pool.map(one, batch)
 
 
-def _check_end(file: Any, path: str) -> None:
-    """A JPEG that was cut off has no end marker; cameras add bytes after it, but not many."""
+def _has_end(file: Any, path: str) -> bool:
+    """Whether a JPEG is surely whole; raises BadData where it surely is not.
+
+    One that was cut off has no end marker; cameras add bytes after it, but not many. Where the last marker that pixels
+    begin comes after it, it may be that of a thumbnail.
+    """
     size = file.seek(0, 2)
     file.seek(max(0, size - (64 << 10)))
-    if b"\xff\xd9" not in file.read():
+    tail = file.read()
+    end = tail.rfind(b"\xff\xd9")
+    if end < 0:
         raise BadData(path, None, "The image is broken: it ends too early.")
+    return bool(tail.rfind(b"\xff\xda") < end)

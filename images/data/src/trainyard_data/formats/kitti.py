@@ -14,7 +14,7 @@ from trainyard_data.findings import BadData, Findings
 from trainyard_data.formats.boxes import Box, Image, Labelled
 from trainyard_data.formats.images import is_image
 from trainyard_data.formats.lines import lines
-from trainyard_data.tree import Tree, split_of, stem
+from trainyard_data.tree import Tree, by_stem, split_of, stem
 
 LABEL_FOLDERS = ("labels", "label_2", "label", "labels_2")
 IMAGE_FOLDERS = ("images", "image_2", "image", "images_2", "imgs")
@@ -75,7 +75,8 @@ def read(tree: Tree, findings: Findings) -> Iterator[Labelled]:
 
 
 def _read_pair(tree: Tree, pair: Pair, findings: Findings) -> Iterator[Labelled]:
-    images = {stem(name): f"{pair.images}/{name}" for name in tree.folders[pair.images] if is_image(name)}
+    names = by_stem(pair.images, filter(is_image, tree.folders[pair.images]), findings)
+    images = {name: f"{pair.images}/{file}" for name, file in names.items()}
     if pair.labels is None:
         if (pair.split or "").lower() not in ("test", "testing"):
             findings.add(pair.images, None, "There is no folder labels/ beside these images.")

@@ -141,6 +141,9 @@ def line_of_row(tree: Tree, path: str, row: int) -> int | None:
 
 def _csv_batches(tree: Tree, path: str) -> Iterator[pa.RecordBatch]:
     names = header(tree, path)
+    if not _is_first_line(tree, path, names):
+        # NB: Arrow skips lines, not rows: the header would be a row of the data.
+        raise Inexact(path)
     with tree.open(path) as file:
         try:
             reader = arrow_csv.open_csv(
@@ -169,6 +172,13 @@ def _csv_batches(tree: Tree, path: str) -> Iterator[pa.RecordBatch]:
             raise Inexact(path) from error
 
 
+def _is_first_line(tree: Tree, path: str, names: Sequence[str]) -> bool:
+    """Whether the header is the first line, all of it: not below empty lines, and without line ends in its names."""
+    _, text = next(lines(tree, path, longest=_LONGEST_LINE))
+    cells = next(csv.reader([text], skipinitialspace=True), [])
+    return text.count('"') % 2 == 0 and [cell.strip() for cell in cells] == list(names)
+
+
 def _rows(tree: Tree, path: str) -> Iterator[tuple[int, list[str]]]:
     """Cells of each row, with the line on which it begins. Raises BadData."""
     marks = 0
@@ -191,6 +201,8 @@ def _rows(tree: Tree, path: str) -> Iterator[tuple[int, list[str]]]:
             message = str(error)
             if "limit" in message:
                 message = "a cell is too long (is a quotation mark not closed?)"
+            elif "new-line" in message:
+                message = "a carriage return has no line feed after it: save the file with other line ends"
             raise BadData(path, line, f"The row cannot be read: {message}.") from None
         if before is not None:
             yield before

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from trainyard_data.findings import Findings
 from trainyard_data.formats.images import is_image
-from trainyard_data.tree import Tree, split_of, stem
+from trainyard_data.tree import Tree, by_stem, split_of, stem
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "gt")
@@ -49,7 +49,7 @@ def read(tree: Tree, findings: Findings) -> Iterator[Masked]:
             for name in names:
                 yield Masked(f"{folder}/{name}", None, split)
             continue
-        masks = {stem(name): name for name in tree.folders[masks_folder] if is_image(name)}
+        masks = by_stem(masks_folder, filter(is_image, tree.folders[masks_folder]), findings)
         for name in names:
             mask = masks.pop(stem(name), None)
             if mask is None:

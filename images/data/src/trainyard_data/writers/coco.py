@@ -6,6 +6,7 @@ Written while it is read: memory does not grow with the number of annotations.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +67,10 @@ def annotation_of(box: Box) -> dict[str, Any]:
     area = box.extra.get("area")
     return {
         "bbox": [number(box.x), number(box.y), number(box.width), number(box.height)],
-        "area": area if isinstance(area, int | float) else number(box.width * box.height),
+        # NB: tools that calculate it write NaN, too, which is no JSON.
+        "area": area
+        if isinstance(area, int | float) and math.isfinite(area)
+        else number(box.width * box.height),
         "iscrowd": box.extra.get("iscrowd", 0),
         **{key: box.extra[key] for key in _TAKEN_OVER if key in box.extra},
         **({"attributes": attributes} if attributes else {}),
