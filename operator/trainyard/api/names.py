@@ -91,6 +91,6 @@ def dataset_pod_name(*, dataset: str, stage: str, number: int) -> str:
     return f"{dataset}-{stage}-{number}"
 
 
-def data_claim_name(listing: str) -> str:
-    """The claim that holds what a source lists, by the digest of that."""
-    return f"data-{listing[:16]}"
+def data_claim_name(pin: str, *, number: int = 1) -> str:
+    """The claim that holds what a source lists, by what pins it; another `number` while one of that name goes."""
+    return f"data-{pin[:16]}" if number == 1 else f"data-{pin[:16]}-{number}"

@@ -11,7 +11,10 @@ from trainyard.planning.lookedup import NodeView, PodEvent
 
 _AT_MOST = "100"
 _LONGEST_LINE = 256 << 10
-_LOG_SECONDS = 15.0
+#: A container runtime cuts a line into records of 16 KiB, and it is these that the kubelet counts as lines.
+_RECORD = 16 << 10
+_RECORDS = _LONGEST_LINE // _RECORD + 1
+_LOG_SECONDS = 10.0
 
 
 async def warnings_of(client: Client, *, namespace: str, pod_uid: str) -> tuple[PodEvent, ...]:
@@ -26,7 +29,7 @@ async def warnings_of(client: Client, *, namespace: str, pod_uid: str) -> tuple[
 async def last_line(client: Client, *, namespace: str, pod: str, container: str) -> str:
     """The last line that a container has printed, cut to 256 KiB. Raises as `Client.get` does."""
     where = f"{resources.path('Pod', namespace, pod)}/log"
-    asked = {"container": container, "tailLines": "1", "limitBytes": str(_LONGEST_LINE)}
+    asked = {"container": container, "tailLines": str(_RECORDS), "limitBytes": str(2 * _LONGEST_LINE)}
     found = bytearray()
     async with client.stream(where, asked, total=_LOG_SECONDS) as stream:
         while portion := await stream.readany():

@@ -52,10 +52,13 @@ class ClaimView:
     puller: str = ""
     owners: tuple[Json, ...] = ()
     published: Published | None = None
+    storage: str = ""
+    access_modes: tuple[str, ...] = ()
+    storage_class: str | None = None
 
     @classmethod
     def from_raw(cls, raw: Json) -> ClaimView:
-        metadata = raw["metadata"]
+        metadata, spec = raw["metadata"], raw.get("spec") or {}
         annotations = metadata.get("annotations") or {}
         return cls(
             name=metadata["name"],
@@ -67,6 +70,9 @@ class ClaimView:
             puller=annotations.get(names.PULLER, ""),
             owners=tuple(metadata.get("ownerReferences") or ()),
             published=Published.read(annotations.get(names.PUBLISHED, "")),
+            storage=str(((spec.get("resources") or {}).get("requests") or {}).get("storage") or ""),
+            access_modes=tuple(spec.get("accessModes") or ()),
+            storage_class=spec.get("storageClassName"),
         )
 
     def is_owned_by(self, uid: str) -> bool:

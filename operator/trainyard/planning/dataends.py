@@ -22,6 +22,7 @@ from trainyard.planning.times import stamp
 Json = Mapping[str, Any]
 
 _HELD_SECONDS = 60.0
+_SOON_LOST_SECONDS = 30.0
 
 
 def at_rest(
@@ -155,11 +156,27 @@ def failed(observed: ObservedDataset, failure: Failure, pod: PodView, *, now: fl
 def lost(observed: ObservedDataset, pod: PodView, *, now: float) -> DatasetPlan:
     """The pod was taken away: another one goes on, and nothing is counted."""
     pull = {**observed.pull, "number": pod.attempt + 1}
+    why = pod.disruption or pod.reason or "deleted"
+    if pod.created_at is not None and now - pod.created_at < attempts.SHORT_SECONDS:
+        # NB: whatever took it so soon may take the next as well.
+        pull |= {
+            "retryTime": stamp(now + _SOON_LOST_SECONDS + 1),
+            "message": f"Pod {pod.name} was taken away ({why}).",
+        }
+        return datastatus.plan(
+            observed,
+            Phase.PENDING,
+            Reason.BACKING_OFF,
+            f"{pull['message']} Another one goes on at {pull['retryTime']}.",
+            now=now,
+            changes={"pull": said(pull)},
+            requeue_after=_SOON_LOST_SECONDS,
+        )
     return datastatus.plan(
         observed,
         Phase.RUNNING,
         Reason.PULLING,
-        f"Pod {pod.name} was taken away ({pod.disruption or pod.reason or 'deleted'}); another one goes on.",
+        f"Pod {pod.name} was taken away ({why}); another one goes on.",
         now=now,
         changes={"pull": said(pull)},
         requeue_after=1.0,
@@ -177,6 +194,13 @@ def own_claim(uri: str) -> str:
         return ""
     claim, folder = uris.split_pvc(uri)
     return claim if folder == DATA and claim.startswith("data-") else ""
+
+
+def claim_to_look_at(status: Json) -> str:
+    """The claim of ours that the next plan rests on: the one that is pulled onto, at rest the one that jobs mount."""
+    pull, kept = status.get("pull") or {}, own_claim(str(status.get("uri") or ""))
+    onto = str(pull.get("claim") or "")
+    return onto or kept if pull.get("state") in ("starting", "in_progress") else kept or onto
 
 
 def _recorded(observed: ObservedDataset, changes: Json, *, now: float) -> DatasetPlan:

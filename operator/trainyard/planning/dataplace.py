@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from trainyard.api import names
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import dataclaims, datapods, datastatus, uris
-from trainyard.planning.dataclaims import ClaimStep
+from trainyard.planning import dataclaims, dataends, datapods, datastatus, uris
+from trainyard.planning.dataclaims import ClaimStep, ClaimView
 from trainyard.planning.dataobserved import DatasetPlan, ObservedDataset
 from trainyard.planning.datapods import DataRules
-from trainyard.planning.datasizes import volume_size
+from trainyard.planning.datasizes import bytes_of, volume_size
 from trainyard.planning.plan import Plan
 
 _POLL_SECONDS = 5.0
@@ -58,25 +58,21 @@ def to_be_done(
     assert spec is not None
     if names.DATA_FINALIZER not in observed.finalizers:
         return DatasetPlan(finalizers=(*observed.finalizers, names.DATA_FINALIZER), plan=_again())
-    name = names.data_claim_name(listing)
+    name = str(observed.pull.get("claim") or names.data_claim_name(listing))
     if seen is None:
         if observed.claim_refused:
             return _claim_refused(observed, name, now=now, step=_made(observed, name, listing, rules))
         return DatasetPlan(claims=(_made(observed, name, listing, rules),), plan=_again())
     if seen.deleting or not seen.managed or seen.listing != listing:
-        why = "is being deleted" if seen.deleting else "is there already and not ours"
-        return datastatus.plan(
-            observed,
-            Phase.PENDING,
-            Reason.WAITING_FOR_CLEANUP,
-            f"PersistentVolumeClaim {name}, which is to hold the data, {why}.",
-            now=now,
-            requeue_after=_POLL_SECONDS,
-        )
+        return _under_another_name(observed, listing, name, now=now)
     if not seen.is_owned_by(observed.uid):
         step = dataclaims.owned(seen, name=observed.name, uid=observed.uid)
         return DatasetPlan(claims=(step,), plan=_again())
-    if seen.published is not None or seen.puller == observed.uid:
+    if seen.published is not None:
+        return None
+    if seen.puller == observed.uid and len(seen.owners) == 1 and not _is_as_wanted(observed, seen):
+        return DatasetPlan(claims=(ClaimStep(verb="let_go", name=name),), plan=_again())
+    if seen.puller == observed.uid:
         return None
     if not observed.puller_lives:
         return DatasetPlan(claims=(dataclaims.taken_over(seen, uid=observed.uid),), plan=_again())
@@ -106,6 +102,44 @@ def _made(observed: ObservedDataset, name: str, listing: str, rules: DataRules) 
         ),
         access_mode=(cache.access_mode if cache is not None else None) or rules.access_mode,
         storage_class=(cache.storage_class_name if cache is not None else None) or rules.storage_class,
+    )
+
+
+def _is_as_wanted(observed: ObservedDataset, seen: ClaimView) -> bool:
+    """Whether an empty or half full claim is what spec.cache asks for by now; what it says nothing of is as it is."""
+    cache = observed.spec.cache if observed.spec is not None else None
+    if cache is None:
+        return True
+    return (
+        (cache.size is None or (bytes_of(str(cache.size)) or 0) <= (bytes_of(seen.storage) or 0))
+        and cache.access_mode in (None, *seen.access_modes)
+        and cache.storage_class_name in (None, seen.storage_class)
+    )
+
+
+def claim_for(observed: ObservedDataset, listing: str) -> str:
+    """The claim that what a source lists is pulled onto: where it lies already, as far as this Dataset knows."""
+    if observed.status.get("listing") == listing and (
+        known := dataends.own_claim(str(observed.status.get("uri") or ""))
+    ):
+        return known
+    return names.data_claim_name(listing)
+
+
+def _under_another_name(observed: ObservedDataset, listing: str, taken: str, *, now: float) -> DatasetPlan:
+    """NB: a claim that was let go of stays, Terminating, for as long as there is a pod that mounts it, also one that
+    has ended; and a finished job's pods may stay for ever.
+    """
+    number = taken.removeprefix(names.data_claim_name(listing)).removeprefix("-")
+    following = names.data_claim_name(listing, number=int(number) + 1 if number.isdecimal() else 2)
+    return datastatus.plan(
+        observed,
+        Phase.RUNNING,
+        Reason.PULLING,
+        f"PersistentVolumeClaim {taken} is being deleted, or is not ours; {following} is to hold the data.",
+        now=now,
+        changes={"pull": {**observed.pull, "claim": following}},
+        requeue_after=0.0,
     )
 
 

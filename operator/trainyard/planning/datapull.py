@@ -37,6 +37,9 @@ Json = Mapping[str, Any]
 _POLL_SECONDS = 5.0
 _SETTLE_SECONDS = 3.0
 _OTHERS_SECONDS = 10.0
+_STUCK_LONGEST_SECONDS = _REFUSED_LONGEST_SECONDS = 60.0
+#: For so long the log of a check that has ended is asked for, if it cannot be read at once.
+_LOG_SECONDS = 120.0
 
 
 def begun(observed: ObservedDataset, *, now: float, asked: Json, lost: bool) -> DatasetPlan:
@@ -123,7 +126,7 @@ def _survey(observed: ObservedDataset, *, now: float, rules: DataRules) -> Datas
         "percent": 0,
         "summary": f"0/{human(word.bytes)}",
         "unpackedBytes": word.unpacked_bytes,
-        "claim": names.data_claim_name(word.listing) if is_cached(observed) else None,
+        "claim": dataplace.claim_for(observed, word.listing) if is_cached(observed) else None,
         "message": None,
         "retryTime": None,
     }
@@ -179,6 +182,10 @@ def _pull(observed: ObservedDataset, *, now: float, rules: DataRules) -> Dataset
     if not pod.over or pod.trainer is None or pod.trainer.state != "terminated":
         return _coming(observed, pod, "What was pulled is being checked.", now=now)
     line = observed.last_lines.get(pod.uid, "")
+    ended = pod.trainer.finished_at if pod.trainer.finished_at is not None else now
+    just_now = 0 <= now - ended < _LOG_SECONDS
+    if pod.trainer.exit_code == 0 and not datawords.is_of_a_check(line) and just_now:
+        return DatasetPlan(plan=_again(_POLL_SECONDS))
     verdict = datawords.checked(pod.trainer, line)
     if isinstance(verdict, Failure):
         return dataends.failed(observed, verdict, pod, now=now)
@@ -192,7 +199,8 @@ def _pull(observed: ObservedDataset, *, now: float, rules: DataRules) -> Dataset
 def _starting(observed: ObservedDataset, pod: Json, number: int, *, now: float) -> DatasetPlan:
     refused = refusals.refused_by_the_api_server(observed.refusal)
     if refused is not None and observed.refusal is not None:
-        wait = observed.refusal.last_at + _OTHERS_SECONDS - now
+        pause = min(_OTHERS_SECONDS * 2 ** min(observed.refusal.count - 1, 8), _REFUSED_LONGEST_SECONDS)
+        wait = observed.refusal.last_at + pause - now
         if wait <= 0:
             # NB: without the status: should the pod be let in now, it would say what is no longer so.
             return DatasetPlan(plan=Plan(create=(pod,), requeue_after=_POLL_SECONDS))
@@ -214,6 +222,14 @@ def _coming(observed: ObservedDataset, pod: PodView, running: str, *, now: float
     """While a pod has not ended: what it does, or what keeps it from doing it."""
     if pod.deletion_requested_at is not None or pod.disrupted:
         return dataends.lost(observed, pod, now=now)
+    if pod.over:
+        why = pod.message or pod.reason or "no word is left"
+        return dataends.failed(
+            observed,
+            Failure(kind="crash", message=f"Pod {pod.name} ended before it began: {why}"[:1000]),
+            pod,
+            now=now,
+        )
     pulling = _container(pod, names.PULL_CONTAINER)
     if pulling is not None and pulling.state == "running":
         told = datawords.progress(observed.last_lines.get(pod.uid, ""))
@@ -244,7 +260,13 @@ def _coming(observed: ObservedDataset, pod: PodView, running: str, *, now: float
     finding = stuckpod.what_it_waits_for(pod, observed.events.get(pod.uid, ()))
     phase = finding.phase if finding.phase is not Phase.ERROR else Phase.PENDING
     return datastatus.plan(
-        observed, phase, finding.reason, finding.message, now=now, requeue_after=_OTHERS_SECONDS
+        observed,
+        phase,
+        finding.reason,
+        finding.message,
+        now=now,
+        # NB: the watch tells of the pod; what is asked for is its Events, and of many that are stuck.
+        requeue_after=min(max(_OTHERS_SECONDS, (now - since) / 10), _STUCK_LONGEST_SECONDS),
     )
 
 

@@ -35,12 +35,15 @@ def _surplus(observed: ObservedDataset, status: Mapping[str, Any] | None) -> tup
     pull = (observed.status if status is None else status).get("pull") or {}
     number, complete = int(pull.get("number") or 0), pull.get("state") == "pull_complete"
     newest = max((pod.attempt for pod in observed.pods), default=0)
+    spec = observed.spec
+    idle = spec is None or spec.source is None or observed.unsupported is not None
     return tuple(
         pod
         for pod in observed.pods
         if pod.deletion_requested_at is None
         and (
             complete
+            or idle
             or observed.deleting
             or pod.attempt < newest
             or (pod.attempt < number and pod.phase != "Failed")
@@ -69,7 +72,9 @@ def _plan(observed: ObservedDataset, *, now: float, rules: DataRules) -> Dataset
     pull = observed.pull
     asked = observed.refresh_requested_at
     wanted = bool(asked) and asked != observed.status.get("refreshRequestedAt")
-    in_time = refresh is not None and due is not None and due <= now
+    in_work = pull.get("state") in ("starting", "in_progress")
+    # NB: a pull that takes longer than the schedule's pause would begin anew for ever.
+    in_time = refresh is not None and due is not None and due <= now and not in_work
     fields = {
         "refreshRequestedAt": asked or None,
         "nextRefreshTime": stamp(coming if in_time else (due or 0)) if refresh is not None else None,
@@ -77,17 +82,20 @@ def _plan(observed: ObservedDataset, *, now: float, rules: DataRules) -> Dataset
     lost = _has_lost_its_volume(observed)
     if pull.get("of") != observed.digest or wanted or in_time or lost:
         return datapull.begun(observed, now=now, asked=fields, lost=lost)
-    if pull.get("state") in ("starting", "in_progress"):
+    if in_work:
         return datapull.step(observed, now=now, rules=rules)
     later = due - now if refresh is not None and due is not None else None
     return dataends.at_rest(observed, now=now, requeue_after=later, fields=fields)
 
 
 def _has_lost_its_volume(observed: ObservedDataset) -> bool:
-    """Whether somebody has removed the claim of ours that jobs are to mount."""
+    """Whether somebody has removed the claim of ours that jobs are to mount: no pod that is new can mount it then, even
+    if those that there are keep it for a while.
+    """
     claim = dataends.own_claim(str(observed.status.get("uri") or ""))
-    complete = observed.pull.get("state") == "pull_complete"
-    return bool(claim) and complete and dataplace.is_remote(observed) and observed.claim is None
+    at_rest = observed.pull.get("state") in ("pull_complete", "invalid_pull")
+    gone = observed.claim is None or observed.claim.deleting
+    return bool(claim) and at_rest and dataplace.is_remote(observed) and gone
 
 
 def _not_to_be_looked_at(observed: ObservedDataset, *, now: float) -> DatasetPlan | None:
@@ -133,8 +141,15 @@ def _not_to_be_looked_at(observed: ObservedDataset, *, now: float) -> DatasetPla
         Reason.CLAIM_NOT_FOUND,
         f"There is no PersistentVolumeClaim {claim} in this namespace yet.",
         now=now,
-        requeue_after=_LOOK_AGAIN_SECONDS,
+        # NB: no watch tells of claims; of many that never come each look is a request.
+        requeue_after=min(max(_LOOK_AGAIN_SECONDS, _unavailable_for(observed, now) / 10), _USED_SECONDS),
     )
+
+
+def _unavailable_for(observed: ObservedDataset, now: float) -> float:
+    conditions = observed.status.get("conditions") or []
+    since = next((c.get("lastTransitionTime") for c in conditions if c.get("type") == "Available"), None)
+    return now - (seconds(since) or now)
 
 
 def _going(observed: ObservedDataset, *, now: float) -> DatasetPlan:

@@ -5,10 +5,16 @@ Separate because status, messages and claims speak of the same.
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
+
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 #: What an archive that does not tell its content's size may grow to, unpacked.
 UNPACKED = 5
 _BLOCK = 4096
+_QUANTITY = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(?:([eE][+-]?[0-9]{1,2})|([KMGTPE]i)|([numkMGTPE]?))")
+_BINARY, _DECIMAL = "KMGTPE", {unit: 10 ** (3 * power) for power, unit in enumerate("kMGTPE", start=1)}
+_SMALL = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")}
 _MIB = 1 << 20
 
 
@@ -26,3 +32,16 @@ def volume_size(pulled: int, *, files: int, unpacked: int | None) -> str:
     """
     needed = pulled + (unpacked or 0) + files * _BLOCK
     return f"{(needed * 115 // 100 + 64 * _MIB) // _MIB + 1}Mi"
+
+
+def bytes_of(quantity: str) -> int | None:
+    """Bytes of a quantity as `10Gi`, `500M` or `1e9`; None for what is none."""
+    match = _QUANTITY.fullmatch(quantity)
+    if match is None:
+        return None
+    number, exponent, binary, decimal = match.groups()
+    if exponent:
+        return int(Decimal(number + exponent))
+    if binary:
+        return int(Decimal(number) * 1024 ** (1 + _BINARY.index(binary[0])))
+    return int(Decimal(number) * (_SMALL.get(decimal) or _DECIMAL.get(decimal, 1)))

@@ -94,4 +94,6 @@ def read_lineage(observed: ObservedDataset) -> Json | None:
         told = DatasetLineage.model_validate_json(observed.lineage)
     except ValidationError:
         return None
-    return told.model_dump(by_alias=True, exclude_defaults=True)
+    # NB: the status cannot hold two of a name.
+    inputs = list({one.name: one for one in told.inputs}.values())
+    return told.model_copy(update={"inputs": inputs}).model_dump(by_alias=True, exclude_defaults=True)

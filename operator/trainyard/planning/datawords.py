@@ -127,6 +127,11 @@ def checked(container: ContainerView, line: str) -> Verdict | Failure:
     )
 
 
+def is_of_a_check(line: str) -> bool:
+    """Whether it is the line in which a check tells all that it has found."""
+    return isinstance((_object(line) or {}).get("check"), dict)
+
+
 def progress(line: str) -> dict[str, Any]:
     """Fields of `status.pull` by the last line of a pull's log; empty for another line."""
     told = (_object(line) or {}).get("pull")

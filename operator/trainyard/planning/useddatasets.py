@@ -19,6 +19,8 @@ Json = Mapping[str, Any]
 
 LIMITS = {"name": 35, "uid": 64, "uri": 2048, "revision": 253, "sha256": 64, "listing": 64}
 _FIELDS = tuple(LIMITS)[1:]
+#: What a status has room for.
+_MOST = 72
 
 
 def recorded(status: Json, pods: Iterable[PodView]) -> dict[str, Json]:
@@ -30,7 +32,7 @@ def recorded(status: Json, pods: Iterable[PodView]) -> dict[str, Json]:
     for pod in pods:
         told = parsed(pod.datasets) if pod.attempt == newest and pod.datasets else None
         if isinstance(told, list):
-            entries = [_entry(one) for one in told if isinstance(one, dict)]
+            entries = [_entry(one) for one in told[:_MOST] if isinstance(one, dict)]
             return {one["name"]: one for one in entries if one.get("name")}
     return {}
 
@@ -74,11 +76,16 @@ def as_status(status: Json, pods: Iterable[PodView]) -> list[Json] | None:
 
 def _entry(told: Json) -> dict[str, str]:
     """What a status can hold of what a pod carries, which anybody can write."""
-    return {
+    found = {
         key: value[:limit]
         for key, limit in LIMITS.items()
         if isinstance(value := told.get(key), str) and value
     }
+    try:
+        uris.split_pvc(found.get("uri", "pvc://none"))
+    except ValueError:
+        del found["uri"]
+    return found
 
 
 def _now(view: DatasetView | None) -> Json:

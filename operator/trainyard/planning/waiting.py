@@ -23,6 +23,14 @@ def dataset_is_missing_or_unusable(observed: ObservedJob) -> Finding | None:
     for name, dataset in observed.datasets.items():
         if begun_with.get(name, {}).get("uri"):
             continue  # NB: what the job has begun with stays for as long as it has not ended
+        if begun_with.get(name, {}).get("listing") and dataset is not None and dataset.uri:
+            return Finding(
+                phase=Phase.ERROR,
+                reason=Reason.DATASET_FAILED,
+                message=f"The job has begun with data of Dataset {name} that each of its pods pulled for itself; by "
+                f"now it is kept on a volume, and may be another revision. trainyard retry {observed.name} takes it as "
+                "it is now.",
+            )
         if dataset is None:
             return Finding(
                 phase=Phase.PENDING,

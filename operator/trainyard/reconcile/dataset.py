@@ -53,14 +53,21 @@ class DatasetReconciler:
         self._rules = rules
         self._refused: dict[str, str] = {}
         self._refusals: dict[str, Refusal] = {}
+        self._uids: dict[Key, str] = {}
+        self._jobs_known = False
 
     async def reconcile(self, key: Key) -> float | None:
         """One look; seconds until the next, or None when only a doorbell brings it."""
         raw = self._cache.get(key)
+        uid = raw["metadata"]["uid"] if raw is not None else ""
+        if (former := self._uids.get(key, uid)) != uid:
+            self._refused.pop(former, None)
+            self._refusals.pop(former, None)
         if raw is None:
+            self._uids.pop(key, None)
             self._references.set(key, set())
             return None  # NB: what is left of it goes by its owner references
-        uid = raw["metadata"]["uid"]
+        self._uids[key] = uid
         observed = await self._observe(key, raw)
         self._references.set(key, _waited_for(key, observed))
         found = plan_dataset(observed, now=time.time(), rules=self._rules)
@@ -73,12 +80,13 @@ class DatasetReconciler:
                 )
                 or refused
             )
-        if refused or self._refused.get(uid):
+        if refused:
+            news = uid not in self._refused
             self._refused[uid] = refused
-            if not refused:
-                del self._refused[uid]
-            elif found.plan.status is None:
-                return 0.0  # NB: it is told by the next look
+            if news:
+                return 0.0  # NB: it is told by the next look; later ones find it told already
+        else:
+            self._refused.pop(uid, None)
         outcome = await self._executor.execute(found.plan, raw, refusal=observed.refusal)
         if outcome.refusal is not None:
             self._refusals[uid] = outcome.refusal
@@ -102,14 +110,19 @@ class DatasetReconciler:
         metadata, status = raw["metadata"], raw.get("status") or {}
         annotations = metadata.get("annotations") or {}
         spec, problem = specs.read(DatasetSpec, raw)
-        users = self._users(key, metadata["uid"], status)
         pods = self._cache.pods_of(metadata["uid"])
+        deleting = bool(metadata.get("deletionTimestamp"))
+        looked_up = {}
+        if spec is not None and not deleting:  # NB: whatever is wrong with its claims, it can go
+            looked_up = await self._looked_up(key, spec, status, annotations, pods)
+        # NB: last, as jobs have gone on while the API server was asked.
+        users = self._users(key, status)
         return ObservedDataset(
             namespace=key.namespace,
             name=key.name,
             uid=metadata["uid"],
             generation=metadata.get("generation", 0),
-            deleting=bool(metadata.get("deletionTimestamp")),
+            deleting=deleting,
             status=status,
             spec=spec,
             spec_error=problem,
@@ -122,7 +135,7 @@ class DatasetReconciler:
             refusal=self._refusals.get(metadata["uid"]),
             users=tuple(users),
             used_claims=frozenset(claim for claims in users.values() for claim in claims),
-            **(await self._looked_up(key, spec, status, annotations, pods) if spec is not None else {}),
+            **looked_up,
         )
 
     async def _looked_up(
@@ -134,9 +147,9 @@ class DatasetReconciler:
         uploaded = annotations.get(names.UPLOAD) if source is not None and source.upload is not None else None
         mounted = _mounted_claim(source.uri if source is not None else None, uploaded)
         there = await self._claim(key.namespace, mounted) if mounted else None
-        ours = pull.get("claim") or dataends.own_claim(str(status.get("uri") or ""))
-        claim = await self._claim(key.namespace, ours) if ours and not mounted else None
         in_work = pull.get("state") in _IN_WORK
+        ours = dataends.claim_to_look_at(status)
+        claim = await self._claim(key.namespace, ours) if ours and not mounted else None
         newest = max(pods, key=lambda pod: pod.attempt, default=None) if in_work else None
         lines, events = {}, {}
         if newest is not None:
@@ -151,8 +164,9 @@ class DatasetReconciler:
             "events": events,
         }
 
-    def _users(self, key: Key, uid: str, status: Json) -> dict[str, tuple[str, ...]]:
+    def _users(self, key: Key, status: Json) -> dict[str, tuple[str, ...]]:
         """Unfinished jobs that have begun with data of this Dataset, with the claims that hold it."""
+        self._know_jobs()
         ours = {one.get("claim") for one in status.get("held") or []}
         ours |= {dataends.own_claim(str(status.get("uri") or ""))} - {""}
         found = {}
@@ -167,6 +181,20 @@ class DatasetReconciler:
             if used:
                 found[job.name] = tuple(sorted(str(claim) for claim in used))
         return found
+
+    def _know_jobs(self) -> None:
+        """Once: what jobs have begun with before this operator did. NB: Datasets are looked at before the jobs that
+        use them, and would let go of what nobody refers to yet.
+        """
+        if self._jobs_known:
+            return
+        self._jobs_known = True
+        for job in self._cache.keys(TRAINING_JOB):
+            raw = self._cache.get(job) if not self._cache.finished(job) else None
+            if raw is None or self._references.of(job):
+                continue
+            used = useddatasets.recorded(raw.get("status") or {}, self._cache.pods_of(raw["metadata"]["uid"]))
+            self._references.set(job, {Key(DATASET, job.namespace, name) for name in used})
 
     def _pulls(self, key: Key, claim: ClaimView) -> bool:
         """Whether the Dataset that the claim names still pulls onto it."""

@@ -28,6 +28,10 @@ class References:
         for new in targets - before:
             self._sources.setdefault(new, set()).add(source)
 
+    def of(self, source: Key) -> frozenset[Key]:
+        """The keys that `source` refers to."""
+        return self._targets.get(source, frozenset())
+
     def to(self, target: Key) -> tuple[Key, ...]:
         """The keys that refer to `target`."""
         return tuple(self._sources.get(target, ()))

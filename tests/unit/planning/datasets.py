@@ -17,6 +17,7 @@ import orjson
 from tests.unit.planning.builders import NOW
 from trainyard.api import names
 from trainyard.api.dataset import DatasetSpec
+from trainyard.planning import dataends
 from trainyard.planning.dataclaims import ClaimStep, ClaimView
 from trainyard.planning.dataobserved import DatasetPlan, ObservedDataset
 from trainyard.planning.datapods import DataRules
@@ -53,14 +54,13 @@ class World:
     users: tuple[str, ...] = ()
     used_claims: frozenset[str] = frozenset()
     puller_lives: bool = True
+    claim_exists: bool = True
     events: list[str] = field(default_factory=list)
     writes: int = 0
     requeue_after: float | None = None
     writes_left: int | None = None
 
     def observed(self) -> ObservedDataset:
-        pull = self.status.get("pull") or {}
-        uri = str(self.status.get("uri") or "").removeprefix("pvc://").partition("/")[0]
         return ObservedDataset(
             namespace="team-a",
             name=self.name,
@@ -74,8 +74,8 @@ class World:
             upload=self.annotations.get(names.UPLOAD, ""),
             lineage=self.annotations.get(names.LINEAGE, ""),
             pods=tuple(self.pods.values()),
-            claim_exists=True,
-            claim=self.claims.get(pull.get("claim") or uri),
+            claim_exists=self.claim_exists,
+            claim=self.claims.get(dataends.claim_to_look_at(self.status)),
             puller_lives=self.puller_lives,
             last_lines=self.lines,
             users=self.users,
@@ -202,7 +202,7 @@ class World:
         if step.verb == "make":
             assert step.name not in self.claims
             metadata = {**(step.body or {})["metadata"], "uid": f"uid-{step.name}", "resourceVersion": "1"}
-            self.claims[step.name] = ClaimView.from_raw({"metadata": metadata})
+            self.claims[step.name] = ClaimView.from_raw({**(step.body or {}), "metadata": metadata})
         elif step.verb == "let_go":
             seen = self.claims.get(step.name)
             others = tuple(o for o in seen.owners if o["uid"] != self.uid) if seen is not None else ()
@@ -231,7 +231,10 @@ class World:
                     "ownerReferences": (step.metadata or {}).get("ownerReferences", list(step.seen.owners)),
                 }
             }
-            self.claims[step.name] = ClaimView.from_raw(raw)
+            kept = {
+                field: getattr(step.seen, field) for field in ("storage", "access_modes", "storage_class")
+            }
+            self.claims[step.name] = dataclasses.replace(ClaimView.from_raw(raw), **kept)
 
 
 def a_container(name: str, told: Json, *, exit_code: int = 0) -> ContainerView:

@@ -382,3 +382,20 @@ def test_what_was_pushed_and_found_invalid_goes_with_the_next_push() -> None:
         world.check_ends(valid=valid)
         world.settle()
     assert set(world.claims) == {"data-cccccccccccc"}
+
+
+def test_a_volume_that_still_goes_is_not_waited_for() -> None:
+    world = settled(S3)
+    world.claims[CLAIM] = ClaimView(
+        name=CLAIM, uid="c", version="1", managed=True, listing=LISTING, deleting=True
+    )
+    world.survey_ends()
+    assert (world.said(), world.status["pull"]["claim"]) == (("Running", "Pulling"), f"{CLAIM}-2")
+    world.pull_ends()
+    world.check_ends()
+    assert world.status["uri"] == f"pvc://{CLAIM}-2/data"
+    del world.claims[CLAIM]
+    world.annotations[names.REFRESH_REQUESTED_AT] = "now"
+    world.settle()
+    world.survey_ends()
+    assert (world.said(), set(world.claims)) == (("Done", "Completed"), {f"{CLAIM}-2"})

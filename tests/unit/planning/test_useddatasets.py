@@ -71,6 +71,11 @@ def test_an_annotation_that_somebody_has_written_harms_nobody() -> None:
     long = orjson.dumps([{"name": "d", "revision": "x" * 999}]).decode()
     (entry,) = useddatasets.as_status({}, (a_pod(running=True, datasets=long),)) or []
     assert len(entry["revision"]) == 253
+    many = orjson.dumps([{"name": f"d-{number}"} for number in range(500)]).decode()
+    assert len(useddatasets.as_status({}, (a_pod(running=True, datasets=many),)) or []) == 72
+    for uri in ("s3://bucket", "pvc://disk/../else", "pvc:///data"):
+        climbing = orjson.dumps([{"name": "d", "uri": uri}]).decode()
+        assert useddatasets.as_status({}, (a_pod(running=True, datasets=climbing),)) == [{"name": "d"}]
 
 
 def test_data_that_no_volume_keeps_is_pulled_by_the_pod_itself() -> None:
@@ -92,3 +97,15 @@ def test_data_that_no_volume_keeps_is_pulled_by_the_pod_itself() -> None:
     }
     assert {"name": "dataset-0-secret", "secret": {"secretName": "keys"}} in pod["spec"]["volumes"]
     assert "secret" not in str(mounts), "the trainer does not see the Secret"
+
+
+def test_what_was_pulled_by_each_pod_and_is_kept_on_a_volume_by_now_is_no_data_for_another_attempt() -> None:
+    view = dataclasses.replace(OLD, uri="", listing="3" * 64, source=DatasetSource(uri="s3://bucket/d"))
+    story = a_story()
+    story.job = dataclasses.replace(story.job, datasets={"d": view})
+    story.settle().pod_is_scheduled().pod_runs().settle()
+    story.job = dataclasses.replace(story.job, datasets={"d": NEW})
+    story.pod_ends(1).settle().passes(60).settle()
+    assert (story.status["phase"], story.status["reason"]) == ("Error", "DatasetFailed")
+    story.retry().settle()
+    assert claims_of(story) == [[], ["data-2"]]
