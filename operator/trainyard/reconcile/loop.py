@@ -27,6 +27,7 @@ from trainyard.reconcile.references import References
 
 logger = logging.getLogger(__name__)
 
+Told = tuple[Any, ...]
 Reconcile = Callable[[Key], Awaitable[float | None]]
 
 #: A pod that comes up is looked at no later than this: the next step mostly follows, and tells all.
@@ -46,6 +47,7 @@ class Doorbell:
         _rung(kind).inc()
         metadata = raw["metadata"]
         before = self._cache.pod(metadata["namespace"], metadata["name"]) if kind == POD else None
+        told = self._told_of_dataset(kind, metadata)
         if event == "DELETED":
             self._cache.remove(
                 kind,
@@ -61,7 +63,8 @@ class Doorbell:
             return
         key = Key(kind, metadata["namespace"], metadata["name"])
         self._queue.add(key, because=_change(kind, metadata))
-        self.ring_those_who_wait_for(key)
+        if told is None or event == "DELETED" or told != _told(raw):
+            self.ring_those_who_wait_for(key)
 
     def _ring_for_pod(self, raw: dict[str, Any], before: PodView | None, *, gone: bool) -> None:
         metadata = raw["metadata"]
@@ -84,10 +87,12 @@ class Doorbell:
         """
         metadata = raw["metadata"]
         if kind != POD:
+            told = self._told_of_dataset(kind, metadata)
             self._cache.store(kind, raw)
             key = Key(kind, metadata["namespace"], metadata["name"])
             self._queue.not_because(key, _change(kind, metadata))
-            self.ring_those_who_wait_for(key)
+            if told is None or told != _told(raw):
+                self.ring_those_who_wait_for(key)
             return
         before = self._cache.pod(metadata["namespace"], metadata["name"])
         news = self._cache.store(POD, raw)
@@ -102,6 +107,16 @@ class Doorbell:
         if news and before is not None and after is not None and not podchange.says_nothing(before, after):
             # NB: what others had done to it before is in the answer, too, and their event comes too late to ring.
             self._queue.add(job)
+
+    def _told_of_dataset(self, kind: str, metadata: dict[str, Any]) -> Told | None:
+        """What those who wait for a Dataset have seen of it; None for any other kind, and for one that is new.
+
+        NB: it writes its progress every few seconds, and thousands of jobs may wait for it.
+        """
+        if kind != DATASET:
+            return None
+        known = self._cache.get(Key(kind, metadata["namespace"], metadata["name"]))
+        return _told(known) if known is not None else None
 
     def ring_for_lost(self, key: Key, uid: str, *, version: int) -> None:
         """A list of this resourceVersion no longer shows what was there before."""
@@ -189,6 +204,21 @@ def _owner_of(namespace: str, pod: PodView) -> Key | None:
     if pod.dataset:
         return Key(DATASET, namespace, pod.dataset)
     return Key(TRAINING_JOB, namespace, pod.job) if pod.job else None
+
+
+def _told(raw: dict[str, Any]) -> Told:
+    """All of a Dataset but the figures of its progress."""
+    status = raw.get("status") or {}
+    pull = status.get("pull") or {}
+    without = {key: value for key, value in status.items() if key != "pull"}
+    metadata = raw["metadata"]
+    return (
+        metadata.get("generation"),
+        metadata.get("deletionTimestamp"),
+        without,
+        pull.get("state"),
+        pull.get("claim"),
+    )
 
 
 def _change(kind: str, metadata: dict[str, Any]) -> tuple[str, int]:

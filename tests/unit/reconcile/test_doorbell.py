@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trainyard.api import names
-from trainyard.cluster.cache import POD, TRAINING_JOB, Cache, Key
+from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB, Cache, Key
 from trainyard.reconcile.loop import Doorbell
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.reconcile.references import References
@@ -200,3 +200,33 @@ async def test_a_release_that_was_done_before_hides_no_end_that_its_answer_tells
         bell.door.ring(POD, "MODIFIED", a_pod(11, node="n", held=False, phase="Failed"))
         bell.door.answered(POD, a_pod(11, node="n", held=False, phase="Failed"))
     await bell.take()
+
+
+def a_dataset(version: int, *, percent: int, phase: str = "Running") -> Json:
+    metadata = {"namespace": "team", "name": "digits", "uid": "d", "resourceVersion": str(version)}
+    status = {"phase": phase, "pull": {"state": "in_progress", "percent": percent}}
+    return {"kind": DATASET, "metadata": metadata, "status": status}
+
+
+@pytest.mark.parametrize("written_by_us", [True, False])
+async def test_progress_of_a_dataset_rings_for_itself_and_its_end_for_those_who_wait(
+    *, written_by_us: bool
+) -> None:
+    bell = Bell()
+    dataset = Key(DATASET, "team", "digits")
+    bell.references.set(JOB, {dataset})
+    bell.door.ring(DATASET, "ADDED", a_dataset(1, percent=0))
+    taken = [await bell.queue.get() for _ in range(len(bell.queue))]
+    assert set(taken) == {dataset, JOB}
+    for key in taken:
+        bell.queue.done(key)
+    for version, phase, rings in ((2, "Running", False), (3, "Done", True)):
+        raw = a_dataset(version, percent=version * 10, phase=phase)
+        if written_by_us:
+            bell.door.answered(DATASET, raw)
+        else:
+            bell.door.ring(DATASET, "MODIFIED", raw)
+        taken = [await bell.queue.get() for _ in range(len(bell.queue))]
+        assert (JOB in taken) is rings
+        for key in taken:
+            bell.queue.done(key)
