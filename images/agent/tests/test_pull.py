@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -361,13 +362,34 @@ def test_a_volume_that_is_too_small_is_told_before_anything_is_pulled(
 def test_a_volume_that_others_fill_is_full(files: Files, ordered: Ordered, small_volume: Path) -> None:
     files.contents = {"a": os.urandom(MIB // 4), "b": os.urandom(MIB // 2)}
     order = ordered(files=urls(files, *files.contents))
-    files.before = lambda path: (
-        (small_volume / "foreign").write_bytes(bytes(MIB // 2)) if len(files.asked) > 2 else 0
-    )
+    filled, one_at_a_time = threading.Event(), threading.Lock()
+
+    def fill_once(_: str) -> None:
+        # NB: requests come beside each other, and one may still be under way when the pull has failed.
+        with one_at_a_time:
+            if len(files.asked) > 2 and not filled.is_set():
+                (small_volume / "foreign").write_bytes(bytes(MIB // 2))
+                filled.set()
+
+    files.before = fill_once
     kind, sentence = failure(order)
     assert (kind, "no room for" in sentence) == ("full", True)
-    files.before = lambda _: None
+    assert filled.wait(5)
     (small_volume / "foreign").unlink()
+    pulled(order)
+    assert there(order) == files.contents
+
+
+def test_a_file_that_a_killed_pull_has_left_half_written_is_no_reason_to_be_full(
+    files: Files, ordered: Ordered, small_volume: Path
+) -> None:
+    files.contents = {"a": os.urandom(MIB * 3 // 4)}
+    order = ordered(files=urls(files, "a"))
+    listed = survey(order)["listing"]
+    order = ordered(files=urls(files, "a"), listing=listed)
+    left = small_volume / f".pulling-{listed[:16]}" / "files"
+    left.mkdir(parents=True)
+    (left / "a").write_bytes(bytes(MIB // 2))
     pulled(order)
     assert there(order) == files.contents
 

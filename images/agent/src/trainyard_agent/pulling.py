@@ -99,9 +99,10 @@ def _unpacked(listing: Listing, staging: Staging) -> tuple[Path, Contents]:
 
 
 def _check_room(staging: Staging, listing: Listing) -> None:
-    """NB: what an earlier run has brought takes its room already."""
-    missing = sum(entry.size for entry in listing.entries if staging.finished(entry) is None)
-    missing -= sum(max((end for end, _ in staging.marks(entry)), default=0) for entry in listing.entries)
+    """NB: what an earlier run has brought takes its room already, also of files that are not whole."""
+    missing = sum(
+        entry.size - staging.taken(entry) for entry in listing.entries if staging.finished(entry) is None
+    )
     if missing > (room := staging.room()):
         raise Trouble(
             "full",

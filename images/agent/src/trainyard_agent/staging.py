@@ -105,6 +105,13 @@ class Staging:
             found = os.statvfs(self.root)
             return found.f_bavail * found.f_frsize
 
+    def taken(self, entry: Entry) -> int:
+        """Bytes of the volume that a file has taken so far, which is written in its place; at most its size."""
+        try:
+            return min(entry.size, 512 * (self.files / entry.path).lstat().st_blocks)
+        except OSError:
+            return 0
+
     def close(self) -> None:
         """Leaves what is there for another run, or another puller."""
         if self._descriptor >= 0:
