@@ -104,7 +104,7 @@ class Unseekable(io.RawIOBase):
 
     def write(self, data: object) -> int:
         self.data += bytes(data)  # type: ignore[call-overload]  # any buffer
-        return len(bytes(data))  # type: ignore[call-overload]
+        return len(bytes(data))  # type: ignore[call-overload]  # any buffer
 
 
 def zipped_to_a_pipe(files: dict[str, bytes], *, large: bool = False) -> bytes:

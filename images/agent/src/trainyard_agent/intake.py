@@ -18,13 +18,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import hashlib
 import hmac
 import json
 import os
 import shutil
-import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -33,7 +31,7 @@ from typing import Any
 
 from aiohttp import web
 
-from trainyard_agent import publishing, safenames, troubles, unpacking
+from trainyard_agent import loopback, publishing, safenames, troubles, unpacking
 from trainyard_agent.arrivals import PART, Arrivals, Piece
 from trainyard_agent.contents import Contents
 from trainyard_agent.log import amount, say
@@ -276,20 +274,12 @@ class Intake:
 
 
 async def _serve(intake: Intake, *, port: int, idle: float) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    runner = web.AppRunner(intake.application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        # NB: loopback alone, so that no other pod can ask; a port-forward ends in the pod's own network.
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        say(f"Receiving on 127.0.0.1:{port}.")
-        while not ended.is_set() and (intake.busy or time.monotonic() - intake.last < idle):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), timeout=min(1.0, idle))
-        why = "Told to end" if ended.is_set() else f"Nobody sent anything for {idle:.0f} s"
-        say(f"{why}; {amount(intake.received)} came.")
-    finally:
-        await runner.cleanup()
+    told = await loopback.serve(
+        intake.application(),
+        port=port,
+        idle=idle,
+        quiet_for=lambda: 0.0 if intake.busy else time.monotonic() - intake.last,
+        doing="Receiving",
+    )
+    why = "Told to end" if told else f"Nobody sent anything for {idle:.0f} s"
+    say(f"{why}; {amount(intake.received)} came.")

@@ -16,14 +16,13 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 
-from trainyard_agent import layout, troubles
+from trainyard_agent import layout, loopback, troubles
 from trainyard_agent.jobfiles import Files, files_of, is_plain
 from trainyard_agent.log import amount, say
 from trainyard_agent.order import Order, read_order
@@ -213,21 +212,12 @@ class Share:
 
 
 async def _serve(shared: Share, *, port: int, idle: float) -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    runner = web.AppRunner(shared.application(), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        # NB: loopback alone, so that no other pod can ask; a port-forward ends in the pod's own network.
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        say(f"Sharing on 127.0.0.1:{port}.")
-        while not ended.is_set() and time.monotonic() - shared.last < idle:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), timeout=min(1.0, idle))
-        say(
-            f"{'Told to end' if ended.is_set() else f'Nobody asked for {idle:.0f} s'}; {amount(shared.sent)} were sent."
-        )
-    finally:
-        await runner.cleanup()
+    told = await loopback.serve(
+        shared.application(),
+        port=port,
+        idle=idle,
+        quiet_for=lambda: time.monotonic() - shared.last,
+        doing="Sharing",
+    )
+    why = "Told to end" if told else f"Nobody asked for {idle:.0f} s"
+    say(f"{why}; {amount(shared.sent)} were sent.")
