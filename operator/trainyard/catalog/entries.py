@@ -6,13 +6,13 @@ package's own business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, get_args
 
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from trainyard.api.actions import Action
@@ -51,6 +51,15 @@ class _Details(_Model):
     backbones: tuple[str, ...] = ()
 
 
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+_Names = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], BeforeValidator(_one_or_more)
+]
+
+
 class _Action(_Model):
     command: tuple[str | _File, ...] = ()
     args: tuple[str | _File, ...] = ()
@@ -60,6 +69,8 @@ class _Action(_Model):
     defaults: dict[str, Any] = Field(default_factory=dict)
     tunable: dict[str, Any] = Field(default_factory=dict)
     tunables: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    epochs: _Names = ()
+    epochs_of: dict[str, _Names] = Field(default_factory=dict)
     resumable: bool = False
     needs_kind: bool = False
     needs_args: str = ""
@@ -157,6 +168,7 @@ class _Reader:
             ("only", action.only or ()),
             ("schemas", action.schemas),
             ("tunables", action.tunables),
+            ("epochsOf", action.epochs_of),
         ):
             for kind in sorted(named):
                 if kind not in kinds:
@@ -174,6 +186,10 @@ class _Reader:
         self._check_ranges(f"{where}.tunable", action.tunable, [schema, *schemas.values()])
         for kind, ranges in action.tunables.items():
             self._check_ranges(f"{where}.tunables.{kind}", ranges, [schemas.get(kind, schema)])
+        for kind in sorted(action.only or kinds) or [""]:
+            said = "epochsOf" if kind in action.epochs_of else "epochs"
+            names = action.epochs_of.get(kind, action.epochs)
+            self._check_names(f"{where}.{said}", names, schemas.get(kind, schema))
         return RuntimeAction(
             command=self._words(f"{where}.command", action.command),
             args=self._words(f"{where}.args", action.args),
@@ -183,6 +199,8 @@ class _Reader:
             defaults=action.defaults,
             tunable=action.tunable,
             tunables=action.tunables,
+            epochs=action.epochs,
+            epochs_of=action.epochs_of,
             resumable=action.resumable,
             needs_kind=action.needs_kind or bool(schemas and schema is None),
             needs_args=action.needs_args,
@@ -208,6 +226,11 @@ class _Reader:
             for schema in schemas:
                 if schema is not None and not schema.knows(name):
                     raise self._error(f"{where}.{name}", f"not in the schema: {hint(name, schema.names)}")
+
+    def _check_names(self, where: str, names: Iterable[str], schema: Schema | None) -> None:
+        for name in names:
+            if schema is not None and not schema.knows(name):
+                raise self._error(where, f"{name} is not in the schema: {hint(name, schema.names)}")
 
     def _schema(self, where: str, raw: dict[str, Any]) -> Schema:
         if raw.keys() == {"file"}:

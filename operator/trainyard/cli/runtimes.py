@@ -84,6 +84,8 @@ def _action(action: RuntimeAction) -> Json:
             "defaults": dict(action.defaults),
             "tunable": dict(action.tunable),
             "tunables": {kind: dict(ranges) for kind, ranges in sorted(action.tunables.items())},
+            "epochs": list(action.epochs),
+            "epochsOf": {kind: list(names) for kind, names in sorted(action.epochs_of.items())},
             "resumable": action.resumable,
             "needsKind": action.needs_kind,
             "needsArgs": action.needs_args,

@@ -28,10 +28,12 @@ class RuntimeAction:
     `kinds` are the types and architectures that have this action, None is all of the entry. `schemas` hold the
     parameters of those whose parameters differ, `schema` those of the others. `defaults` go under the job's
     parameters; `tunable` are ranges for a search by dotted name, `tunables` those of one type or architecture. A range
-    with `enabled: false` is for who asks for it. An action that `needs_kind` has to know the type or architecture. One
-    with `needs_args` runs what the job's `args` say, and this is what to tell who gave none. One that `needs_parent`
-    works on what another job has left, one that `needs_input` on a Dataset; what one that `needs_output` is there for
-    would be lost without an output.
+    with `enabled: false` is for who asks for it. `epochs` are names of the parameter that sets the number of epochs:
+    the first is what a search sets, and then the other ones must not be given; `epochs_of` are those of one type or
+    architecture. An action that `needs_kind` has to know the type or architecture. One with `needs_args` runs what the
+    job's `args` say, and this is what to tell who gave none. One that `needs_parent` works on what another job has
+    left, one that `needs_input` on a Dataset; what one that `needs_output` is there for would be lost without an
+    output.
     """
 
     command: tuple[str, ...] = ()
@@ -42,6 +44,8 @@ class RuntimeAction:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     tunable: Mapping[str, Any] = field(default_factory=dict)
     tunables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    epochs: tuple[str, ...] = ()
+    epochs_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resumable: bool = False
     needs_kind: bool = False
     needs_args: str = ""
@@ -57,7 +61,10 @@ class RuntimeAction:
         schema = self.schemas.get(kind, self.schema)
         listed = schema.tunable if schema is not None else {}
         tunable = {**listed, **self.tunable, **self.tunables.get(kind, {})}
-        return dataclasses.replace(self, schema=schema, schemas={}, tunable=tunable, tunables={})
+        epochs = self.epochs_of.get(kind, self.epochs)
+        return dataclasses.replace(
+            self, schema=schema, schemas={}, tunable=tunable, tunables={}, epochs=epochs, epochs_of={}
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,6 +137,33 @@ def test_what_nvidias_service_searches_can_be_tuned_by_dotted_names() -> None:
     assert other[1].tunable.keys() == {"train.trainer.sf_optim.lr"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "action", "epochs"),
+    [
+        ("neural_network", "train", ("epochs", "max_iterations")),
+        ("regression", "retrain", ("epochs", "max_iterations")),
+        ("random_forest", "train", ("epochs", "max_iterations", "n_estimators")),
+        ("random_forest", "retrain", ("epochs", "max_iterations", "n_estimators")),
+        ("decision_tree", "train", ("epochs", "max_iterations")),
+        ("decision_tree", "retrain", ()),
+        ("distributed_neural_network", "train", ("epochs", "max_iterations")),
+        ("dino", "train", ("train.num_epochs",)),
+        ("ocrnet", "retrain", ("train.num_epochs",)),
+        ("efficientdet_tf2", "train", ("train.num_epochs",)),
+        ("classification_pyt", "train", ("train.train_config.runner.max_epochs",)),
+        ("segformer", "train", ()),
+        ("detectnet_v2", "train", ()),
+        ("neural_network", "evaluate", ()),
+    ],
+)
+def test_what_sets_the_number_of_epochs_is_known_where_it_is_certain(
+    kind: str, action: str, epochs: tuple[str, ...]
+) -> None:
+    found = choose(kind, action, ENTRIES)
+    assert not isinstance(found, Unresolved)
+    assert found[1].epochs == epochs
+
+
 def test_what_does_not_train_cannot_be_resumed() -> None:
     (pytorch,) = [entry for entry in ENTRIES if entry.name == "pytorch"]
     resumable = {name for name, action in pytorch.actions.items() if action.resumable}

@@ -13,6 +13,8 @@ from trainyard import catalog
 from trainyard.catalog import CatalogError
 from trainyard.planning.runtime import Runtime
 
+A_CLOSED_SCHEMA = {"properties": {"epochs": {"type": "integer"}}, "additionalProperties": False}
+
 
 def an_entry(**fields: Any) -> dict[str, Any]:
     return {
@@ -39,9 +41,11 @@ def test_an_entry_is_taken_as_it_is_written() -> None:
             "train": {
                 "command": ["run"],
                 "args": ["$(TRAINYARD_TYPE)"],
-                "schema": {"properties": {"epochs": {"type": "integer"}}},
+                "schema": {"properties": {"epochs": {"type": "integer"}, "trees": {"type": "integer"}}},
                 "defaults": {"epochs": 3},
                 "tunable": {"epochs": {"type": "int", "min": 1, "max": 9}},
+                "epochs": "epochs",
+                "epochsOf": {"forest": ["epochs", "trees"]},
                 "resumable": True,
             },
             "export": {"only": ["forest"]},
@@ -53,6 +57,7 @@ def test_an_entry_is_taken_as_it_is_written() -> None:
         {"epochs": 3},
         {"epochs": {"type": "int", "min": 1, "max": 9}},
     )
+    assert (train.epochs, train.epochs_of) == (("epochs",), {"forest": ("epochs", "trees")})
     assert sorted(found.actions_of("resnet50")) == ["train"]
     assert sorted(found.actions_of("forest")) == ["export", "train"]
     assert found.details["forest"].dataset_type == "tabular"
@@ -222,6 +227,30 @@ def test_a_default_may_have_a_name_that_a_pattern_takes() -> None:
             {"actions": {"train": {"tunables": {"resnet50": {"lr": {"type": "float", "min": 1}}}}}},
             "actions.train.tunables.resnet50.lr: a float or an int needs min and max",
             id="a range without an end",
+        ),
+        pytest.param(
+            {"actions": {"train": {"epochsOf": {"vgg": "epochs"}}}},
+            "actions.train.epochsOf: vgg is no type or architecture of this entry",
+            id="epochs of what the entry does not serve",
+        ),
+        pytest.param(
+            {"actions": {"train": {"schema": A_CLOSED_SCHEMA, "epochs": "epoch"}}},
+            "actions.train.epochs: epoch is not in the schema: did you mean epochs?",
+            id="epochs that the schema does not know",
+        ),
+        pytest.param(
+            {
+                "actions": {
+                    "train": {"schema": A_CLOSED_SCHEMA, "epochsOf": {"resnet50": ["epochs", "steps"]}}
+                }
+            },
+            "actions.train.epochsOf: steps is not in the schema",
+            id="another name of the epochs that the schema does not know",
+        ),
+        pytest.param(
+            {"actions": {"train": {"epochs": 5}}},
+            "actions.train.epochs: Input should be a valid tuple",
+            id="a number of epochs",
         ),
         pytest.param(
             {"actions": {"train": {"tunable": {"lr": {"type": "float", "min": "low", "max": 1}}}}},

@@ -119,6 +119,45 @@ def test_options_are_words_of_their_own_and_a_key_is_not_printed(container: Cont
     assert out.count("s3cret") == 1, "only the program itself has printed it"
 
 
+KEYS = [
+    pytest.param(["spec", "dino", "train"], {}, "spec", id="a spec has it as encryption_key"),
+    pytest.param(["options", "yolo_v4", "prune"], {"spec": "x"}, "option", id="options have it as -k"),
+    pytest.param(
+        ["options", "yolo_v4", "train"], {"options": {"key": "own"}}, "none", id="an option that is given"
+    ),
+    pytest.param(
+        ["options", "yolo_v4", "train"], {"options": {"k": "own"}}, "none", id="a short one that is given"
+    ),
+    pytest.param(["spec", "dino", "train"], {"encryption_key": "own"}, "none", id="a key in the spec"),
+    pytest.param(["spec", "dino", "dataset_convert"], {}, "none", id="what works on data"),
+    pytest.param(["options", "yolo_v4", "kmeans"], {}, "none", id="what takes no key"),
+    pytest.param(["joined", "trtexec"], {"options": {"onnx": "m"}}, "none", id="another program"),
+]
+
+
+@pytest.mark.parametrize(("words", "parameters", "where"), KEYS)
+def test_the_jobs_key_is_given_to_the_tool_and_printed_nowhere(
+    container: Container, words: list[str], parameters: dict[str, Any], where: str
+) -> None:
+    key = "k3y of the $(model)"
+    code, out = container.run(*words, parameters=parameters, TRAINYARD_ENCRYPTION_KEY=key)
+    assert code == 0
+    argv = said(out, "ARGV")
+    if where == "spec":
+        assert json.loads(said(out, "SPEC"))["encryption_key"] == key
+        assert oct(Path(argv[argv.index("-e") + 1]).stat().st_mode & 0o777) == "0o600"
+    if where == "option":
+        assert argv[-2:] == ["-k", key]
+    printed = [line for line in out.splitlines() if not line.startswith(("ARGV", "SPEC"))]
+    assert key not in "".join(printed)
+    assert (key in out) == (where != "none")
+
+
+def test_without_a_key_the_tool_is_given_none(container: Container) -> None:
+    _, out = container.run("spec", "dino", "train", parameters={})
+    assert "encryption_key" not in json.loads(said(out, "SPEC"))
+
+
 def test_joined_options(container: Container) -> None:
     _, out = container.run("joined", "trtexec", parameters={"options": {"onnx": "/m.onnx", "fp16": True}})
     assert said(out, "ARGV") == ["--onnx=/m.onnx", "--fp16"]

@@ -39,6 +39,8 @@ def test_runtimes_for_programs_can_be_given_back_as_entries() -> None:
     (ours,) = [e for e in catalog.built_in() if e.name == "tao-pyt"]
     assert again.details == ours.details
     assert again.actions["train"].tunables == ours.actions["train"].tunables
+    assert again.actions["train"].epochs == ours.actions["train"].epochs
+    assert again.actions["train"].epochs_of == ours.actions["train"].epochs_of
     assert {name: action.kinds for name, action in again.actions.items()} == {
         name: action.kinds for name, action in ours.actions.items()
     }

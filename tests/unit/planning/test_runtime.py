@@ -130,6 +130,14 @@ def test_ranges_of_the_entry_go_over_the_schemas_and_those_of_a_type_over_both()
     assert action.for_kind("").tunable["c"] == {"min": 1}
 
 
+def test_what_sets_the_epochs_is_that_of_the_type_where_it_has_its_own() -> None:
+    action = RuntimeAction(epochs=("epochs",), epochs_of={"forest": ("epochs", "trees"), "tree": ()})
+    assert action.for_kind("network").epochs == ("epochs",)
+    assert action.for_kind("forest").epochs == action.for_kind("forest").for_kind("forest").epochs
+    assert action.for_kind("forest").epochs == ("epochs", "trees")
+    assert action.for_kind("tree").epochs == ()
+
+
 @pytest.mark.parametrize("action", ["train", "retrain", "distill", "quantize", "custom"])
 def test_an_image_of_ones_own_can_resume_what_trains(action: str) -> None:
     assert resolved(image="mine:2", action=action)[1].resumable
