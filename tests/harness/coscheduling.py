@@ -35,7 +35,12 @@ def start(plane: ControlPlane) -> None:
     # NB: the plugin is not told of new nodes or of ended pods: what it has refused is looked at again when a pod is
     # created, or after this time, which is five minutes by default. The scheduler looks for such pods every 30 s.
     again = "--pod-max-in-unschedulable-pods-duration=5s"
-    argv = [str(binaries.ensure(PROGRAM)[PROGRAM]), f"--config={config}", "--secure-port=0", again]
+    # NB: else a pod that backs off is tried at once when there is nothing better to do. A group that does not fit is
+    # then tried some hundred times a second, one try's rejections hitting the pods of the next, until all of them were
+    # rejected by the plugin and none for want of room: of a new node they hear half a minute later, if no such storm
+    # has come in between. Backing off, the group is tried every few seconds for as long as it does not fit.
+    patient = "--feature-gates=SchedulerPopFromBackoffQ=false"
+    argv = [str(binaries.ensure(PROGRAM)[PROGRAM]), f"--config={config}", "--secure-port=0", again, patient]
     processes.start(argv, pidfile=layout.pidfile(PROGRAM), log=layout.log(PROGRAM))
 
 
@@ -74,7 +79,8 @@ def _configuration(kubeconfig: Path) -> dict[str, object]:
         "apiVersion": "kubescheduler.config.k8s.io/v1",
         "kind": "KubeSchedulerConfiguration",
         "leaderElection": {"leaderElect": False},
-        "clientConnection": {"kubeconfig": str(kubeconfig)},
+        "clientConnection": {"kubeconfig": str(kubeconfig), "qps": 500, "burst": 1000},
+        "podMaxBackoffSeconds": 2,
         "profiles": [
             {
                 "schedulerName": SCHEDULER_NAME,

@@ -18,7 +18,7 @@ from tests.objects import Jobs, found
 pytestmark = pytest.mark.timeout(300)
 
 GPU_NODES = 3
-#: The scheduler looks at pods that it has refused every 30 s; sooner only when a pod is created.
+#: The scheduler tries a group that does not fit every few seconds; should it give that up, 30 s later.
 PATIENCE = 75.0
 
 
