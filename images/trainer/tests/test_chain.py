@@ -1,4 +1,4 @@
-"""One model through its life: train, prune, retrain, evaluate, export, inference, each on what the last one left."""
+"""One model through its life: train, evaluate, prune, retrain, evaluate, export, inference, each on what was left."""
 
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ def test_a_chain(trainer, type_name, dataset, parameters, unit):
     frame = sample_data._frame(dataset)
     trained = done(trainer.run(type=type_name, train=dataset, parameters=parameters))
     key = trained.verdict["keyMetric"]
+    measured = done(trainer.run(action="evaluate", type=type_name, train=dataset, parent=trained.output))
+    assert measured.verdict["keyMetric"] == key
 
     pruned = done(
         trainer.run(

@@ -17,6 +17,10 @@ import threading
 from typing import Any
 
 _POLL_SECONDS = 2.0
+_KEY = "TRAINYARD_ENCRYPTION_KEY"
+# What works on data and on no model, and so knows no key.
+_WITHOUT_KEY = {"analytics", "annotations", "augmentation", "auto_label", "image"}
+_ACTIONS_WITHOUT_KEY = {"dataset_convert", "calibration_tensorfile", "kmeans"}
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
@@ -54,7 +58,7 @@ def main(arguments: list[str]) -> int:
 def command(arguments: list[str], parameters: dict[str, Any]) -> list[str]:
     """The words to run. Raises _Refused with a sentence for parameters that cannot be used."""
     style, words = arguments[0], list(arguments[1:])
-    parameters = _expanded(parameters)
+    parameters = _with_key(style, words, _expanded(parameters))
     if style == "spec":
         return [*words, "-e", _written(json.dumps(parameters))]
     spec = parameters.get("spec")
@@ -63,6 +67,20 @@ def command(arguments: list[str], parameters: dict[str, Any]) -> list[str]:
     for name, value in (parameters.get("options") or {}).items():
         words += _option(name, value, joined=style == "joined")
     return words
+
+
+def _with_key(style: str, words: list[str], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with the job's key as the tool takes it, unless they have one: encryption_key of a spec, or -k."""
+    key = os.environ.get(_KEY)
+    keyless = style == "joined" or words[0] in _WITHOUT_KEY or words[-1] in _ACTIONS_WITHOUT_KEY
+    if not key or keyless:
+        return parameters
+    if style == "spec":
+        return {**parameters, "encryption_key": parameters.get("encryption_key") or key}
+    options = parameters.get("options") or {}
+    if "k" in options or "key" in options:
+        return parameters
+    return {**parameters, "options": {**options, "k": key}}
 
 
 def _option(name: str, value: Any, *, joined: bool) -> list[str]:
@@ -95,7 +113,10 @@ def _variable(match: re.Match[str]) -> str:
 def _written(text: str) -> str:
     """The spec as a file. JSON is YAML, so that the containers read either."""
     path = "/tmp/trainyard-spec.yaml"
-    with open(path, "w", encoding="utf-8") as file:
+    # NB: a key may be in it.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     return path
 

@@ -44,7 +44,7 @@ class Fetched:
     """What the init container says when it kept the trainer from starting.
 
     `complete`: the job's result is there already, with what is known of it. `outrun_by`: the number of a later attempt
-    that has begun.
+    that has begun. `absent`: what the job was told to work on is not there, and another try would not find it.
     """
 
     complete: bool = False
@@ -52,6 +52,7 @@ class Fetched:
     record: Json | None = None
     completed_at: str | None = None
     outrun_by: int | None = None
+    absent: bool = False
     problem: str = ""
 
 
@@ -91,6 +92,7 @@ def fetched(container: ContainerView) -> Fetched:
     claimed = told.get("claimed")
     return Fetched(
         outrun_by=claimed if container.exit_code == EXIT_OUTRUN and isinstance(claimed, int) else None,
+        absent=told.get("kind") == "absent",
         problem=_text(told.get("error")) or container.message.strip()[-_MAX_MESSAGE:],
     )
 

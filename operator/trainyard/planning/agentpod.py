@@ -23,7 +23,10 @@ WORK_DIR = "/trainyard/work"
 OUTPUT_MOUNT = "/trainyard/output"
 RESUME_DIR = f"{WORK_DIR}/resume"
 FETCHED_PARENT_DIR = f"{WORK_DIR}/parent"
-_SECRETS_DIR = "/trainyard/secrets"
+PARENT_CHECKPOINT_DIR = f"{WORK_DIR}/parent-checkpoint"
+#: Where the claim that holds the parent's checkpoints is mounted, as links to them lead there.
+PARENT_STORE_MOUNT = "/trainyard/parent-store"
+SECRETS_DIR = "/trainyard/secrets"
 #: That the end of the pod has begun; the sidecar is told so before the trainer has ended.
 _ENDING = f"{WORK_DIR}/ending"
 
@@ -46,6 +49,21 @@ class BucketParent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HandedCheckpoint:
+    """The checkpoint of the parent `job` that a pod works on: its newest one, or that of `epoch`, in `output`.
+
+    `uids` are the parent's, the present one first, then those before it was restored. What `continues` goes on from it
+    as from a checkpoint of its own.
+    """
+
+    job: str
+    uids: tuple[str, ...]
+    output: Output
+    epoch: int | None
+    continues: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentOrder:
     """What the agent of one pod has to do. `origins` are UIDs that the job had before it was restored."""
 
@@ -58,6 +76,7 @@ class AgentOrder:
     ranks: int
     output: Output | None
     parent: BucketParent | None
+    handed: HandedCheckpoint | None
     resumable: bool
     grace_seconds: int
     upload_seconds: int
@@ -76,19 +95,21 @@ class Fragments:
 def fragments(
     order: AgentOrder, rules: AgentRules, *, mounts: tuple[Json, ...] = (), pull_policy: str | None = None
 ) -> Fragments:
-    """The agent's parts; `mounts` are those that it has in common with the trainer: the output, the server's token."""
+    """The agent's parts; `mounts` are those that it has in common with the trainer: the output, the parent's claim, the
+    server's token.
+    """
     volumes: list[Json] = [{"name": "trainyard-work", "emptyDir": {}}]
     work = {"name": "trainyard-work", "mountPath": WORK_DIR}
     own = [work, *mounts]
     stores: tuple[tuple[str, Store | None], ...] = (
         ("output", order.output),
-        ("parent", order.parent.store if order.parent is not None else None),
+        ("parent", _store_of_parent(order)),
     )
     for part, store in stores:
         if store is not None and store.secret_ref is not None:
             volume = f"trainyard-secret-{part}"
             volumes.append({"name": volume, "secret": {"secretName": store.secret_ref.name}})
-            own.append({"name": volume, "mountPath": f"{_SECRETS_DIR}/{part}", "readOnly": True})
+            own.append({"name": volume, "mountPath": f"{SECRETS_DIR}/{part}", "readOnly": True})
     container: Json = {
         "image": rules.image,
         "env": [{"name": "TRAINYARD_AGENT", "value": _told(order).replace("$", "$$")}],
@@ -121,6 +142,13 @@ def fragments(
     )
 
 
+def _store_of_parent(order: AgentOrder) -> Store | None:
+    """The bucket that the agent reads the parent's artifacts or checkpoints from."""
+    if order.parent is not None:
+        return order.parent.store
+    return order.handed.output if order.handed is not None else None
+
+
 def _told(order: AgentOrder) -> str:
     output_dir = f"{OUTPUT_MOUNT}/" + uris.job_folder(
         job_uid=order.uid, attempt=order.attempt, rank=order.rank
@@ -147,16 +175,29 @@ def _told(order: AgentOrder) -> str:
     }
     if order.output is not None:
         told["store"] = uris.store(order.output)
-        told["output"] = (
-            {"path": OUTPUT_MOUNT}
-            if order.output.claim_name is not None
-            else {"uri": uris.store(order.output), **_reached(order.output)}
-        )
+        told["output"] = place(order.output, OUTPUT_MOUNT)
     if order.parent is not None:
         told["parent"] = {"uri": order.parent.uri, **_reached(order.parent.store)}
+    if order.handed is not None:
+        told["handed"] = {
+            "job": order.handed.job,
+            "uids": list(order.handed.uids),
+            "output": place(order.handed.output, PARENT_STORE_MOUNT),
+            "store": uris.store(order.handed.output),
+            "epoch": order.handed.epoch,
+            "continues": order.handed.continues,
+            "folder": PARENT_CHECKPOINT_DIR,
+        }
     if order.verdict_url is not None:
         told["verdict"] = {"url": order.verdict_url, "caFile": CA_FILE, "tokenFile": TOKEN_FILE}
     return orjson.dumps(told).decode()
+
+
+def place(output: Output, mount: str) -> Json:
+    """An output as an agent is told of it: a folder where it is a claim, which is at `mount`, else a bucket."""
+    if output.claim_name is not None:
+        return {"path": mount}
+    return {"uri": uris.store(output), **_reached(output)}
 
 
 def _reached(store: Store) -> Json:

@@ -17,10 +17,12 @@ from trainyard.planning.podinputs import DATA_DIR, PARENT_DIR, PodInputs
 
 Json = dict[str, Any]
 
+ENCRYPTION_KEY = "TRAINYARD_ENCRYPTION_KEY"
+
 
 def environment(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, rank: int) -> list[Json]:
     """Entries of the container's `env`: ours, the image's, and the user's, who may set all but ours."""
-    given = datasetinputs.defaults(spec, inputs.action, observed.datasets.values())
+    given = datasetinputs.defaults(observed, spec, inputs.action)
     values: dict[str, str] = {
         "TRAINYARD_JOB": observed.name,
         "TRAINYARD_NAMESPACE": observed.namespace,
@@ -54,9 +56,19 @@ def environment(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs,
         values["TRAINYARD_CHECKPOINT_DIR"] = f"{OUTPUT_MOUNT}/{below}/checkpoints"
         if inputs.action.resumable:
             values["TRAINYARD_RESUME"] = agentpod.RESUME_DIR
+    if inputs.handed is not None and inputs.handed.continues:
+        values["TRAINYARD_RESUME"] = agentpod.RESUME_DIR
+        values["TRAINYARD_CONTINUES"] = "true"
+    elif inputs.handed is not None:
+        values["TRAINYARD_PARENT_CHECKPOINT"] = agentpod.PARENT_CHECKPOINT_DIR
     # NB: Kubernetes expands $(NAME) in values; these are data and must arrive as they are.
-    ours = [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
-    theirs = [e.model_dump(by_alias=True, exclude_none=True) for e in spec.env if e.name not in values]
-    taken = values.keys() | {e.name for e in spec.env}
+    ours: list[Json] = [{"name": name, "value": value.replace("$", "$$")} for name, value in values.items()]
+    if spec.encryption_key_secret_ref is not None:
+        # NB: by reference, so that the key is in no object of ours, and in no container but the trainer's.
+        key = {"secretKeyRef": spec.encryption_key_secret_ref.model_dump(by_alias=True)}
+        ours.append({"name": ENCRYPTION_KEY, "valueFrom": key})
+    of_ours = {entry["name"] for entry in ours}
+    theirs = [e.model_dump(by_alias=True, exclude_none=True) for e in spec.env if e.name not in of_ours]
+    taken = of_ours | {e.name for e in spec.env}
     image_needs = [{"name": k, "value": v} for k, v in inputs.runtime.env.items() if k not in taken]
     return ours + image_needs + theirs

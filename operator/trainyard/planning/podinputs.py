@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainyard.api.dataset import DatasetSource
-from trainyard.planning.agentpod import AgentRules, BucketParent
+from trainyard.planning.agentpod import AgentRules, BucketParent, HandedCheckpoint
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.runtime import Runtime, RuntimeAction
 from trainyard.planning.server import ServerAddress
@@ -32,8 +32,8 @@ class PodInputs:
     """What a pod is made from besides the job: runtime, datasets by name with their address, those that it pulls for
     itself, what is recorded of them, and so on.
 
-    The parent's artifacts are mounted from `parent_uri`, or fetched from `bucket_parent`; without a `server` the pod
-    has no way to report but its log. `resume_attempt` counts for a pod without an agent only.
+    The parent's artifacts are mounted from `parent_uri`, or fetched from `bucket_parent`; `handed` is a checkpoint of
+    the parent that its agent has to find; without a `server` the pod has no way to report but its log.
     """
 
     runtime: Runtime
@@ -45,6 +45,7 @@ class PodInputs:
     dataset_pulls: Mapping[str, DatasetPull] = field(default_factory=dict)
     used_datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bucket_parent: BucketParent | None = None
+    handed: HandedCheckpoint | None = None
     image_pull_policy: str | None = None
     agent: AgentRules = field(default_factory=AgentRules)
     server: ServerAddress | None = None

@@ -24,7 +24,7 @@ from trainyard.planning import (
     uris,
     useddatasets,
 )
-from trainyard.planning.agentpod import OUTPUT_MOUNT, AgentOrder
+from trainyard.planning.agentpod import OUTPUT_MOUNT, PARENT_STORE_MOUNT, AgentOrder
 from trainyard.planning.gang import gang
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.placement import AcceleratorRules
@@ -152,8 +152,9 @@ def _containers(
     """The training container, init containers, and volumes."""
     volumes, mounts = _volumes(spec, inputs)
     init_containers: list[Json] = []
-    if spec.output is not None or inputs.bucket_parent is not None:
-        shared = [m for m in mounts if m["mountPath"] in (OUTPUT_MOUNT, server.mount()["mountPath"])]
+    if spec.output is not None or inputs.bucket_parent is not None or inputs.handed is not None:
+        common = (OUTPUT_MOUNT, PARENT_STORE_MOUNT, server.mount()["mountPath"])
+        shared = [m for m in mounts if m["mountPath"] in common]
         agent = agentpod.fragments(
             _order(observed, spec, inputs, rank=rank),
             inputs.agent,
@@ -214,6 +215,7 @@ def _order(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, r
         ranks=spec.nodes,
         output=spec.output,
         parent=inputs.bucket_parent,
+        handed=inputs.handed,
         resumable=inputs.action.resumable,
         grace_seconds=spec.grace_period_seconds,
         upload_seconds=spec.upload_seconds,
@@ -247,6 +249,8 @@ def _volumes(spec: TrainingJobSpec, inputs: PodInputs) -> tuple[list[Json], list
         mount(*_claim_at(uri, f"{DATA_DIR}/{name}"), read_only=True)
     if inputs.parent_uri is not None:
         mount(*_claim_at(inputs.parent_uri, PARENT_DIR), read_only=True)
+    if inputs.handed is not None and inputs.handed.output.claim_name is not None:
+        mount(inputs.handed.output.claim_name, PARENT_STORE_MOUNT, "", read_only=True)
     if spec.output is not None and spec.output.claim_name is not None:
         mount(spec.output.claim_name, OUTPUT_MOUNT, "", read_only=False)
     volumes: list[Json] = [

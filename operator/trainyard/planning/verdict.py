@@ -304,6 +304,7 @@ def _not_fetched(pod: PodView, fetch: ContainerView) -> Verdict | None:
         message=f"What the trainer in {pod.name} begins with could not be fetched. "
         f"{word.problem or f'The agent exited with code {fetch.exit_code}.'}",
         exit_code=fetch.exit_code,
+        again=not word.absent,
     )
 
 

@@ -7,7 +7,7 @@ None; the first one found is the job's state.
 from __future__ import annotations
 
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import spechash, uris, useddatasets
+from trainyard.planning import parentcheckpoint, spechash, uris, useddatasets
 from trainyard.planning.agentpod import BucketParent
 from trainyard.planning.finding import Finding
 from trainyard.planning.observed import ObservedJob
@@ -91,6 +91,12 @@ def parent_is_unfinished_or_failed(observed: ObservedJob) -> Finding | None:
             phase=Phase.ERROR,
             reason=Reason.PARENT_FAILED,
             message=f"TrainingJob {name} has no spec.output, so it left no artifacts to hand on.",
+        )
+    if parentcheckpoint.is_asked_for(observed.spec) and parent.output is None:
+        return Finding(
+            phase=Phase.ERROR,
+            reason=Reason.PARENT_FAILED,
+            message=f"The spec of TrainingJob {name} cannot be read, so where its checkpoints are is not known.",
         )
     try:
         if uris.is_pvc(parent.artifact_uri) or parent.output is None:

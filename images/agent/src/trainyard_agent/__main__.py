@@ -1,4 +1,4 @@
-"""`trainyard-agent fetch | run | share | receive | survey | pull`.
+"""`trainyard-agent fetch | run | share | receive | survey | pull | sweep`.
 
 Separate because a handler for SIGTERM must be in place before the slow imports. Called by the container's command.
 """
@@ -44,6 +44,7 @@ def command(arguments: Sequence[str]) -> int:
     commands.add_parser("receive", help="take a dataset from a laptop onto a volume", add_help=False)
     commands.add_parser("survey", help="what a dataset's source holds now, pinned by a digest")
     commands.add_parser("pull", help="bring a dataset from its source onto a volume")
+    commands.add_parser("sweep", help="remove the checkpoints and artifacts that jobs have stored")
     chosen, more = parser.parse_known_args(arguments)
     if chosen.command == "share":
         from trainyard_agent.sharing import share
@@ -57,6 +58,8 @@ def command(arguments: Sequence[str]) -> int:
         parser.error(f"unrecognized arguments: {' '.join(more)}")
     if chosen.command in ("survey", "pull"):
         return _dataset(chosen.command)
+    if chosen.command == "sweep":
+        return _sweep()
     return _fetch() if chosen.command == "fetch" else _run()
 
 
@@ -69,7 +72,9 @@ def _fetch() -> int:
     except Exception as error:
         trouble = of(error, place="The output")
         say(str(trouble))
-        messages.write(termination_log(os.environ), messages.failed(str(trouble), claimed=trouble.claimed))
+        kind = trouble.kind if trouble.kind == "absent" else None
+        said = messages.failed(str(trouble), claimed=trouble.claimed, kind=kind)
+        messages.write(termination_log(os.environ), said)
         return FENCED if trouble.kind == "fenced" else 1
 
 
@@ -79,7 +84,12 @@ def _fetched(order: Order) -> int:
 
     patience = Patience(tolerance=FETCH_SECONDS)
     try:
-        fetching.fetch(order, store=places.output(order, patience), parent=places.parent(order, patience))
+        fetching.fetch(
+            order,
+            store=places.output(order, patience),
+            parent=places.parent(order, patience),
+            handed=places.handed(order, patience),
+        )
     except fetching.Complete as complete:
         messages.write(order.termination_log, messages.complete(complete.result))
         return COMPLETE
@@ -135,6 +145,26 @@ def _dataset(command: str) -> int:
         return 1
     messages.write(log, messages.done(told))
     return 0
+
+
+def _sweep() -> int:
+    """NB: SIGTERM ends it at once; another pod removes what is left."""
+    Ending().install(then=lambda: os._exit(143))
+    log = termination_log(os.environ)
+    try:
+        from trainyard_agent import places, sweeping
+        from trainyard_agent.patience import Patience
+        from trainyard_agent.sweeporder import read_sweep_order
+
+        order = read_sweep_order(os.environ)
+        told = sweeping.sweep(order, places.swept(order, Patience(tolerance=FETCH_SECONDS)))
+    except Exception as error:
+        trouble = of(error, place="The output")
+        say(str(trouble))
+        messages.write(log, messages.failed(str(trouble)))
+        return 1
+    messages.write(log, messages.done(told))
+    return 1 if "error" in told else 0
 
 
 if __name__ == "__main__":

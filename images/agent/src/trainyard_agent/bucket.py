@@ -10,7 +10,7 @@ import errno
 import glob
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 from trainyard_agent.log import say
@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 #: More than S3 takes in one request would be refused.
 _DELETED_AT_ONCE = 500
+_LISTED_AT_ONCE = 1000
 #: Damage on the way looks the same at first.
 _TRIES_OF_CORRUPT = 3
 _EXISTS_CODES = ("PreconditionFailed", "412")
@@ -113,6 +114,46 @@ class Bucket:
         found = self.patiently(lambda: self._found(ask)) or {}
         top = self._full(path)
         return {name.removeprefix(f"{top}/"): int(info["size"] or 0) for name, info in found.items()}
+
+    def pages(self, path: str) -> Iterator[dict[str, int]]:
+        """All objects below a folder by their path in it, and how large each is, some at a time.
+
+        They may be removed while the next ones are asked for.
+        """
+        return self._pages_of_s3(path) if self._is_s3 else self._pages_of_folders(path, "")
+
+    def _pages_of_s3(self, path: str) -> Iterator[dict[str, int]]:
+        last = ""
+        while True:
+            found = self.patiently(lambda last=last: self._page_of_s3(path, after=last))  # type: ignore[misc]  # bound in a loop
+            if not found:
+                return
+            # NB: a marker of a folder is no file of ours.
+            yield {name: size for name, size in found.items() if name and not name.endswith("/")}
+            last = max(found, key=str.encode)
+
+    def _page_of_s3(self, path: str, *, after: str) -> dict[str, int]:
+        bucket, key, _ = self._fs.split_path(self._full(path))
+        start = {"StartAfter": f"{key}/{after}"} if after else {}
+        answer = self._fs.call_s3(
+            "list_objects_v2", Bucket=bucket, Prefix=f"{key}/", MaxKeys=_LISTED_AT_ONCE, **start
+        )
+        found = answer.get("Contents") or ()
+        return {one["Key"].removeprefix(f"{key}/"): int(one["Size"]) for one in found}
+
+    def _pages_of_folders(self, path: str, prefix: str) -> Iterator[dict[str, int]]:
+        top = self._full(path)
+
+        def ask(fs: Any) -> list[dict[str, Any]]:
+            fs.invalidate_cache()
+            return list(fs.ls(f"{top}/{prefix}".rstrip("/"), detail=True))
+
+        found = self.patiently(lambda: self._found(ask)) or []
+        names = {one["name"].rstrip("/").removeprefix(f"{top}/"): one for one in found}
+        yield {name: int(one["size"] or 0) for name, one in names.items() if one["type"] == "file"}
+        for name, one in names.items():
+            if one["type"] == "directory" and name != prefix.rstrip("/"):
+                yield from self._pages_of_folders(path, f"{name}/")
 
     def remove(self, paths: Iterable[str]) -> None:
         """Removes objects; those that are gone already are no error. Raises Trouble at once where we may not."""

@@ -19,7 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainyard_agent import index, layout
+from trainyard_agent.order import plain
 from trainyard_agent.stores import Store, dumped, read_json
+from trainyard_agent.troubles import Trouble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +59,18 @@ def read(store: Store, uid: str, attempt: int) -> Claim | None:
     if said is None:
         return None
     resume = said.get("resume")
-    return Claim(
-        attempt=attempt,
-        resume=Resume(uid=resume["uid"], attempt=int(resume["attempt"]), epoch=resume["epoch"])
-        if resume
-        else None,
-    )
+    if not resume:
+        return Claim(attempt=attempt, resume=None)
+    try:
+        # NB: a UID becomes part of a path, and on a volume trainers can write here.
+        from_ = Resume(uid=plain(resume["uid"]), attempt=int(resume["attempt"]), epoch=resume["epoch"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Trouble(
+            "broken",
+            f"{store.name}/{layout.claim(uid, attempt)} cannot be read ({error}): something else than an agent has"
+            " written there. Remove that file: the attempts before it count then.",
+        ) from error
+    return Claim(attempt=attempt, resume=from_)
 
 
 def write(store: Store, uid: str, claim: Claim) -> Claim:
@@ -77,11 +85,23 @@ def write(store: Store, uid: str, claim: Claim) -> Claim:
     return read(store, uid, claim.attempt) or claim
 
 
-def candidates(store: Store, *, uid: str, origins: tuple[str, ...], attempt: int) -> Iterator[Resume]:
-    """What attempt `attempt` of the job can go on from, the best first."""
-    marks = marked(store, uid)
+def candidates(
+    store: Store,
+    *,
+    uid: str,
+    origins: tuple[str, ...],
+    attempt: int | None,
+    marks: Marks = frozenset(),
+) -> Iterator[Resume]:
+    """What attempt `attempt` of the job can go on from, the best first; without a number, what all of them have left.
+
+    What has one of these `marks` is left out, too.
+    """
+    marks |= marked(store, uid)
     for one in (uid, *origins):
-        below = [number for number in _attempts(store, one) if one != uid or number < attempt]
+        below = [
+            number for number in _attempts(store, one) if one != uid or attempt is None or number < attempt
+        ]
         if below:
             yield from _own(store, one, max(below), marks, above=None)
             yield from _handed_on(store, one, max(below), marks)

@@ -7,19 +7,17 @@ Separate because it is an init container: what it says with its exit code decide
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from trainyard_agent import checkpoints, claims, layout
+from trainyard_agent import bringing, claims, handing, layout
 from trainyard_agent.bucket import Bucket
-from trainyard_agent.checkpoints import Broken, Manifest
+from trainyard_agent.checkpoints import Broken
 from trainyard_agent.claims import Claim, Resume
-from trainyard_agent.log import amount, say
+from trainyard_agent.log import say
 from trainyard_agent.order import Order
-from trainyard_agent.receiving import receive
-from trainyard_agent.stores import Store, read_json
+from trainyard_agent.stores import Routed, Store, read_json
 from trainyard_agent.troubles import Trouble
-from trainyard_agent.volume import Volume, clear, open_folder
+from trainyard_agent.volume import open_folder
 
 
 class Complete(Exception):
@@ -30,17 +28,29 @@ class Complete(Exception):
         self.result = result
 
 
-def fetch(order: Order, *, store: Store | None, parent: Bucket | None) -> None:
-    """Prepares the pod's folders. Raises Complete, or Trouble, whose kind is "fenced" after a later attempt."""
+def fetch(order: Order, *, store: Store | None, parent: Bucket | None, handed: Store | None = None) -> None:
+    """Prepares the pod's folders; `handed` is the output of the parent whose checkpoint is worked on.
+
+    Raises Complete, or Trouble, whose kind is "fenced" after a later attempt.
+    """
     order.resume_dir.mkdir(parents=True, exist_ok=True)
+    stores = store
+    if order.handed is not None and handed is not None:
+        stores = Routed(own=store, parent=handed, uids=order.handed.uids)
     if store is not None:
         _refuse_finished(order, store)
-        resume = _claimed(order, store)
+    if stores is not None and (store is not None or order.continues):
+        resume = _claimed(order, stores)
         if resume is not None:
-            _bring(order, store, resume)
+            _bring(order, stores, resume)
+        elif order.handed is not None and order.handed.continues:
+            raise handing.absent(stores, order.handed, marks=_marks(order, stores))
         else:
             say("There is no checkpoint to go on from: the training starts from its beginning.")
+    if store is not None:
         open_folder(order.checkpoint_dir)
+    if order.handed is not None and stores is not None and not order.continues:
+        handing.hand_over(order, order.handed, stores)
     if parent is not None:
         _bring_parent(order, parent)
 
@@ -54,7 +64,12 @@ def _refuse_finished(order: Order, store: Store) -> None:
 
 
 def _claimed(order: Order, store: Store) -> Resume | None:
-    """Claims the attempt, once for all its ranks, and gives what it goes on from."""
+    """Claims the attempt, once for all its ranks, and gives what it goes on from.
+
+    A job without an output claims nothing: each time it begins with what its parent has.
+    """
+    if order.output is None:
+        return _best(order, store)
     _refuse_later(order, store)
     claim = claims.read(store, order.uid, order.attempt)
     if claim is None:
@@ -75,62 +90,60 @@ def _refuse_later(order: Order, store: Store) -> None:
 
 
 def _best(order: Order, store: Store) -> Resume | None:
+    """What the attempt goes on from. Raises Trouble where it has to go on from something, and nothing is there."""
     if not order.resumable:
         return None
-    for candidate in claims.candidates(store, uid=order.uid, origins=order.origins, attempt=order.attempt):
+    for candidate in _candidates(order, store):
         try:
-            _look(store, candidate)
+            bringing.look(store, candidate)
         except Broken as error:
             if candidate.epoch is not None:
                 _set_aside(order, store, candidate, str(error))
             continue
         return candidate
+    if order.handed is not None and order.handed.continues:
+        raise handing.absent(store, order.handed, marks=_marks(order, store))
     return None
+
+
+def _candidates(order: Order, store: Store) -> Iterator[Resume]:
+    """What there is to go on from, the best first: the job's own checkpoints, then what its parent hands on."""
+    if order.output is not None:
+        own = claims.candidates(store, uid=order.uid, origins=order.origins, attempt=order.attempt)
+        yield from (one for one in own if _may_follow(order, one))
+    if order.handed is not None and order.handed.continues:
+        yield from handing.candidates(store, order.handed, marks=_marks(order, store))
+
+
+def _marks(order: Order, store: Store) -> claims.Marks:
+    return claims.marked(store, order.uid) if order.output is not None else frozenset()
+
+
+def _may_follow(order: Order, resume: Resume) -> bool:
+    """Whether it is of this job, or what was asked for of the parent."""
+    if order.handed is None or resume.uid in (order.uid, *order.origins):
+        return True
+    return handing.is_asked_for(order.handed, resume)
 
 
 def _set_aside(order: Order, store: Store, resume: Resume, why: str) -> None:
     say(f"The checkpoint of epoch {resume.epoch} of attempt {resume.attempt} is passed over: {why}.")
-    claims.mark(store, uid=order.uid, resume=resume, why=why)
-
-
-def _look(store: Store, resume: Resume) -> None:
-    """Whether all parts seem to be there, without reading them. Raises Broken."""
-    if resume.epoch is None:
-        if not _whole(store, resume, rank=0):
-            raise Broken("nothing was left")
-        return
-    first = _manifest(store, resume, rank=0)
-    for rank in range(first.world):
-        folder = layout.epoch(resume.uid, resume.attempt, resume.epoch, rank=rank)
-        manifest = first if rank == 0 else _manifest(store, resume, rank=rank)
-        sizes = store.sizes(folder)
-        for file in manifest.files:
-            if sizes.get(file.path) != file.size:
-                raise Broken(f"{file.path} of rank {rank} is missing or of another size")
-
-
-def _manifest(store: Store, resume: Resume, *, rank: int) -> Manifest:
-    assert resume.epoch is not None
-    folder = layout.epoch(resume.uid, resume.attempt, resume.epoch, rank=rank)
-    data = store.read(f"{folder}/{layout.MANIFEST}")
-    if data is None:
-        raise Broken(f"the {layout.MANIFEST} of rank {rank} is missing")
-    return checkpoints.read_manifest(data)
+    if order.output is not None:
+        claims.mark(store, uid=order.uid, resume=resume, why=why)
 
 
 def _bring(order: Order, store: Store, claimed: Resume) -> None:
     """Puts what the claim says into the resume folder, or, where it is broken, what was before it."""
+    broken: list[Resume] = []
     for resume in _usable(order, store, claimed):
-        clear(order.resume_dir)
-        order.resume_dir.mkdir(parents=True)
+        if resume in broken:
+            continue
         try:
             if not claims.is_listed(store, resume):
                 raise Broken("it was removed in the meantime")
-            if isinstance(store, Volume):
-                _link(order, store, resume)
-            elif isinstance(store, Bucket):
-                _download(order, store, resume)
+            bringing.bring(store, resume, rank=order.rank, to=order.resume_dir)
         except Broken as error:
+            broken.append(resume)
             _set_aside(order, store, resume, str(error))
             if order.ranks > 1:
                 raise Trouble(
@@ -139,88 +152,30 @@ def _bring(order: Order, store: Store, claimed: Resume) -> None:
                     " before.",
                 ) from error
             continue
-        say(f"The training goes on from {resume}.")
+        of = "" if resume.uid in (order.uid, *order.origins) else _of_parent(order)
+        say(f"The training goes on from {resume}{of}.")
         return
+    if order.handed is not None and order.handed.continues:
+        raise handing.absent(store, order.handed, marks=_marks(order, store), broken=broken)
     say("No checkpoint is left to go on from: the training starts from its beginning.")
+
+
+def _of_parent(order: Order) -> str:
+    return f" of TrainingJob {order.handed.job}" if order.handed is not None else ""
 
 
 def _usable(order: Order, store: Store, claimed: Resume) -> Iterator[Resume]:
     for resume in claims.after(store, uid=order.uid, resume=claimed):
-        if resume.epoch is not None or _whole(store, resume, rank=0):
+        if not _may_follow(order, resume):
+            continue
+        if resume.epoch is not None or bringing.is_whole(store, resume, rank=0):
             yield resume
-
-
-def _rank_of_part(order: Order, store: Store, resume: Resume) -> int:
-    """Whose part this rank goes on from: its own, or rank 0's where that is the whole checkpoint."""
-    if resume.epoch is None:
-        return order.rank if _whole(store, resume, rank=order.rank) else 0
-    world = _manifest(store, resume, rank=0).world
-    return order.rank if order.rank < world else 0
-
-
-def _whole(store: Store, resume: Resume, *, rank: int) -> bool:
-    """Whether a trainer without manifests has left anything. Of a bucket, the list that is written last counts."""
-    folder = layout.checkpoints(resume.uid, resume.attempt, rank=rank)
-    names = store.names(folder)
-    if isinstance(store, Volume):
-        return any(not _is_ours(name) and not layout.epoch_of(name) for name in names)
-    return layout.WHOLE in names
-
-
-def _is_ours(name: str) -> bool:
-    return name in (layout.INDEX, layout.WHOLE)
-
-
-def _link(order: Order, store: Volume, resume: Resume) -> None:
-    rank = _rank_of_part(order, store, resume)
-    if resume.epoch is None:
-        folder = store.path(layout.checkpoints(resume.uid, resume.attempt, rank=rank))
-        for path in folder.iterdir():
-            if not _is_ours(path.name):
-                (order.resume_dir / path.name).symlink_to(path)
-        return
-    folder = store.path(layout.epoch(resume.uid, resume.attempt, resume.epoch, rank=rank))
-    checkpoints.verify(folder, _manifest(store, resume, rank=rank))
-    (order.resume_dir / folder.name).symlink_to(folder)
-
-
-def _download(order: Order, store: Bucket, resume: Resume) -> None:
-    rank = _rank_of_part(order, store, resume)
-    if resume.epoch is None:
-        source = layout.checkpoints(resume.uid, resume.attempt, rank=rank)
-        _receive(store, source=source, listing=layout.WHOLE, to=order.resume_dir)
-        return
-    source = layout.epoch(resume.uid, resume.attempt, resume.epoch, rank=rank)
-    data = store.read(f"{source}/{layout.MANIFEST}")
-    manifest = _manifest(store, resume, rank=rank)
-    say(f"Fetching {resume}: {len(manifest.files)} files, {amount(manifest.size)} ...")
-    final = order.resume_dir / layout.epoch_name(resume.epoch)
-    temporary = final.with_name(f".{final.name}.tmp")
-    temporary.mkdir()
-    receive(store, manifest.files, source=source, to=temporary)
-    (temporary / layout.MANIFEST).write_bytes(data or b"")
-    temporary.rename(final)
-
-
-def _receive(bucket: Bucket, *, source: str, listing: str, to: Path) -> bool:
-    """Fetches what a list in the folder `source` names. False where there is no such list."""
-    path = f"{source}/{listing}" if source else listing
-    said = read_json(bucket, path)
-    if said is None:
-        return False
-    try:
-        files = checkpoints.file_list(said)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise Broken(f"{path} cannot be read ({error})") from error
-    say(f"Fetching {len(files)} files, {amount(sum(file.size for file in files))}, from {bucket.name} ...")
-    receive(bucket, files, source=source, to=to)
-    return True
 
 
 def _bring_parent(order: Order, parent: Bucket) -> None:
     order.parent_dir.mkdir(parents=True, exist_ok=True)
     try:
-        if _receive(parent, source="", listing=layout.ARTIFACTS, to=order.parent_dir):
+        if bringing.receive_listed(parent, source="", listing=layout.ARTIFACTS, to=order.parent_dir):
             return
         why = f"{parent.name} holds no {layout.ARTIFACTS}"
     except Broken as error:

@@ -17,6 +17,7 @@ WHOLE = "files.json"
 
 EPOCH = re.compile(r"epoch-(\d{6,})")
 _RANK = re.compile(r"rank-([1-9]\d*)")
+_ATTEMPT = re.compile(r"attempt-(\d+)")
 _CLAIM = re.compile(r"attempt-(\d+)\.json")
 _BROKEN = re.compile(r"broken-(.+)-attempt-(\d+)-epoch-(\d+)\.json")
 
@@ -53,6 +54,12 @@ def marked(name: str) -> tuple[str, int, int] | None:
 def attempt(uid: str, number: int, *, rank: int = 0) -> str:
     """What one rank of an attempt writes below; of rank 0 it is the attempt's own folder."""
     return f"{uid}/attempt-{number}" + (f"/rank-{rank}" if rank else "")
+
+
+def attempt_of(name: str) -> int | None:
+    """The attempt whose folder in a job's has this name; None for any other name."""
+    found = _ATTEMPT.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def rank(name: str) -> int | None:

@@ -39,6 +39,24 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Handed:
+    """The checkpoint of the parent `job` that is worked on, which has to be found by what `output`, called `store`,
+    holds.
+
+    `uids` are the parent's, the present one first, then those before it was restored. It is the newest one, or that of
+    `epoch`. A training that `continues` goes on from it as from one of its own; else it goes into `folder`.
+    """
+
+    job: str
+    uids: tuple[str, ...]
+    output: Place
+    store: str
+    epoch: int | None
+    continues: bool
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """Whose data it is, where it goes, and how long that may take."""
 
@@ -62,6 +80,12 @@ class Order:
     verdict: Verdict | None
     secrets: Path
     termination_log: Path
+    handed: Handed | None = None
+
+    @property
+    def continues(self) -> bool:
+        """Whether it goes on with its parent's training, so that there is no beginning to start from."""
+        return self.handed is not None and self.handed.continues
 
     @property
     def work(self) -> Path:
@@ -88,8 +112,8 @@ def read_order(environ: Mapping[str, str]) -> Order:
         return Order(
             namespace=said["namespace"],
             job=said["job"],
-            uid=_plain(said["uid"]),
-            origins=tuple(_plain(uid) for uid in said.get("origins") or ()),
+            uid=plain(said["uid"]),
+            origins=tuple(plain(uid) for uid in said.get("origins") or ()),
             attempt=int(said["attempt"]),
             rank=int(said.get("rank") or 0),
             ranks=int(said.get("ranks") or 1),
@@ -106,6 +130,7 @@ def read_order(environ: Mapping[str, str]) -> Order:
             verdict=_verdict(said.get("verdict")),
             secrets=Path(environ.get("TRAINYARD_SECRETS") or DEFAULT_SECRETS),
             termination_log=termination_log(environ),
+            handed=_handed(said.get("handed")),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Trouble(
@@ -115,9 +140,27 @@ def read_order(environ: Mapping[str, str]) -> Order:
         ) from error
 
 
-def _place(said: Mapping[str, Any] | None) -> Place | None:
+def _handed(said: Mapping[str, Any] | None) -> Handed | None:
     if not said:
         return None
+    epoch = said.get("epoch")
+    return Handed(
+        job=said["job"],
+        uids=tuple(plain(uid) for uid in said["uids"]),
+        output=read_place(said["output"]),
+        store=said["store"].rstrip("/"),
+        epoch=int(epoch) if epoch is not None else None,
+        continues=bool(said["continues"]),
+        folder=Path(said["folder"]),
+    )
+
+
+def _place(said: Mapping[str, Any] | None) -> Place | None:
+    return read_place(said) if said else None
+
+
+def read_place(said: Mapping[str, Any]) -> Place:
+    """A store, as orders name it. Raises KeyError."""
     if said.get("path"):
         return Place(path=Path(said["path"]))
     return Place(
@@ -134,7 +177,8 @@ def _verdict(said: Mapping[str, Any] | None) -> Verdict | None:
     return Verdict(url=said["url"], ca_file=Path(said["caFile"]), token_file=Path(said["tokenFile"]))
 
 
-def _plain(uid: str) -> str:
+def plain(uid: str) -> str:
+    """A UID that becomes the name of a folder. Raises ValueError for what could name another one."""
     if not uid or "/" in uid or uid.startswith("."):
         raise ValueError(f"{uid!r} is no UID")
     return uid

@@ -10,6 +10,7 @@ from trainyard_agent.bucket import Bucket
 from trainyard_agent.order import Order, Place
 from trainyard_agent.patience import Patience
 from trainyard_agent.stores import Store
+from trainyard_agent.sweeporder import SweepOrder
 from trainyard_agent.volume import Volume
 
 
@@ -29,6 +30,23 @@ def parent(order: Order, patience: Patience) -> Bucket | None:
     return _bucket(order, order.parent, name=order.parent.uri, secret="parent", patience=patience)
 
 
-def _bucket(order: Order, place: Place, *, name: str, secret: str, patience: Patience) -> Bucket:
+def handed(order: Order, patience: Patience) -> Store | None:
+    """The parent's output, of a job that works on one of its checkpoints."""
+    if order.handed is None:
+        return None
+    place, name = order.handed.output, order.handed.store
+    if place.path is not None:
+        return Volume(place.path, name)
+    return _bucket(order, place, name=name, secret="parent", patience=patience)
+
+
+def swept(order: SweepOrder, patience: Patience) -> Volume | Bucket:
+    """The output that is swept."""
+    if order.output.path is not None:
+        return Volume(order.output.path, order.store)
+    return _bucket(order, order.output, name=order.store, secret="output", patience=patience)
+
+
+def _bucket(order: Order | SweepOrder, place: Place, *, name: str, secret: str, patience: Patience) -> Bucket:
     folder = order.secrets / secret
     return Bucket(place, name=name, options=lambda: credentials.options(place, folder), patience=patience)

@@ -24,6 +24,7 @@ Kind = Literal[
     "changed",
     "empty",
     "unsupported",
+    "absent",
 ]
 
 #: More attempts at once do not help; somebody must change something.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,47 +32,14 @@ def write_model(folder: Path, model: Any, metadata: Mapping[str, Any]) -> None:
     """
     import joblib
 
-    model.trainyard = {"version": METADATA_VERSION, **metadata}
+    describe(model, metadata)
     with written_whole(folder / MODEL) as file:
         joblib.dump(model, file)
 
 
-def read_model(order: Order) -> Any:
-    """The pipeline that a parent job left. Raises Refused where there is none that we wrote."""
-    import joblib
-
-    path = model_path(order)
-    try:
-        with warnings.catch_warnings():
-            # Another release of scikit-learn is worth a line in the log, not a failure.
-            warnings.simplefilter("default")
-            model = joblib.load(path)
-    except Exception as error:
-        # NB: unpickling runs what the file says and so can raise anything.
-        raise Refused(
-            f"{path} cannot be loaded ({type(error).__name__}: {error}). Train it again."
-        ) from error
-    metadata = getattr(model, "trainyard", None)
-    if not isinstance(metadata, dict) or metadata.get("version") != METADATA_VERSION:
-        raise Refused(
-            f"{path} was not written by this version of the trainer, so how it reads its data is unknown."
-            " Train it again."
-        )
-    return model
-
-
-def model_path(order: Order) -> Path:
-    """Where the parent's model lies. Raises Refused where there is none."""
-    folder = order.parent_dir
-    if folder is None:
-        raise Refused(
-            f"There is no model for {order.action}: TRAINYARD_PARENT_DIR is not set. Name a parentJob."
-        )
-    if not (folder / MODEL).is_file():
-        raise Refused(
-            f"The parent job left no {MODEL} in {folder}. Name a parentJob that trained and is Done."
-        )
-    return folder / MODEL
+def describe(model: Any, metadata: Mapping[str, Any]) -> None:
+    """Gives a pipeline the attribute by which other actions know how to use it."""
+    model.trainyard = {"version": METADATA_VERSION, **metadata}
 
 
 def remark_on_type(order: Order, facts: Mapping[str, Any], *, log: Callable[[str], None]) -> None:

@@ -34,7 +34,11 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One run of one action. Folders that were not given are None: nothing is kept there."""
+    """One run of one action. Folders that were not given are None: nothing is kept there.
+
+    A run that `continues` goes on with its parent's training, by the checkpoint in `resume_dir`; in `parent_checkpoint`
+    is one to work on instead of the model that the parent has left.
+    """
 
     action: str
     type: str
@@ -45,6 +49,8 @@ class Order:
     checkpoint_dir: Path | None
     resume_dir: Path | None
     parent_dir: Path | None
+    parent_checkpoint: Path | None = None
+    continues: bool = False
     place: Place = Place()
 
 
@@ -60,6 +66,8 @@ def read_order(environ: Mapping[str, str]) -> Order:
         checkpoint_dir=_folder(environ, "TRAINYARD_CHECKPOINT_DIR"),
         resume_dir=_folder(environ, "TRAINYARD_RESUME"),
         parent_dir=_folder(environ, "TRAINYARD_PARENT_DIR"),
+        parent_checkpoint=_folder(environ, "TRAINYARD_PARENT_CHECKPOINT"),
+        continues=environ.get("TRAINYARD_CONTINUES", "") == "true",
         place=read_place(environ),
     )
 

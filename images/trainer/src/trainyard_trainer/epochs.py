@@ -87,6 +87,9 @@ class Training:
 
     def run(self) -> Verdict:
         """Train until done or stopped. A signal that comes after the last epoch changes nothing."""
+        if self._is_over() and self.saved is None:
+            # NB: nothing is left to do; but whoever goes on from this job looks for what it has saved itself.
+            self._save()
         while not self._is_over():
             started = time.monotonic()
             while self.progress.index < self.learner.steps_in(self.progress.epoch + 1):
@@ -159,6 +162,8 @@ class Training:
             return {}
         if self.saved is not None and self.saved.epoch == self.progress.epoch:
             return {"checkpoint": self.saved.reported()}
+        # NB: first: a network of many processes gathers its weights for it.
+        learned = self.learner.state()
         state = Saved(
             format=resuming.FORMAT,
             action=self.order.action,
@@ -169,7 +174,8 @@ class Training:
             layout=self.layout,
             preprocess=self.prepared.preprocess,
             progress=self.progress,
-            learner=self.learner.state(),
+            learner=learned,
+            model=self._model_as_it_is(),
         )
         self.saved = checkpoints.save(
             self.order.checkpoint_dir,
@@ -183,6 +189,17 @@ class Training:
         # NB: it is reported, and a rank may end, only when every rank has closed its part.
         self.team.any(False)
         return {"checkpoint": self.saved.reported()}
+
+    def _model_as_it_is(self) -> Any:
+        """The pipeline at this moment, also where an earlier epoch's was better."""
+        from sklearn.pipeline import Pipeline
+
+        if not self.progress.step:
+            return None
+        estimator = self.learner.estimator(best=False)
+        model = Pipeline([("preprocess", self.prepared.preprocess), ("model", estimator)])
+        artifacts.describe(model, {**self._facts(), "modelEpoch": self.progress.epoch})
+        return model
 
     def _stopped(self) -> Verdict:
         fields = self._save()
@@ -231,8 +248,7 @@ class Training:
             **({"featureImportance": importance} if importance else {}),
         }
         if self.order.output_dir is not None:
-            metadata = {**summary, "layout": asdict(self.layout), "profile": self.rows.profile}
-            artifacts.write_model(self.order.output_dir, model, metadata)
+            artifacts.write_model(self.order.output_dir, model, {**summary, **self._facts()})
             artifacts.write_results(
                 self.order.output_dir, summary=summary, scores=scores, curve=self.progress.curve
             )
@@ -254,6 +270,14 @@ class Training:
             **({"checkpoint": self.saved.reported()} if self.saved else {}),
         )
         return Verdict(status="SUCCESS", complete=True, message=message, metrics=metrics, key_metric=key)
+
+    def _facts(self) -> dict[str, Any]:
+        """What a model has with it, wherever it is kept."""
+        return {
+            **self._description(),
+            "layout": asdict(self.layout),
+            "profile": self.rows.profile,
+        }
 
     def _description(self) -> dict[str, Any]:
         """What an evaluation needs to read its data as this training did, and where the model is from."""

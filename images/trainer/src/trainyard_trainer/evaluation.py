@@ -6,9 +6,7 @@ metadata. Called by `actions`.
 
 from __future__ import annotations
 
-from typing import Any
-
-from trainyard_trainer import artifacts
+from trainyard_trainer import artifacts, parents
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.reporting import Reporter, Verdict, duration
@@ -19,9 +17,9 @@ from trainyard_trainer.testrows import WHERE, test_rows
 
 def evaluate(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
     """Score the parent's model. Raises Refused and StopRequested."""
-    model = artifacts.read_model(order)
+    parent = parents.read(order, log=reporter.log)
+    model, facts = parent.pipeline, parent.facts
     stop.raise_if_requested()
-    facts: dict[str, Any] = model.trainyard
     layout = Layout(**facts["layout"])
     artifacts.remark_on_type(order, facts, log=reporter.log)
     rows, source = test_rows(order, facts, layout, stop=stop)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainyard_trainer import artifacts, columns, onnxfile, profiles
+from trainyard_trainer import artifacts, columns, onnxfile, parents, profiles
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.files import written_whole
@@ -46,8 +46,8 @@ class _Comparison:
 def export(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, stop: StopFlag) -> Verdict:
     """Convert, run, compare, write. Raises Refused, also where the two differ, and StopRequested."""
     folder = artifacts.output_folder(order)
-    model = artifacts.read_model(order)
-    facts: dict[str, Any] = model.trainyard
+    parent = parents.read(order, log=reporter.log)
+    model, facts = parent.pipeline, parent.facts
     layout = Layout(**facts["layout"])
     artifacts.remark_on_type(order, facts, log=reporter.log)
     stop.raise_if_requested()

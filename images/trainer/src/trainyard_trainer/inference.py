@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from trainyard_trainer import artifacts, columns
+from trainyard_trainer import artifacts, columns, parents
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.predictions import Sink, open_sinks
@@ -66,8 +66,8 @@ class _Tally:
 def infer(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, stop: StopFlag) -> Verdict:
     """Predict every row. Raises Refused, and StopRequested: what was predicted by then is not kept."""
     folder = artifacts.output_folder(order)
-    model = artifacts.read_model(order)
-    facts: dict[str, Any] = model.trainyard
+    parent = parents.read(order, log=reporter.log)
+    model, facts = parent.pipeline, parent.facts
     layout = Layout(**facts["layout"])
     artifacts.remark_on_type(order, facts, log=reporter.log)
     stop.raise_if_requested()

@@ -13,7 +13,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from trainyard_trainer import artifacts
+from trainyard_trainer import artifacts, parents
 from trainyard_trainer.columns import Examples, Layout, Task
 from trainyard_trainer.contract import Order
 from trainyard_trainer.learners.pruners import PRUNERS, Pruner
@@ -36,8 +36,8 @@ class _Pruned:
 def prune(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, stop: StopFlag) -> Verdict:
     """Prune the parent's model and score both on the same rows. Raises Refused and StopRequested."""
     folder = artifacts.output_folder(order)
-    model = artifacts.read_model(order)
-    facts: dict[str, Any] = model.trainyard
+    parent = parents.read(order, log=reporter.log)
+    model, facts = parent.pipeline, parent.facts
     layout = Layout(**facts["layout"])
     artifacts.remark_on_type(order, facts, log=reporter.log)
     stop.raise_if_requested()
@@ -68,7 +68,7 @@ def prune(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, st
     kept = Pipeline([("preprocess", model["preprocess"]), ("model", pruned.model["model"])])
     artifacts.write_model(folder, kept, facts | summary)
     changes["bytes"] = (folder / artifacts.MODEL).stat().st_size
-    changes["bytes_before"] = artifacts.model_path(order).stat().st_size
+    changes["bytes_before"] = parent.bytes()
     metrics = {**after.metrics, **changes}
     artifacts.write_results(folder, summary={**summary, "metrics": metrics, "testedOn": source}, scores=after)
     message = _message(

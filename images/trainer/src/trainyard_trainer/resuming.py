@@ -6,7 +6,7 @@ and `retraining`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,8 +18,8 @@ from trainyard_trainer.problems import Refused
 from trainyard_trainer.ranks import Alone, Ranks
 from trainyard_trainer.reporting import Reporter
 
-FORMAT = 3
-"""1: `train_test_split` was the fraction held out. 2: there was no `retrain`."""
+FORMAT = 4
+"""1: `train_test_split` was the fraction held out. 2: there was no `retrain`. 3: there was no `model`."""
 _NONE = -1
 CHANGEABLE = frozenset(
     {
@@ -48,7 +48,10 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Saved:
-    """The content of a checkpoint's state file. `parent` is the SHA-256 of the model that a retraining began with."""
+    """The content of a checkpoint's state file. `parent` is the SHA-256 of the model that a retraining began with.
+
+    `model` is the pipeline as it was at that moment, for the actions that work on one; None before the first step.
+    """
 
     format: int
     action: str
@@ -60,6 +63,7 @@ class Saved:
     preprocess: Any
     progress: Progress
     learner: Mapping[str, Any]
+    model: Any
 
 
 def find(
@@ -74,11 +78,12 @@ def find(
 ) -> tuple[Saved, checkpoints.Checkpoint] | None:
     """The newest usable state of an earlier attempt that every rank has, or None, which the log explains.
 
-    Raises Refused where a parameter was changed that the saved state depends on, or the ranks do not fit together.
+    Raises Refused where a parameter was changed that the saved state depends on, or the ranks do not fit together; and
+    where none is usable for a training that goes on with its parent's: that must not begin anew.
     """
     team = team or Alone()
-    usable = partial(_usable, order, data_sha256=data_sha256, parent=parent, reporter=reporter)
-    found = usable()
+    usable = partial(_usable, order, data_sha256=data_sha256, parent=parent, log=reporter.log)
+    found, why = usable()
     _refuse_other_data(team, data_sha256)
     epochs = [epoch for (epoch,) in team.gather([found[1].epoch if found else _NONE])]
     if min(epochs) != max(epochs):
@@ -87,8 +92,15 @@ def find(
                 f"Rank {epochs.index(_NONE)} has no checkpoint to go on from, but rank {epochs.index(max(epochs))} has"
                 f" one of epoch {max(epochs)}. Give every rank its part in TRAINYARD_RESUME, or start a new job."
             )
-        found = usable(latest=min(epochs))
+        found, why = usable(latest=min(epochs))
     if found is None:
+        if order.continues:
+            raise Refused(
+                f"{why}, so this job cannot go on with its parent's training. To begin anew, leave spec.checkpoint out"
+                " of a new job; to go on learning from other data, take the action retrain."
+            )
+        if why:
+            reporter.log(f"{why}: starting fresh.")
         return None
     _refuse_parts(team, found[1])
     if found[1].ranks != team.size:
@@ -102,27 +114,28 @@ def find(
 
 
 def _usable(
-    order: Order, *, data_sha256: str, parent: str, reporter: Reporter, latest: int | None = None
-) -> tuple[Saved, checkpoints.Checkpoint] | None:
-    """This rank's newest state, with `latest` of no later epoch."""
+    order: Order,
+    *,
+    data_sha256: str,
+    parent: str,
+    log: Callable[[str], None],
+    latest: int | None = None,
+) -> tuple[tuple[Saved, checkpoints.Checkpoint] | None, str]:
+    """This rank's newest state, with `latest` of no later epoch; or None, and why."""
     if order.resume_dir is None:
-        return None
-    found = checkpoints.newest_complete(order.resume_dir, log=reporter.log, latest=latest)
+        return None, "TRAINYARD_RESUME is not set" if order.continues else ""
+    found = checkpoints.newest_complete(order.resume_dir, log=log, latest=latest)
     if found is None:
-        reporter.log(f"There is no complete checkpoint in {order.resume_dir}: starting fresh.")
-        return None
+        return None, f"There is no complete checkpoint in {order.resume_dir}"
     saved = checkpoints.load_state(found)
     if not isinstance(saved, Saved) or saved.format != FORMAT:
-        reporter.log(f"{found.path} was written by another version of this trainer: starting fresh.")
-        return None
+        return None, f"{found.path} was written by another version of this trainer"
     if saved.data_sha256 != data_sha256:
         # NB: its test rows would be other rows now, some of which the model has learned from.
-        reporter.log(f"The data has changed since {found.path} was saved: starting fresh.")
-        return None
+        return None, f"The data has changed since {found.path} was saved"
     if saved.action != order.action or saved.parent != parent:
-        reporter.log(f"{found.path} was not saved by this {order.action} of this parent: starting fresh.")
-        return None
-    return saved, found
+        return None, f"{found.path} was not saved by this {order.action} of this parent"
+    return (saved, found), ""
 
 
 def _refuse_other_data(team: Ranks, data_sha256: str) -> None:

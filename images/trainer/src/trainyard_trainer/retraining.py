@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from trainyard_trainer import artifacts, profiles, ranks, resuming
 from trainyard_trainer import parameters as checking
+from trainyard_trainer import parents, profiles, ranks, resuming
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.epochs import Parent, Rows, Training
-from trainyard_trainer.files import sha256_of
 from trainyard_trainer.learners import CONTINUERS, DISTRIBUTED_TYPES
 from trainyard_trainer.preparing import prepare
 from trainyard_trainer.problems import Refused
@@ -30,8 +29,8 @@ from trainyard_trainer.training import rows_of
 
 def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
     """Read the parent's model and the data, continue or begin, train. Raises Refused and StopRequested."""
-    model = artifacts.read_model(order)
-    facts: dict[str, Any] = model.trainyard
+    handed = parents.read(order, log=reporter.log)
+    model, facts = handed.pipeline, handed.facts
     type_name: str = facts["type"]
     if order.type and order.type != type_name:
         raise Refused(
@@ -43,15 +42,18 @@ def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
     stop.raise_if_requested()
     table = read_role(order, "train", stop=stop)
     parts = _parts(order, facts, table, given, reporter=reporter)
-    parameters = _completed(given, facts, model["model"], parts)
+    parameters = _completed(given, facts, model["model"], parts, continues=order.continues)
     learned, test = rows_of(order, table, layout, parts=parts, reporter=reporter, stop=stop)
     stop.raise_if_requested()
     team = ranks.meet(order.place, stop=stop, log=reporter.log)
-    parent = Parent(
-        sha256=sha256_of(artifacts.model_path(order)),
-        metrics=score(test.targets, model.predict(test.features), task=layout.task).metrics,
-        pruned=facts.get("pruned"),
-    )
+    if order.continues:
+        parent = _begun_with(facts)
+    else:
+        parent = Parent(
+            sha256=handed.sha256(),
+            metrics=score(test.targets, model.predict(test.features), task=layout.task).metrics,
+            pruned=facts.get("pruned"),
+        )
     resumed = resuming.find(
         order,
         parameters,
@@ -93,6 +95,18 @@ def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
     return training.run()
 
 
+def _begun_with(facts: Mapping[str, Any]) -> Parent:
+    """The model that the parent's own retraining began with, which this job goes on with. Raises Refused."""
+    if "parent" not in facts:
+        raise Refused(
+            "The parent's model was trained, not retrained, so there is no retraining to go on with. Leave"
+            " spec.checkpoint out, to retrain it."
+        )
+    return Parent(
+        sha256=facts["parent"]["sha256"], metrics=facts["parent"]["metrics"], pruned=facts.get("pruned")
+    )
+
+
 def _parts(
     order: Order, facts: Mapping[str, Any], table: Table, given: Mapping[str, Any], *, reporter: Reporter
 ) -> dict[str, Any]:
@@ -123,10 +137,15 @@ def _parts(
 
 
 def _completed(
-    given: Mapping[str, Any], facts: Mapping[str, Any], estimator: Any, parts: Mapping[str, Any]
+    given: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    estimator: Any,
+    parts: Mapping[str, Any],
+    *,
+    continues: bool,
 ) -> dict[str, Any]:
     """The parent's parameters, over them those that were given."""
     values = facts["parameters"] | {name: value for name, value in given.items() if value is not None}
-    if "n_estimators" in given and given["n_estimators"] is None:
+    if "n_estimators" in given and given["n_estimators"] is None and not continues:
         values["n_estimators"] = len(estimator.estimators_)
     return {**values, "train_test_split": parts["fraction"]}

@@ -107,11 +107,13 @@ class RandomForest:
         return model
 
     def state(self) -> dict[str, Any]:
-        return {"model": self._model, "best_trees": self._best_trees}
+        return {"model": self._model, "best_trees": self._best_trees, "inherited": self._inherited}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._model = state["model"]
         self._best_trees = state["best_trees"]
+        # NB: where another job goes on with this training, its parent's forest has the new trees already.
+        self._inherited = state["inherited"]
         # The votes are not saved, they are counted again from the trees: in the same order, to the same sums.
         self._counted = 0
         self._votes_train = np.zeros(())
