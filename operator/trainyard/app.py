@@ -23,6 +23,7 @@ from trainyard.api import names
 from trainyard.cluster import failpoints
 from trainyard.cluster.afterwards import Afterwards
 from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, TRAINING_JOB, Cache
+from trainyard.cluster.children import Children
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
 from trainyard.inventory import Inventory
@@ -31,10 +32,13 @@ from trainyard.planning.agentpod import AgentRules
 from trainyard.planning.context import Context
 from trainyard.planning.datapods import DataRules
 from trainyard.planning.deliveries import RetryRules
+from trainyard.planning.experimentrules import ExperimentRules
 from trainyard.planning.placement import AcceleratorRules
+from trainyard.planning.tunerpod import TunerRules
 from trainyard.reconcile import watches
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.dataset import DatasetReconciler
+from trainyard.reconcile.experiment import ExperimentReconciler
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
 from trainyard.reconcile.loop import Doorbell, Loop, Reconcile
@@ -138,10 +142,21 @@ class Operator:
             references=references,
             rules=_data_rules(settings),
         )
-        kinds: dict[str, Reconcile] = {TRAINING_JOB: jobs.reconcile, DATASET: datasets.reconcile}
-        for kind in (EXPERIMENT, MODEL):
-            records = RecordReconciler(kind=kind, cache=self._cache, executor=executor)
-            kinds[kind] = records.reconcile
+        experiments = ExperimentReconciler(
+            client=client,
+            cache=self._cache,
+            executor=executor,
+            children=Children(client, self._cache, made=self._doorbell.made, failpoint=executor.failpoint),
+            deliveries=self._deliveries,
+            rules=ExperimentRules(context=planning, tuner=_tuner_rules(settings)),
+        )
+        models = RecordReconciler(cache=self._cache, executor=executor)
+        kinds: dict[str, Reconcile] = {
+            TRAINING_JOB: jobs.reconcile,
+            DATASET: datasets.reconcile,
+            EXPERIMENT: experiments.reconcile,
+            MODEL: models.reconcile,
+        }
         self._loop = Loop(queue=self._queue, kinds=kinds, workers=settings.workers)
         self._watching = asyncio.Event()
         self._stop = asyncio.Event()
@@ -262,6 +277,18 @@ def _data_rules(settings: Settings) -> DataRules:
         access_mode=data.access_mode,
         node_selector=data.node_selector,
         tolerations=data.tolerations,
+        image_pull_policy=settings.image_pull_policy,
+    )
+
+
+def _tuner_rules(settings: Settings) -> TunerRules:
+    tuner = settings.tuner
+    return TunerRules(
+        image=tuner.image,
+        requests=tuner.requests,
+        limits=tuner.limits,
+        node_selector=tuner.node_selector,
+        tolerations=tuner.tolerations,
         image_pull_policy=settings.image_pull_policy,
     )
 

@@ -1,4 +1,4 @@
-"""Metrics of what there is now: jobs, the devices that they ask for, and how long some have waited.
+"""Metrics of what there is now: jobs, the devices that they ask for, how long some have waited, and experiments.
 
 Separate because these are counted from the cache when somebody asks, and cost nothing at any event. Registered by
 `app`. A scrape holds the event loop: 10,000 jobs must stay within 50 ms, so only what has changed since is looked into.
@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from trainyard.api.reasons import ConditionType, Phase
-from trainyard.cluster.cache import TRAINING_JOB, Cache
+from trainyard.cluster.cache import EXPERIMENT, TRAINING_JOB, Cache
 from trainyard.cluster.packed import Packed
 from trainyard.planning.accounting import ANY, devices, known_reason
 from trainyard.planning.placement import AcceleratorRules
@@ -38,7 +38,7 @@ class _Counted(NamedTuple):
 
 
 class Inventory(Collector):
-    """Gauges over all TrainingJobs. A combination of labels that has occurred stays, at 0."""
+    """Gauges over all TrainingJobs and Experiments. A combination of labels that has occurred stays, at 0."""
 
     def __init__(
         self, cache: Cache, *, rules: AcceleratorRules, clock: Callable[[], float] = time.time
@@ -48,11 +48,13 @@ class Inventory(Collector):
         self._clock = clock
         self._seen: dict[str, _Counted] = {}
         self._shared: dict[Labels, Labels] = {}
+        self._seen_experiments: dict[str, tuple[int, Labels]] = {}
         self._jobs: set[Labels] = set()
+        self._experiments: set[Labels] = set()
         self._gpus: set[Labels] = {(phase, ANY) for phase in (str(Phase.PENDING), str(Phase.RUNNING))}
 
     def collect(self) -> Iterable[Metric]:
-        """The three families."""
+        """The four families."""
         jobs: Counter[Labels] = Counter(dict.fromkeys(self._jobs, 0))
         gpus: Counter[Labels] = Counter(dict.fromkeys(self._gpus, 0))
         waiting: dict[str, str] = {}
@@ -90,18 +92,38 @@ class Inventory(Collector):
                 ("reason",),
                 ages,
             ),
+            _family(
+                "trainyard_experiments",
+                "Experiments by phase and reason.",
+                ("phase", "reason"),
+                self._experiments_now(),
+            ),
         )
+
+    def _experiments_now(self) -> Counter[Labels]:
+        found: Counter[Labels] = Counter(dict.fromkeys(self._experiments, 0))
+        seen: dict[str, tuple[int, Labels]] = {}
+        for packed in self._cache.objects(EXPERIMENT):
+            known = self._seen_experiments.get(packed.uid)
+            if known is None or known[0] != packed.version:
+                known = packed.version, self._state(packed.raw().get("status") or {})
+            seen[packed.uid] = known
+            found[known[1]] += 1
+        self._seen_experiments = seen
+        self._experiments.update(found)
+        return found
+
+    def _state(self, status: Json) -> Labels:
+        """Phase and reason. NB: labels are of our words only, whoever wrote the status."""
+        phase = status.get("phase") or str(Phase.PENDING)
+        state = (phase if phase in _PHASES else "Other", known_reason(status.get("reason") or "Accepted"))
+        return self._shared.setdefault(state, state)
 
     def _counted(self, packed: Packed) -> _Counted:
         raw, version = packed.raw(), packed.version
         status = raw.get("status") or {}
         phase = status.get("phase") or str(Phase.PENDING)
-        # NB: labels are of our words only, whoever wrote the status.
-        job: Labels = (
-            phase if phase in _PHASES else "Other",
-            known_reason(status.get("reason") or "Accepted"),
-        )
-        job = self._shared.setdefault(job, job)
+        job = self._state(status)
         if packed.finished:
             return _Counted(version, job)
         since = _waiting_since(raw, status) if phase == Phase.PENDING else None

@@ -73,6 +73,12 @@ JOBS_FINISHED = Counter(
     "more than once. Counted as attempts are.",
     ["phase", "reason"],
 )
+TRIALS = Counter(
+    "trainyard_trials_total",
+    "Runs of trials of Experiments that ended, by state (success, failure, stopped, canceled) and algorithm; with "
+    "hyperband and asha a trial runs on each rung that it reaches. Counted as attempts are.",
+    ["state", "algorithm"],
+)
 GPU_SECONDS = Counter(
     "trainyard_gpu_seconds_total",
     "Accelerators asked for, of all nodes, times the seconds that an attempt ran, added when it ends, by its outcome "

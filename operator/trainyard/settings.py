@@ -176,7 +176,7 @@ class Callbacks(_Section):
     `allowed_cidrs` are networks that callbacks may reach although they are private, and by http. A delivery that
     fails is tried again after `first_retry_seconds`, then after twice as long each time, for `give_up_seconds`. A
     Secret that is missing or unusable is looked at every `secret_poll_seconds`. Reports of progress to one callback of
-    a job are at least `progress_interval_seconds` apart.
+    a job or an Experiment are at least `progress_interval_seconds` apart.
     """
 
     allowed_cidrs: Annotated[tuple[Network, ...], Field(alias="allowedCIDRs", max_length=256)] = ()
@@ -224,6 +224,18 @@ class Data(_Section):
     tolerations: tuple[dict[str, Any], ...] = ()
 
 
+class Tuner(_Section):
+    """The pods that propose the next trials of a bayesian search, one for some seconds each time: their image, what
+    they may use, and where they run.
+    """
+
+    image: Annotated[str, Field(min_length=1, max_length=1024)] = "trainyard/tuner:0.1.0"
+    requests: dict[str, str] = Field(default_factory=lambda: {"cpu": "100m", "memory": "256Mi"})
+    limits: dict[str, str] = Field(default_factory=lambda: {"memory": "1Gi"})
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+
+
 class StatusServer(_Section):
     """The server that training pods report to, over TLS.
 
@@ -265,6 +277,7 @@ class Settings(_Section):
     endpoint: Endpoint = Endpoint()
     agent: Agent = Agent()
     data: Data = Data()
+    tuner: Tuner = Tuner()
     status_server: StatusServer = StatusServer()
     gang_scheduling: GangScheduling = GangScheduling()
 

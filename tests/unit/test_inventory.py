@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client.registry import CollectorRegistry
 
 from tests.unit.planning.builders import CONTEXT, NOW
-from trainyard.cluster.cache import TRAINING_JOB, Cache
+from trainyard.cluster.cache import EXPERIMENT, TRAINING_JOB, Cache
 from trainyard.inventory import Inventory
 from trainyard.planning.times import stamp
 
@@ -22,7 +22,15 @@ class Jobs:
         self.registry.register(Inventory(self.cache, rules=CONTEXT.accelerators, clock=lambda: NOW))
         self._version = 0
 
-    def put(self, name: str, *, namespace: str = "team-a", spec: Any = None, **status: Any) -> None:
+    def put(
+        self,
+        name: str,
+        *,
+        kind: str = TRAINING_JOB,
+        namespace: str = "team-a",
+        spec: Any = None,
+        **status: Any,
+    ) -> None:
         self._version += 1
         metadata = {
             "name": name,
@@ -31,7 +39,7 @@ class Jobs:
             "resourceVersion": str(self._version),
             "creationTimestamp": stamp(NOW - 600),
         }
-        self.cache.store(TRAINING_JOB, {"metadata": metadata, "spec": spec or {}, "status": status})
+        self.cache.store(kind, {"metadata": metadata, "spec": spec or {}, "status": status})
 
     def scraped(self) -> dict[tuple[str, ...], float]:
         """Samples by name and values of labels, those at 0 left out."""
@@ -59,6 +67,23 @@ def test_a_combination_that_has_gone_is_told_as_zero() -> None:
     jobs.put("one", phase="Done", reason="Completed", completionTime=stamp(NOW))
     samples = {(s.name, *s.labels.values()): s.value for f in jobs.registry.collect() for s in f.samples}
     assert samples["trainyard_jobs", "Running", "Training"] == 0
+
+
+def test_experiments_are_counted_by_phase_and_reason_apart_from_jobs() -> None:
+    jobs = Jobs()
+    jobs.put("draft", kind=EXPERIMENT, phase="Pending", reason="Draft")
+    jobs.put("search", kind=EXPERIMENT, phase="Running", reason="Training")
+    assert jobs.scraped() == {
+        ("trainyard_experiments", "Pending", "Draft"): 1,
+        ("trainyard_experiments", "Running", "Training"): 1,
+    }
+    jobs.put("search", kind=EXPERIMENT, phase="Done", reason="Completed")
+    jobs.put("odd", kind=EXPERIMENT, phase="P-0", reason="R-0")
+    assert jobs.scraped() == {
+        ("trainyard_experiments", "Pending", "Draft"): 1,
+        ("trainyard_experiments", "Done", "Completed"): 1,
+        ("trainyard_experiments", "Other", "Other"): 1,
+    }
 
 
 def test_devices_of_jobs_that_have_ended_or_are_paused_are_not_asked_for() -> None:

@@ -64,6 +64,10 @@ def load(tmp_path: Path, text: str) -> settings.Settings:
         pytest.param(
             "logs: {store: /var/logs}", "logs.store: String should match", id="a path that is no URL"
         ),
+        pytest.param(
+            "tuner: {image: ''}", "tuner.image: String should have at least 1", id="an image of no name"
+        ),
+        pytest.param("tuner: {replicas: 2}", "tuner.replicas: Extra inputs", id="a setting of none"),
         pytest.param('namespaces: ["a\\n"]', "namespaces.0: String should match", id="a line's end"),
     ],
 )

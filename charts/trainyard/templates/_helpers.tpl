@@ -114,8 +114,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [datasets] # those that jobs make; a finalizer keeps one whose data is in use
   verbs: [create, patch]
 - apiGroups: [trainyard.dev]
-  resources: [trainingjobs] # an annotation by which a job that was restored from a backup finds what it has stored
-  verbs: [patch]
+  # Those of experiments; of every job the annotation by which it finds what it has stored when it was restored from a
+  # backup, and the experiment that it names as its owner.
+  resources: [trainingjobs]
+  verbs: [create, patch, delete]
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs/status, datasets/status, experiments/status, mlmodels/status]
   verbs: [patch]

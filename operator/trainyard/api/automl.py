@@ -298,6 +298,16 @@ class Rung(ApiModel):
     )
 
 
+class Retention(ApiModel):
+    """The removing of what the trials but the best have stored."""
+
+    state: Literal["Pending", "Done", "Failed"] = Field(description="How far it is.")
+    jobs: int = Field(default=0, description="Jobs whose files are removed.")
+    bytes: int | None = Field(default=None, description="What was removed.")
+    attempts: int = Field(default=0, description="How often it was tried.")
+    message: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Why it failed.")
+
+
 class AutoMLStatus(ApiModel):
     """How far the search is."""
 
@@ -307,6 +317,12 @@ class AutoMLStatus(ApiModel):
     seed: int | None = Field(
         default=None,
         description="What its random draws are made from: spec.automl.seed, or one that was drawn.",
+    )
+    metric: Annotated[str, Field(max_length=100)] | None = Field(
+        default=None, description="The metric that is looked at."
+    )
+    goal: Literal["Minimize", "Maximize"] | None = Field(
+        default=None, description="Which way it is looked for."
     )
     trials: TrialCounts | None = Field(default=None, description="Trials by what became of them.")
     best_trial: Trial | None = Field(default=None, description="The best so far.")
@@ -318,5 +334,9 @@ class AutoMLStatus(ApiModel):
     )
     ledger: Annotated[list[LedgerEntry], Field(max_length=2000)] = Field(
         default_factory=list, description="Every run of a trial that has ended."
+    )
+    retention: Retention | None = Field(
+        default=None,
+        description="What became of the files of the other trials, with checkpointRetention: Best.",
     )
     completion_time: Timestamp | None = Field(default=None, description="When the search ended.")

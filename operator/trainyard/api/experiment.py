@@ -291,9 +291,6 @@ class JobCounts(ApiModel):
 class ExperimentStatus(CommonStatus):
     """What is."""
 
-    spec_hash: Digest | None = Field(
-        default=None, description="Digest of the spec that the steps below have been planned by."
-    )
     retry_requested_at: Annotated[str, Field(max_length=64)] | None = Field(
         default=None,
         description="The annotation trainyard.dev/retry-requested-at that was last acted upon.",

@@ -19,6 +19,12 @@ LABEL_RANK = f"{GROUP}/rank"
 #: Of the pods that pull and check a Dataset, and of the claims that hold what was pulled.
 LABEL_DATASET = f"{GROUP}/dataset"
 LABEL_DATASET_UID = f"{GROUP}/dataset-uid"
+#: Of a job of an Experiment: its name and UID, the step that it is of, and of a trial its number and rung.
+LABEL_EXPERIMENT = f"{GROUP}/experiment"
+LABEL_EXPERIMENT_UID = f"{GROUP}/experiment-uid"
+LABEL_STEP = f"{GROUP}/step"
+LABEL_TRIAL = f"{GROUP}/trial"
+LABEL_RUNG = f"{GROUP}/rung"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 
 #: Keeps an ended pod until its verdict is in the job's status.
@@ -37,6 +43,12 @@ LABEL_CALLBACK = f"{GROUP}/callback"
 STORE_UIDS = f"{GROUP}/store-uids"
 #: Annotation of a pod: the certificate authority of the status server, in PEM.
 SERVER_CA = f"{GROUP}/server-ca"
+
+#: Annotations of a job that an Experiment has made: the digest of what its step runs with; of a trial its parameters as
+#: JSON, name to value as a string, and, where the search has stopped it, by which rule.
+STEP_DIGEST = f"{GROUP}/step-digest"
+TRIAL_PARAMETERS = f"{GROUP}/trial-parameters"
+STOPPED = f"{GROUP}/stopped"
 
 #: Keeps a Dataset until no unfinished job uses what was pulled for it.
 DATA_FINALIZER = f"{GROUP}/data"
@@ -60,6 +72,9 @@ TRAINER_CONTAINER = "trainer"
 SURVEY_CONTAINER = "trainyard-survey"
 PULL_CONTAINER = "trainyard-pull"
 CHECK_CONTAINER = "trainyard-check"
+#: Those of the pods of an Experiment: the tuner proposes trials, the agent removes what trials have stored.
+PROPOSE_CONTAINER = "trainyard-propose"
+SWEEP_CONTAINER = "trainyard-sweep"
 #: The agent as init container: it fetches what the trainer goes on from.
 FETCH_CONTAINER = "trainyard-fetch"
 #: The agent as native sidecar: it brings checkpoints and artifacts to the output.
@@ -86,9 +101,19 @@ def pod_name(*, job: str, attempt: int, rank: int) -> str:
     return f"{job}-{attempt}-{rank}"
 
 
-def dataset_pod_name(*, dataset: str, stage: str, number: int) -> str:
-    """A pod that works on a Dataset, `<dataset>-<stage>-<number>`, which no pod of a job is called."""
-    return f"{dataset}-{stage}-{number}"
+def staged_pod_name(*, owner: str, stage: str, number: int) -> str:
+    """A pod that works for a Dataset or an Experiment, `<owner>-<stage>-<number>`, which no pod of a job is called."""
+    return f"{owner}-{stage}-{number}"
+
+
+def step_job_name(*, experiment: str, step: str) -> str:
+    """The TrainingJob of a step; at most 50 characters for 35 of an Experiment and 14 of a step."""
+    return f"{experiment}-{step}"
+
+
+def trial_job_name(*, experiment: str, number: int, rung: int) -> str:
+    """The TrainingJob of one run of one trial."""
+    return f"{experiment}-t{number}-r{rung}"
 
 
 def data_claim_name(pin: str, *, number: int = 1) -> str:

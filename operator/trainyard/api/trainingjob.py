@@ -238,7 +238,9 @@ class TrainingJobSpec(ApiModel):
         description="The key with which a trainer encrypts and decrypts models; it is never shown.",
     )
     experiment: KindName | None = Field(
-        default=None, description="The Experiment that this job belongs to; it cannot change."
+        default=None,
+        description="The Experiment that this job belongs to: it waits for it, and is paused, cancelled and deleted "
+        "with it. It cannot change.",
     )
     output: Output | None = Field(
         default=None,

@@ -16,6 +16,7 @@ from trainyard.api.schema import (
     CommonStatus,
     Digest,
     JobName,
+    KindName,
     Message,
     ReasonWord,
     Timestamp,
@@ -100,6 +101,34 @@ class Best(ApiModel):
     time: Timestamp | None = Field(default=None, description="When it was reported.")
 
 
+DecimalText = Annotated[str, Field(max_length=64)]
+
+
+class LearningCurve(ApiModel):
+    """Values of a metric by epoch, in order: all of them, or of many some that lie evenly, the first and the last."""
+
+    epochs: Annotated[list[float], Field(max_length=64)] = Field(
+        default_factory=list, description="The epochs."
+    )
+    values: Annotated[list[DecimalText], Field(max_length=64)] = Field(
+        default_factory=list, description="The value of each, as a decimal string."
+    )
+
+
+class ReportedObjective(ApiModel):
+    """The metric that decides in an Experiment, as this job has reported it. NaN counts as not reported."""
+
+    metric: Annotated[str, Field(max_length=100)] = Field(description="Name of the metric.")
+    goal: Literal["Minimize", "Maximize"] = Field(description="Which values are better.")
+    value: DecimalText = Field(
+        description="Its best value of any epoch, as a decimal string; its latest where the trainer tells no epochs."
+    )
+    epoch: float | None = Field(default=None, description="The epoch of the best value.")
+    last: DecimalText = Field(description="Its value in the last epoch, as a decimal string.")
+    last_epoch: float | None = Field(default=None, description="The last epoch that has told it.")
+    curve: LearningCurve | None = Field(default=None, description="Its values over the epochs.")
+
+
 class PodsSummary(ApiModel):
     """Pods of the current attempt by phase."""
 
@@ -163,6 +192,9 @@ class Stop(ApiModel):
         default=None,
         description="Whether the trainer saved a checkpoint on its way out; absent: not known yet, or nothing ran.",
     )
+    experiment: KindName | None = Field(
+        default=None, description="The Experiment that asks for it; absent: the job alone."
+    )
 
 
 class TrainingJobStatus(CommonStatus):
@@ -198,6 +230,9 @@ class TrainingJobStatus(CommonStatus):
     metrics: Metrics = Field(default_factory=list, description="Latest value of each metric.")
     key_metric: KeyMetric | None = Field(default=None, description="The headline metric.")
     best: Best | None = Field(default=None, description="The best value that the key metric has had.")
+    objective: ReportedObjective | None = Field(
+        default=None, description="What the job has made of the objective of its Experiment."
+    )
     last_report: LastReport | None = Field(default=None, description="The trainer's last status line.")
     last_checkpoint: Checkpoint | None = Field(
         default=None, description="The last checkpoint that the trainer has closed."

@@ -40,6 +40,8 @@ _COMMANDS = {
     "delete": _Lazy("delete", "Delete TrainingJobs with their record."),
     "push": _Lazy("push", "Push a folder of this machine into a dataset."),
     "refresh": _Lazy("refresh", "Have the sources of datasets looked at again."),
+    "plot": _Lazy("plot", "Draw what an experiment has found, as a picture or a page."),
+    "export": _Lazy("export", "Write the runs of an experiment as JSON or CSV, or to MLflow."),
     "runtimes": _Lazy("runtimes", "List the runtimes that jobs can use."),
     "schema": _Lazy("schema", "Print the parameters of an action as JSON schema."),
     "release": _Lazy("release", "Take Trainyard's finalizers off, so that things can be deleted."),

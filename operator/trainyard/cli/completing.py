@@ -19,12 +19,23 @@ import typer
 _SECONDS = 1.0
 # Cobra's ShellCompDirectiveNoFileComp and ShellCompDirectiveDefault, which kubectl reads after the candidates.
 _NO_FILES, _FILES = ":4", ":0"
-_COMPLETES_FILES = frozenset({"submit", "push"})
+_COMPLETES_FILES = frozenset({"submit", "push", "plot", "export"})
 
 
-def jobs(ctx: typer.Context, incomplete: str) -> list[str]:
-    """TrainingJobs of the namespace that the command line names so far."""
-    return _asked(ctx, incomplete, lambda there: there.names("TrainingJob"))
+def runs(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What verbs take: TrainingJobs of the namespace, and Experiments after that word or as exp/NAME."""
+    from trainyard.cli import kinds
+
+    given = [str(one) for name in ("jobs", "job") for one in ctx.params.get(name) or ()]
+    kind = kinds.known(given[0]) if given else None
+    said, slash, _ = incomplete.partition("/")
+    if slash and (meant := kinds.known(said)) is not None:
+        return _asked(ctx, incomplete, lambda there: _named(there, meant, f"{said}/"))
+    return _asked(ctx, incomplete, lambda there: there.names(kind or "TrainingJob"))
+
+
+async def _named(there: Any, kind: str, begin: str) -> list[str]:
+    return [f"{begin}{name}" for name in await there.names(kind)]
 
 
 def datasets(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -35,6 +46,16 @@ def datasets(ctx: typer.Context, incomplete: str) -> list[str]:
 def dataset_word(incomplete: str) -> list[str]:
     """The one kind that a command is for."""
     return [word for word in ("dataset",) if word.startswith(incomplete)]
+
+
+def experiments(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Experiments of the namespace that the command line names so far."""
+    return _asked(ctx, incomplete, lambda there: there.names("Experiment"))
+
+
+def experiment_word(incomplete: str) -> list[str]:
+    """The one kind that a command is for."""
+    return [word for word in ("experiment",) if word.startswith(incomplete)]
 
 
 def objects(ctx: typer.Context, incomplete: str) -> list[str]:

@@ -50,13 +50,25 @@ Kubeconfig = Annotated[
     str | None,
     typer.Option(help="Kubeconfig; default: that of kubectl.", metavar="FILE", show_default=False),
 ]
-Job = Annotated[
-    str,
-    typer.Argument(metavar="JOB", parser=kinds.job, show_default=False, autocompletion=completing.jobs),
+#: One TrainingJob or Experiment; `kinds.run` reads it.
+Run = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="JOB",
+        help="A TrainingJob; of an Experiment, as experiment NAME or exp/NAME.",
+        show_default=False,
+        autocompletion=completing.runs,
+    ),
 ]
-Jobs = Annotated[
+#: Several; `kinds.runs` reads them.
+Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="JOB", parser=kinds.job, show_default=False, autocompletion=completing.jobs),
+    typer.Argument(
+        metavar="JOB",
+        help="TrainingJobs; Experiments as experiment NAME... or exp/NAME.",
+        show_default=False,
+        autocompletion=completing.runs,
+    ),
 ]
 DatasetKind = Annotated[
     str,
@@ -78,6 +90,22 @@ Datasets = Annotated[
     list[str],
     typer.Argument(
         metavar="NAME", parser=kinds.dataset, show_default=False, autocompletion=completing.datasets
+    ),
+]
+ExperimentKind = Annotated[
+    str,
+    typer.Argument(
+        metavar="experiment",
+        help="The word experiment.",
+        parser=kinds.experiment_word,
+        show_default=False,
+        autocompletion=completing.experiment_word,
+    ),
+]
+Experiment = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", parser=kinds.experiment, show_default=False, autocompletion=completing.experiments
     ),
 ]
 

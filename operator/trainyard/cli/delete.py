@@ -1,4 +1,4 @@
-"""`trainyard delete`: TrainingJobs with their record; checkpoints and artifacts stay where they lie."""
+"""`trainyard delete`: TrainingJobs with their record, Experiments with their jobs; what is in their output stays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 
 def command(
-    jobs: connection.Jobs = None,
+    jobs: connection.Runs = None,
     selector: selecting.Selector = None,
     everything: selecting.All = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
@@ -35,7 +35,7 @@ def command(
 ) -> int:
     """Delete TrainingJobs with their record and their pods. Checkpoints and artifacts stay in their output.
 
-    On a terminal it asks first; elsewhere it wants --yes.
+    An Experiment that is named goes with all of its jobs. On a terminal it asks first; elsewhere it wants --yes.
     """
     chosen = selecting.selection(jobs, selector, everything)
     waits.check_timeout(timeout, wait=wait)
@@ -67,8 +67,11 @@ def _question(found: Sequence[Json], namespace: str) -> str:
     names = ", ".join(job["metadata"]["name"] for job in found)
     alive = [job["metadata"]["name"] for job in found if not reading.ended(job)]
     still = f" ({', '.join(alive)} not ended yet)" if alive else ""
-    what = "TrainingJob" if len(found) == 1 else f"{len(found)} TrainingJobs"
-    return f"Delete {what} {names} in namespace {namespace}{still}?"
+    kinds = {job["kind"] for job in found}
+    kind = kinds.pop() if len(kinds) == 1 else "object"
+    what = kind if len(found) == 1 else f"{len(found)} {kind}s"
+    with_jobs = " with all of their jobs" if any(job["kind"] == "Experiment" for job in found) else ""
+    return f"Delete {what} {names}{with_jobs} in namespace {namespace}{still}?"
 
 
 async def _one(there: Connection, job: Json, codes: list[ExitCode]) -> bool:
@@ -80,12 +83,12 @@ async def _one(there: Connection, job: Json, codes: list[ExitCode]) -> bool:
         typer.echo(f"Error: {error.message}", err=True)
         codes.append(error.code)
         return False
-    typer.echo(f"{reference('TrainingJob', job['metadata']['name'])} deleted")
+    typer.echo(f"{reference(job['kind'], job['metadata']['name'])} deleted")
     return True
 
 
 async def _request(there: Connection, job: Json) -> None:
-    path = resources.path("TrainingJob", there.namespace, job["metadata"]["name"])
+    path = resources.path(job["kind"], there.namespace, job["metadata"]["name"])
     options = {"propagationPolicy": "Background", "preconditions": {"uid": job["metadata"]["uid"]}}
     try:
         await there.client.delete(path, options)
@@ -112,7 +115,7 @@ async def _gone(there: Connection, found: Sequence[Json], *, limit: int | None) 
 
 
 async def _until_gone(there: Connection, job: Json) -> None:
-    path, name = resources.path("TrainingJob", there.namespace), job["metadata"]["name"]
+    path, name = resources.path(job["kind"], there.namespace), job["metadata"]["name"]
     selector = {"fieldSelector": f"metadata.name={name}"}
     async with aclosing(changes(there.client, path, selector, seen=[job])) as states:
         async for exists, now in states:

@@ -1,4 +1,5 @@
-"""`trainyard describe KIND NAME`: objects in full; of a Dataset also what is in it, and which jobs use it.
+"""`trainyard describe KIND NAME`: objects in full; of a Dataset also what is in it, and which jobs use it; of an
+Experiment also its steps, its trials and its rungs.
 
 Separate from `get`, which shows one object in full as well, because this looks further than the object itself.
 """
@@ -11,7 +12,16 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 
-from trainyard.cli import completing, connection, datasetdetails, details, errors, kinds, output
+from trainyard.cli import (
+    completing,
+    connection,
+    datasetdetails,
+    details,
+    errors,
+    experimentjobs,
+    kinds,
+    output,
+)
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.exits import CommandError, ExitCode, UsageError
 from trainyard.cli.output import Format
@@ -41,7 +51,7 @@ def command(
     """Show objects in full: why each is where it is, and what has come of it.
 
     Of a Dataset: how far its pull is, what the check found, its classes, columns, splits and image sizes, and the jobs
-    that use it.
+    that use it. Of an Experiment: its steps, the best trials with their parameters, the rungs, and its newest trials.
     """
     kind = kinds.known(what[0])
     words = what[1:] if kind else what
@@ -69,7 +79,11 @@ async def _describe(where: Where, named: Sequence[tuple[str, str]], *, form: For
             for number, raw in enumerate(found):
                 if number:
                     typer.echo()
-                details.show(raw, jobs=await _jobs(there, raw) if raw["kind"] == "Dataset" else None)
+                details.show(
+                    raw,
+                    jobs=await _jobs(there, raw) if raw["kind"] == "Dataset" else None,
+                    history=await experimentjobs.shown(there, raw) if raw["kind"] == "Experiment" else None,
+                )
     if form is not None and found:
         output.print_objects(found, form, as_list=len(named) > 1)
     return code

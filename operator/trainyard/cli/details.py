@@ -1,7 +1,7 @@
 """One object in full, for people: why it is where it is, and what has come of it.
 
-Separate from the tables, whose columns are the server's: what a TrainingJob's status means is known here, and in
-`datasetdetails` what a Dataset's means.
+Separate from the tables, whose columns are the server's: what a TrainingJob's status means is known here, in
+`datasetdetails` what a Dataset's means, and in `experimentdetails` what an Experiment's.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import typer
 
 from trainyard.api.reasons import FINAL
-from trainyard.cli import datasetdetails, output
+from trainyard.cli import datasetdetails, experimentdetails, output
 from trainyard.cli.amounts import size_of
+from trainyard.cli.experimenthistory import History
 from trainyard.cli.reading import headline, metrics, phase, printable
 from trainyard.cli.rendering import ago, amount, grid, section, span
 from trainyard.planning.times import seconds
@@ -25,13 +26,15 @@ _ATTEMPTS = ("ATTEMPT", "STARTED", "RAN", "ENDED BY", "EXIT", "COUNTED", "NODE",
 _DELIVERIES = ("CALLBACK", "EVENT", "STATE", "TRIES", "WHEN", "MESSAGE")
 
 
-def show(raw: Json, *, jobs: Sequence[Json] | None = None) -> None:
-    """Prints it on stdout. `jobs` are those that use a Dataset, where they were asked for."""
+def show(raw: Json, *, jobs: Sequence[Json] | None = None, history: History | None = None) -> None:
+    """Prints it on stdout. `jobs` are those that use a Dataset, `history` is an Experiment's, where asked for."""
     now = time.time()
     output.print_table(grid(list(_head(raw, now=now))))
     if raw["kind"] == "Dataset":
         datasetdetails.show(raw, jobs=jobs)
         return
+    if raw["kind"] == "Experiment":
+        experimentdetails.show(raw, history, now=now)
     status = raw.get("status") or {}
     if attempts := status.get("attempts"):
         ranked = ((raw.get("spec") or {}).get("nodes") or 1) > 1
@@ -58,6 +61,8 @@ def _head(raw: Json, *, now: float) -> Iterator[tuple[str, str]]:
         yield from _job(spec, status, now=now, final=phase(raw) in FINAL)
     if raw["kind"] == "Dataset":
         yield from datasetdetails.head(raw, now=now)
+    if raw["kind"] == "Experiment":
+        yield from experimentdetails.head(raw, now=now)
     yield "Created", ago(metadata.get("creationTimestamp"), now=now)
 
 
@@ -126,12 +131,15 @@ def _checkpoint(found: Json, *, now: float) -> str:
 def _stop(found: Json, *, now: float) -> str:
     if not found:
         return ""
+    cause = found.get("cause")
+    if found.get("experiment"):
+        cause = f"{cause} with Experiment {found['experiment']}"
     if not found.get("endTime"):
-        return f"{found.get('cause')}, under way for {span(found.get('time'), now=now)}"
+        return f"{cause}, under way for {span(found.get('time'), now=now)}"
     saved = "" if found.get("checkpoint") is None else ", a checkpoint was saved"
     if found.get("checkpoint") is False:
         saved = ", no checkpoint was saved"
-    return f"{found.get('cause')}, {ago(found.get('endTime'), now=now)}{saved}"
+    return f"{cause}, {ago(found.get('endTime'), now=now)}{saved}"
 
 
 def _attempt(entry: Json, *, now: float) -> tuple[str, ...]:

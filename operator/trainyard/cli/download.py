@@ -1,4 +1,5 @@
-"""`trainyard download`: a job's artifacts, or a checkpoint, on this machine, each file checked against its digest.
+"""`trainyard download`: a job's artifacts, or a checkpoint, on this machine, each file checked against its digest; of
+an Experiment those of the job whose artifacts it has.
 
 The way there: a pod of the user's own reads the store (`sharing`), a port-forward reaches it (`tunnel`), what there is
 is text that is not trusted (`offers`, `filelists`), and `fetching` writes the files.
@@ -17,10 +18,13 @@ import typer
 
 from trainyard import __version__
 from trainyard.cli import (
+    completing,
     connection,
     durations,
+    experimentjobs,
     fetching,
     filelists,
+    kinds,
     offers,
     operatorsettings,
     outputs,
@@ -29,7 +33,7 @@ from trainyard.cli import (
     transfers,
 )
 from trainyard.cli.amounts import size_of
-from trainyard.cli.connection import Where
+from trainyard.cli.connection import Connection, Where
 from trainyard.cli.exits import CommandError, UsageError
 from trainyard.cli.filelists import File
 from trainyard.cli.logpods import find_pod, newest_attempt
@@ -55,10 +59,16 @@ class Wanted:
 
 
 def command(
-    job: connection.Job,
-    folder: Annotated[
-        Path | None, typer.Argument(metavar="[FOLDER]", help="Where to; default: ./JOB.", show_default=False)
-    ] = None,
+    job: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="JOB [FOLDER]",
+            help="A TrainingJob; or, as experiment NAME or exp/NAME, the best trial or the last step of an Experiment. "
+            "Where to; default: ./JOB.",
+            show_default=False,
+            autocompletion=completing.runs,
+        ),
+    ],
     attempt: Annotated[
         int | None,
         typer.Option(
@@ -109,11 +119,15 @@ def command(
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
 ) -> None:
-    """Download the artifacts of the TrainingJob JOB, or a checkpoint, and check every file's digest."""
+    """Download the artifacts of the TrainingJob JOB, or a checkpoint, and check every file's digest.
+
+    Of an Experiment those that its status.artifacts names: of its best trial, or of its last step.
+    """
+    which, folder = _meant(job)
     if checkpoint is not None and not offers.is_checkpoint(checkpoint):
         raise UsageError(f"--checkpoint is best, latest or the number of an epoch, not {checkpoint!r}.")
     wanted = Wanted(
-        folder=folder or Path(job),
+        folder=folder or Path(which[1]),
         choice=Choice(attempt=attempt, checkpoint=checkpoint, patterns=tuple(artifact or ())),
         listing=listing,
         overwrite=overwrite,
@@ -122,14 +136,25 @@ def command(
         limit=timeout or _LIMIT_SECONDS,
     )
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
-    connection.run(_download(where, job, wanted))
+    connection.run(_download(where, which, wanted))
 
 
-async def _download(where: Where, name: str, wanted: Wanted) -> None:
+def _meant(words: list[str]) -> tuple[tuple[str, str], Path | None]:
+    """Whose artifacts, and where to. Raises UsageError for too many words."""
+    named = 2 if len(words) > 1 and kinds.known(words[0]) in kinds.RUNS else 1
+    if len(words) > named + 1:
+        raise UsageError(
+            f"This is for one job and one folder, and there are {len(words)}: {' '.join(words)}."
+        )
+    return kinds.run(words[:named]), Path(words[named]) if len(words) > named else None
+
+
+async def _download(where: Where, which: tuple[str, str], wanted: Wanted) -> None:
     if wanted.folder.exists() and not wanted.folder.is_dir():
         raise CommandError(f"{wanted.folder} is a file; name a folder, or one that is to be made.")
     async with connection.connected(where) as there:
-        job = await there.training_job(name)
+        job = await _job(there, which)
+        name = job["metadata"]["name"]
         if wanted.choice.attempt is not None and wanted.choice.attempt > newest_attempt(job):
             raise CommandError(
                 f"TrainingJob {name} has no attempt {wanted.choice.attempt}; its newest is {newest_attempt(job)}."
@@ -162,6 +187,15 @@ async def _download(where: Where, name: str, wanted: Wanted) -> None:
                     _print(found)
                     return
                 await _bring(found, wanted, opened)
+
+
+async def _job(there: Connection, which: tuple[str, str]) -> Json:
+    kind, name = which
+    if kind != "Experiment":
+        return await there.training_job(name)
+    job = await experimentjobs.kept(there, name)
+    typer.echo(f"{job['metadata']['name']} of experiment {name}:", err=True)
+    return job
 
 
 def _print(found: Found) -> None:

@@ -7,6 +7,7 @@ names.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from trainyard.api import names
 from trainyard.cli.exits import UsageError
@@ -18,6 +19,8 @@ PLURALS = {
     "MLModel": "mlmodels",
 }
 _SHORT = {"TrainingJob": "tj", "Dataset": "dset", "Experiment": "exp", "MLModel": "mlm"}
+#: What runs: verbs take both.
+RUNS = ("TrainingJob", "Experiment")
 _NAME = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]*")
 #: What completion offers.
 WORDS = tuple(PLURALS.values())
@@ -49,26 +52,62 @@ def named(word: str, *, kind: str = "TrainingJob") -> tuple[str, str]:
     return found, name
 
 
-def job(word: str) -> str:
-    """The name in `resnet`, `tj/resnet`, `trainingjob.trainyard.dev/resnet`. Raises UsageError for another kind."""
-    kind, name = named(word)
-    if kind != "TrainingJob":
-        raise UsageError(f"{word} is no TrainingJob: name one, as tj/{name}.")
-    return name
+def runs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Kind and name of TrainingJobs and Experiments: `resnet`, `tj/resnet`, `exp/tune`, `experiment tune other`.
+
+    Raises UsageError for another kind.
+    """
+    kind, rest = "TrainingJob", list(words)
+    # NB: a word that is a kind is one where something follows it, so that a job may be called so.
+    if len(words) > 1 and (known_kind := known(words[0])):
+        kind, rest = known_kind, rest[1:]
+    found = [named(word, kind=kind) for word in rest]
+    for one, name in found:
+        if one not in RUNS:
+            raise UsageError(
+                f"{_SHORT[one]}/{name} is no TrainingJob and no Experiment: name one, as tj/{name} or exp/{name}."
+            )
+    return found
+
+
+def run(words: Sequence[str]) -> tuple[str, str]:
+    """The one that is meant. Raises UsageError for more than one, too."""
+    first, *more = runs(words)
+    if more:
+        raise UsageError(f"This is for one alone, and there are {len(more) + 1}: {' '.join(words)}.")
+    return first
 
 
 def dataset(word: str) -> str:
     """The name in `digits`, `dset/digits`. Raises UsageError for another kind."""
-    kind, name = named(word, kind="Dataset")
-    if kind != "Dataset":
-        raise UsageError(f"{word} is no Dataset: name one, as dset/{name}.")
-    return name
+    return _of(word, "Dataset")
 
 
 def dataset_word(word: str) -> str:
     """The word for Datasets itself. Raises UsageError for any other."""
-    if known(word) != "Dataset":
-        raise UsageError(f"This is for Datasets alone: write dataset, not {word}.")
+    return _word(word, "Dataset")
+
+
+def experiment(word: str) -> str:
+    """The name in `tune`, `exp/tune`. Raises UsageError for another kind."""
+    return _of(word, "Experiment")
+
+
+def experiment_word(word: str) -> str:
+    """The word for Experiments itself. Raises UsageError for any other."""
+    return _word(word, "Experiment")
+
+
+def _of(word: str, wanted: str) -> str:
+    kind, name = named(word, kind=wanted)
+    if kind != wanted:
+        raise UsageError(f"{word} is no {wanted}: name one, as {_SHORT[wanted]}/{name}.")
+    return name
+
+
+def _word(word: str, wanted: str) -> str:
+    if known(word) != wanted:
+        raise UsageError(f"This is for {wanted}s alone: write {wanted.lower()}, not {word}.")
     return word
 
 

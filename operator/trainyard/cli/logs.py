@@ -1,4 +1,6 @@
-"""`trainyard logs`: a TrainingJob's log, from its pod while that runs, afterwards from the store where it is kept."""
+"""`trainyard logs`: a TrainingJob's log, from its pod while that runs, afterwards from the store where it is kept; of
+an Experiment that of its newest job.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import typer
 
 from trainyard.api import names
 from trainyard.api.reasons import FINAL, Phase
-from trainyard.cli import connection, durations, errors, keptlog
+from trainyard.cli import connection, durations, errors, experimentjobs, keptlog, kinds
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.excerpts import Excerpt
 from trainyard.cli.exits import CommandError, UsageError
@@ -65,7 +67,7 @@ class Wanted:
 
 
 def command(
-    job: connection.Job,
+    job: connection.Run,
     follow: Annotated[
         bool,
         typer.Option("-f", "--follow", help="Wait for more, also for a job that has not started yet."),
@@ -127,7 +129,11 @@ def command(
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
 ) -> None:
-    """Print the log of the TrainingJob JOB: of its pod while that runs, afterwards the stored one."""
+    """Print the log of the TrainingJob JOB: of its pod while that runs, afterwards the stored one.
+
+    Of an Experiment that of its newest job that has started: with --follow of the ones after it, too.
+    """
+    kind, name = kinds.run(job)
     if previous and follow:
         raise UsageError("--previous is a log that has ended; take it without --follow.")
     if source is Source.STORE and follow:
@@ -135,7 +141,7 @@ def command(
     if all_ranks and rank is not None:
         raise UsageError("--all-ranks is every rank; take it without --rank.")
     wanted = Wanted(
-        job=job,
+        job=name,
         attempt=attempt,
         rank=rank or 0,
         follow=follow,
@@ -146,36 +152,54 @@ def command(
         of_all=all_ranks,
     )
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
-    connection.run(_logs(where, wanted, previous=previous))
+    work = _of_experiment if kind == "Experiment" else _of_job
+    connection.run(work(where, wanted, previous=previous))
 
 
-async def _logs(where: Where, wanted: Wanted, *, previous: bool) -> None:
+async def _of_job(where: Where, wanted: Wanted, *, previous: bool) -> None:
     async with connection.connected(where) as there:
-        job = await there.training_job(wanted.job)
-        nodes = job["spec"].get("nodes") or 1
-        if wanted.rank >= nodes:
-            raise CommandError(
-                f"TrainingJob {wanted.job} has no rank {wanted.rank}; its highest is {nodes - 1} (spec.nodes: {nodes})."
-            )
-        newest = newest_attempt(job)
-        if wanted.attempt is not None and wanted.attempt > newest:
-            raise CommandError(
-                f"TrainingJob {wanted.job} has no attempt {wanted.attempt}; its newest is {newest}."
-            )
-        attempt = newest if wanted.attempt is None else wanted.attempt
-        if not wanted.of_all:
-            await _rank(there, job, attempt, wanted, previous=previous)
-            return
-        ranks = [replace(wanted, rank=rank) for rank in range(nodes)]
-        if wanted.follow:
-            # NB: not a group of tasks, which would wrap what a closed pipe raises.
-            await asyncio.gather(
-                *(_told(_rank(there, job, attempt, one, previous=previous), one) for one in ranks)
-            )
-            return
-        said = [await _told(_rank(there, job, attempt, one, previous=previous), one) for one in ranks]
-        if not all(said):
-            raise CommandError(f"The logs of {said.count(False)} of {nodes} ranks could not be printed.")
+        await _logs(there, await there.training_job(wanted.job), wanted, previous=previous)
+
+
+async def _of_experiment(where: Where, wanted: Wanted, *, previous: bool) -> None:
+    """The log of the newest job; with --follow those that start after it, until the Experiment has ended."""
+    job: Json | None = None
+    async with connection.connected(where) as there:
+        while (
+            job := await experimentjobs.next_started(there, wanted.job, job, wait=wanted.follow)
+        ) is not None:
+            name = str(job["metadata"]["name"])
+            typer.echo(f"{name} of experiment {wanted.job}:", err=True)
+            await _logs(there, job, replace(wanted, job=name), previous=previous)
+            if not wanted.follow:
+                return
+
+
+async def _logs(there: Connection, job: Json, wanted: Wanted, *, previous: bool) -> None:
+    nodes = job["spec"].get("nodes") or 1
+    if wanted.rank >= nodes:
+        raise CommandError(
+            f"TrainingJob {wanted.job} has no rank {wanted.rank}; its highest is {nodes - 1} (spec.nodes: {nodes})."
+        )
+    newest = newest_attempt(job)
+    if wanted.attempt is not None and wanted.attempt > newest:
+        raise CommandError(
+            f"TrainingJob {wanted.job} has no attempt {wanted.attempt}; its newest is {newest}."
+        )
+    attempt = newest if wanted.attempt is None else wanted.attempt
+    if not wanted.of_all:
+        await _rank(there, job, attempt, wanted, previous=previous)
+        return
+    ranks = [replace(wanted, rank=rank) for rank in range(nodes)]
+    if wanted.follow:
+        # NB: not a group of tasks, which would wrap what a closed pipe raises.
+        await asyncio.gather(
+            *(_told(_rank(there, job, attempt, one, previous=previous), one) for one in ranks)
+        )
+        return
+    said = [await _told(_rank(there, job, attempt, one, previous=previous), one) for one in ranks]
+    if not all(said):
+        raise CommandError(f"The logs of {said.count(False)} of {nodes} ranks could not be printed.")
 
 
 async def _told(work: Coroutine[Any, Any, None], wanted: Wanted) -> bool:

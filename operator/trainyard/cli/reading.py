@@ -1,4 +1,4 @@
-"""What commands read from a raw TrainingJob, or Dataset, as text for people.
+"""What commands read from a raw TrainingJob, Dataset or Experiment, as text for people.
 
 Separate because `get`, `watch`, `logs` and everything that waits say it in the same words.
 """
@@ -67,11 +67,23 @@ def progress_line(job: Json) -> str:
 
 
 def advance(raw: Json) -> Json:
-    """How far a job's training is, or a Dataset's pull while it goes on: summary, percent, eta."""
+    """How far a job's training is, or an Experiment, or a Dataset's pull while it goes on: summary, percent, eta."""
     status = raw.get("status") or {}
+    if raw.get("kind") == "Experiment":
+        progress = status.get("progress") or {}
+        percent = share(progress.get("summary"))
+        return dict(progress) if percent is None else {**progress, "percent": percent}
     pull = status.get("pull") or {}
     goes_on = pull.get("state") in ("starting", "in_progress")
     return dict(status.get("progress") or (pull if goes_on else {}))
+
+
+def share(summary: str | None) -> int | None:
+    """Of `12/20` the percentage; None of what is no such text."""
+    done, _, total = (summary or "").partition("/")
+    if not (done.isdecimal() and total.isdecimal() and int(total)):
+        return None
+    return round(100 * int(done) / int(total))
 
 
 def metrics(job: Json) -> list[str]:

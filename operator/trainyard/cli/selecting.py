@@ -1,4 +1,5 @@
-"""Which TrainingJobs a verb is for: those that are named, that a selector finds, or all of the namespace.
+"""Which TrainingJobs a verb is for: those that are named, that a selector finds, or all of the namespace; Experiments
+only by name.
 
 Separate because every verb that changes jobs takes them alike, and one that is not there must not hold up the others.
 """
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from trainyard.cli import kinds
 from trainyard.cli.connection import Connection
 from trainyard.cli.exits import CommandError, UsageError
 from trainyard.cluster import resources
@@ -27,7 +29,8 @@ All = Annotated[bool, typer.Option("--all", help="All jobs of the namespace.")]
 class Selection:
     """What the command line says about which jobs are meant."""
 
-    names: tuple[str, ...]
+    names: tuple[tuple[str, str], ...]
+    """Kind and name."""
     selector: str | None
     everything: bool
 
@@ -39,7 +42,7 @@ class Selection:
 def selection(names: Sequence[str] | None, selector: str | None, everything: bool) -> Selection:
     """Raises UsageError unless jobs are chosen in exactly one way."""
     chosen = Selection(
-        names=tuple(dict.fromkeys(names or ())), selector=selector or None, everything=everything
+        names=tuple(dict.fromkeys(kinds.runs(names or ()))), selector=selector or None, everything=everything
     )
     if [bool(chosen.names), chosen.selector is not None, everything].count(True) != 1:
         raise UsageError("Say which jobs: name them, or give -l SELECTOR, or --all.")
@@ -47,10 +50,10 @@ def selection(names: Sequence[str] | None, selector: str | None, everything: boo
 
 
 async def selected(there: Connection, chosen: Selection) -> AsyncIterator[Json | CommandError]:
-    """The jobs as they are now; for one that is not there, why."""
-    for name in chosen.names:
+    """The jobs and Experiments as they are now; for one that is not there, why."""
+    for kind, name in chosen.names:
         try:
-            yield await there.training_job(name)
+            yield await there.object(kind, name)
         except CommandError as error:
             yield error
     if chosen.by_name:

@@ -73,7 +73,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Have the API server check it, and create nothing.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the jobs have ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until jobs and experiments have ended.")] = False,
     timeout: waits.Timeout = None,
     form: output.Output = None,
     namespace: connection.Namespace = None,
@@ -137,7 +137,7 @@ async def _submit(
                     typer.echo(f"{place.reference(raw['metadata']['name'])} would be created")
         else:
             made = await _created(there, [place for place, _ in checked], form=form)
-        jobs = [raw for place, raw in made if place.manifest.ours and place.manifest.kind == "TrainingJob"]
+        jobs = [raw for place, raw in made if place.manifest.ours and _runs(raw)]
         codes: list[ExitCode] = []
         shown = [raw for _, raw in made]
         if wait and jobs and not dry_run:
@@ -230,6 +230,11 @@ async def _created(
     return made
 
 
+def _runs(raw: Json) -> bool:
+    """Whether it comes to an end: an Experiment without actions is a draft."""
+    return raw["kind"] in _RUNS and (raw["kind"] == "TrainingJob" or bool(raw["spec"].get("actions")))
+
+
 def _refuse_twins(places: Sequence[_Place]) -> None:
     """Raises CommandError for two objects of one name, as the API server finds only one at a time."""
     seen: dict[tuple[str, str], Manifest] = {}
@@ -259,8 +264,9 @@ async def _post(there: Connection, place: _Place, *, dry_run: bool) -> Json:
         if error.status == 409 and error.reason == "AlreadyExists":
             if not one.ours or one.kind not in _RUNS:
                 raise _Exists from None
+            called = f"experiment {one.name}" if one.kind == "Experiment" else one.name
             raise CommandError(
-                f"{one} exists already: choose another name (--name), or `trainyard delete {one.name}` first."
+                f"{one} exists already: choose another name (--name), or `trainyard delete {called}` first."
             ) from None
         if errors.is_not_served(error):
             raise CommandError(errors.NOT_INSTALLED) from None

@@ -15,7 +15,7 @@ import typer
 from trainyard.cli import connection, errors, intents, output, selecting, waits
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.exits import CommandError, ExitCode
-from trainyard.cli.intents import FIELD_MANAGER, Decide, Refusal
+from trainyard.cli.intents import FIELD_MANAGER, Decide, Intent, Refusal
 from trainyard.cli.kinds import reference
 from trainyard.cli.output import Format
 from trainyard.cli.selecting import Selection
@@ -38,7 +38,7 @@ class _Verb:
 
 def _command(verb: _Verb) -> Callable[..., int]:
     def command(
-        jobs: connection.Jobs = None,
+        jobs: connection.Runs = None,
         selector: selecting.Selector = None,
         everything: selecting.All = False,
         wait: Annotated[bool, typer.Option("--wait", help="Wait until it is so.")] = False,
@@ -62,13 +62,15 @@ async def _ask(
 ) -> int:
     codes: list[ExitCode] = []
     asked: list[Json] = []
+    experiments: dict[str, Json | None] = {}
     async with connection.connected(where) as there:
         async for job in selecting.selected(there, chosen):
             try:
                 if isinstance(job, CommandError):
                     raise job
                 with errors.told():
-                    after = await _one(there, verb, job, by_name=chosen.by_name, quiet=form is not None)
+                    decided = _decided(verb, job, await _experiment_of(there, job, experiments), chosen)
+                    after = await _done(there, job, decided, quiet=form is not None) if decided else None
                 asked += [after] if after is not None else []
             except CommandError as error:
                 typer.echo(f"Error: {error.message}", err=True)
@@ -82,35 +84,53 @@ async def _ask(
     return next((code for code in codes if code), ExitCode.OK)
 
 
-async def _one(there: Connection, verb: _Verb, job: Json, *, by_name: bool, quiet: bool) -> Json | None:
-    """The job afterwards; None for one of many that the verb does not apply to."""
+def _decided(verb: _Verb, job: Json, experiment: Json | None, chosen: Selection) -> Intent | None:
+    """What the verb asks of a job; None for one of many that it does not apply to. Raises CommandError."""
     name = job["metadata"]["name"]
-    if not by_name and verb.revives and job["spec"].get("cancel"):
+    if not chosen.by_name and verb.revives and job["spec"].get("cancel"):
         typer.echo(f"{name} was cancelled and stays so; name it to bring it back.", err=True)
         return None
-    decided = verb.decide(job, datetime.now(UTC))
-    if isinstance(decided, Refusal):
-        if by_name:
-            raise CommandError(decided.said)
-        typer.echo(decided.said, err=True)
-        return None
+    decided = verb.decide(job, datetime.now(UTC), experiment)
+    if not isinstance(decided, Refusal):
+        return decided
+    if chosen.by_name:
+        raise CommandError(decided.said)
+    typer.echo(decided.said, err=True)
+    return None
+
+
+async def _done(there: Connection, job: Json, decided: Intent, *, quiet: bool) -> Json:
+    """The job afterwards."""
     for note in decided.notes:
         typer.echo(note, err=True)
     if decided.patch is not None:
         job = await _patched(there, job, decided.patch)
     if not quiet:
-        typer.echo(f"{reference('TrainingJob', name)} {decided.said}")
+        typer.echo(f"{reference(job['kind'], job['metadata']['name'])} {decided.said}")
     return job
 
 
+async def _experiment_of(there: Connection, job: Json, known: dict[str, Json | None]) -> Json | None:
+    """The Experiment that a job belongs to, asked for once; None where there is none, or it may not be read."""
+    name = job["spec"].get("experiment") if job["kind"] == "TrainingJob" else None
+    if name and name not in known:
+        try:
+            known[name] = await there.client.get(resources.path("Experiment", there.namespace, name))
+        except ApiError as error:
+            if error.status not in (403, 404):
+                raise
+            known[name] = None
+    return known[name] if name else None
+
+
 async def _patched(there: Connection, job: Json, patch: Json) -> Json:
-    """The very job after a merge patch of these fields alone."""
+    """The very job or Experiment after a merge patch of these fields alone."""
     metadata = {**(patch.get("metadata") or {}), "uid": job["metadata"]["uid"]}
     name = job["metadata"]["name"]
     try:
         return await there.client.request(
             "PATCH",
-            resources.path("TrainingJob", there.namespace, name),
+            resources.path(job["kind"], there.namespace, name),
             body={**patch, "metadata": metadata},
             content_type=MERGE_PATCH,
             params={"fieldManager": FIELD_MANAGER},
@@ -118,7 +138,7 @@ async def _patched(there: Connection, job: Json, patch: Json) -> Json:
     except ApiError as error:
         if error.status == 404 or (error.status == 409 and "uid" in error.message.lower()):
             raise CommandError(
-                f"TrainingJob {name} was deleted or replaced meanwhile; look again by `trainyard get`."
+                f"{job['kind']} {name} was deleted or replaced meanwhile; look again by `trainyard get`."
             ) from None
         raise
 

@@ -100,7 +100,14 @@ def running(job: Json) -> Outcome | None:
     if reading.is_paused(job) and job["spec"].get("suspend"):
         return Outcome(
             code=ExitCode.STALLED,
-            said=f"{_name(job)} is paused: `trainyard resume {_name(job)}` lets it go on.",
+            said=f"{_name(job)} is paused: `trainyard resume {_called(job)}` lets it go on.",
+        )
+    experiment = ((job.get("status") or {}).get("stop") or {}).get("experiment")
+    if reading.is_paused(job) and experiment:
+        return Outcome(
+            code=ExitCode.STALLED,
+            said=f"{_name(job)} is paused with Experiment {experiment}: `trainyard resume experiment {experiment}` "
+            "lets it go on.",
         )
     return end(job)
 
@@ -150,6 +157,11 @@ def _stalled(job: Json) -> Outcome | None:
 
 def _name(job: Json) -> str:
     return str(job["metadata"]["name"])
+
+
+def _called(job: Json) -> str:
+    """How a command names it."""
+    return f"experiment {_name(job)}" if job.get("kind") == "Experiment" else _name(job)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,32 +1,32 @@
-"""`trainyard watch`: a TrainingJob's progress until it ends.
+"""`trainyard watch`: the progress of a TrainingJob or an Experiment until it ends.
 
 Scripts wait for a training by the exit code, see `exits`.
 """
 
 from __future__ import annotations
 
-from trainyard.cli import connection, waits
+from trainyard.cli import connection, kinds, waits
 from trainyard.cli.connection import Where
 
 
 def command(
-    job: connection.Job,
+    job: connection.Run,
     timeout: waits.Timeout = None,
     namespace: connection.Namespace = None,
     context: connection.Context = None,
     kubeconfig: connection.Kubeconfig = None,
 ) -> int:
-    """Watch the TrainingJob JOB until it ends.
+    """Watch the TrainingJob JOB, or an Experiment, until it ends.
 
     The exit code is 0 when it is Done, 4 when it ended in Error, 5 when it was cancelled, 3 when it is stalled and
     will not go on by itself, 124 when --timeout has passed.
     """
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
-    return connection.run(_watch(where, job, limit=timeout))
+    return connection.run(_watch(where, kinds.run(job), limit=timeout))
 
 
-async def _watch(where: Where, name: str, *, limit: int | None) -> int:
+async def _watch(where: Where, which: tuple[str, str], *, limit: int | None) -> int:
     async with connection.connected(where) as there:
-        job = await there.training_job(name)
+        job = await there.object(*which)
         (reached,) = await waits.reach(there, [job], waits.end, limit=limit, err=False)
     return reached.outcome.code

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from trainyard.cluster.groups import Groups
 from trainyard.cluster.packed import Packed
-from trainyard.planning.podview import PodView, dataset_of_pod, job_of_pod
+from trainyard.planning.podview import PodView, dataset_of_pod, experiment_of_pod, job_of_pod
 
 Json = dict[str, Any]
 
@@ -55,6 +55,8 @@ class Cache:
         self._pods: dict[Key, _CachedPod] = {}
         self._pods_of: Groups[str, Key] = Groups()
         self._pods_named: Groups[Key, Key] = Groups()
+        self._jobs_of: Groups[Key, Key] = Groups()
+        self._experiment_of: dict[Key, Key] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def store(self, kind: str, raw: Json) -> bool:
@@ -77,6 +79,8 @@ class Cache:
             if known.version >= version:
                 return False
             self._uids.discard(known.uid)
+        if kind == TRAINING_JOB:
+            self._group_by_experiment(key, experiment_of_job(raw))
         packed = Packed(raw, version=version)
         self._objects[key] = packed
         self._uids.add(packed.uid)
@@ -110,6 +114,7 @@ class Cache:
         if packed is not None and packed.uid == uid:
             del self._objects[key]
             self._uids.discard(uid)
+            self._group_by_experiment(key, None)
 
     def get(self, key: Key) -> Json | None:
         """The raw object, made anew each time; not for pods."""
@@ -122,12 +127,20 @@ class Cache:
         return known.view if known is not None else None
 
     def pods_of(self, job_uid: str) -> tuple[PodView, ...]:
-        """All pods that the job or Dataset of this UID has made."""
+        """All pods that the job, Dataset or Experiment of this UID has made."""
         return tuple(self._pods[key].view for key in self._pods_of.of(job_uid))
 
     def pods_named_for(self, job: Key) -> tuple[PodView, ...]:
         """All pods that name this job, also those of earlier jobs of its name and copies that somebody made."""
         return tuple(self._pods[key].view for key in self._pods_named.of(job))
+
+    def jobs_of(self, experiment: Key) -> tuple[Key, ...]:
+        """All TrainingJobs that name this Experiment, whether there is one or not."""
+        return tuple(self._jobs_of.of(experiment))
+
+    def experiment_of(self, job: Key) -> Key | None:
+        """The Experiment that a kept TrainingJob names."""
+        return self._experiment_of.get(job)
 
     def jobs_of_pods(self) -> list[Key]:
         """The jobs that pods name, whether there are such jobs or not."""
@@ -166,6 +179,17 @@ class Cache:
         packed = self._objects.get(key)
         return packed.version if packed is not None else None
 
+    def _group_by_experiment(self, job: Key, experiment: Key | None) -> None:
+        former = self._experiment_of.get(job)
+        if former == experiment:
+            return
+        if former is not None:
+            self._jobs_of.discard(former, job)
+            del self._experiment_of[job]
+        if experiment is not None:
+            self._jobs_of.add(experiment, job)
+            self._experiment_of[job] = experiment
+
     def _store_pod(self, key: Key, raw: Json, version: int) -> bool:
         known = self._pods.get(key)
         if known is not None:
@@ -186,12 +210,20 @@ class Cache:
         self._pods_named.discard(Key(TRAINING_JOB, key.namespace, known.view.job), key)
 
 
+def experiment_of_job(raw: Mapping[str, Any]) -> Key | None:
+    """The key of the Experiment that a TrainingJob names."""
+    named = (raw.get("spec") or {}).get("experiment")
+    return Key(EXPERIMENT, intern(raw["metadata"]["namespace"]), str(named)) if named else None
+
+
 def owner_key_of_pod(raw: Json) -> Key | None:
-    """The key of the job that a pod belongs to, or says so, or of its Dataset."""
+    """The key of the job that a pod belongs to, or says so, or of its Dataset or Experiment."""
     metadata = raw.get("metadata") or {}
     namespace = metadata.get("namespace", "")
     if dataset := dataset_of_pod(metadata):
         return Key(DATASET, namespace, dataset)
+    if experiment := experiment_of_pod(metadata):
+        return Key(EXPERIMENT, namespace, experiment)
     job = job_of_pod(metadata)
     return Key(TRAINING_JOB, namespace, job) if job else None
 

@@ -81,8 +81,8 @@ class Executor:
         """
         kind, metadata = raw["kind"], raw["metadata"]
         namespace = metadata["namespace"]
-        if plan.annotate:
-            raw = await self._patch_metadata(kind, raw, {"annotations": dict(plan.annotate)})
+        if change := _metadata_change(plan, metadata):
+            raw = await self._patch_metadata(kind, raw, change)
         for body in plan.create:
             make = self._create if body["kind"] == POD else self._create_child
             refused = await make(body, metadata["uid"], refusal)
@@ -332,6 +332,15 @@ async def _first_failure(works: Iterable[Awaitable[None]]) -> Exception | None:
         except (ApiError, aiohttp.ClientError, TimeoutError) as error:
             first = first or error
     return first
+
+
+def _metadata_change(plan: Plan, metadata: Mapping[str, Any]) -> Json:
+    """The merge patch of annotations, labels and owners that a plan asks for; empty where it asks for none."""
+    change: Json = {"annotations": dict(plan.annotate), "labels": dict(plan.label)}
+    if plan.own is not None:
+        # NB: the list as a whole; the fence keeps what others have added meanwhile.
+        change["ownerReferences"] = [*(metadata.get("ownerReferences") or ()), dict(plan.own)]
+    return {key: value for key, value in change.items() if value}
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> Json:

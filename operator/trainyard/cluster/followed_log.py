@@ -74,7 +74,7 @@ class FollowedLog:
         self._replays = replays
         self._slots = slots
         self._archive = archive
-        self._content = LogContent()
+        self._content = LogContent(curve=target.curve)
         self._rest = LineSplitter()
         self._container_ended = asyncio.Event()
         self._ended_since: float | None = None
@@ -178,7 +178,7 @@ class FollowedLog:
 
     async def _replay(self) -> None:
         try:
-            self._content = await asyncio.to_thread(replay, self.file)
+            self._content = await asyncio.to_thread(replay, self.file, curve=self.target.curve)
         except OSError as error:
             _log.warning("The stored log %s cannot be read: %s", self.file.path, error)
             return

@@ -12,6 +12,7 @@ from itertools import islice
 
 from trainyard.logs.splice import Line, Splicer
 from trainyard.logs.store import LogFile
+from trainyard.planning.curve import Curve
 from trainyard.planning.progress import Report, fold_all
 from trainyard.planning.statusline import parse
 
@@ -21,9 +22,10 @@ _LINES_AT_ONCE = 1000
 
 @dataclass
 class LogContent:
-    """Of one log, so far."""
+    """Of one log, so far. `curve` is the empty one of the metric that its job is compared by, if it is."""
 
     report: Report | None = None
+    curve: Curve | None = None
     splicer: Splicer = field(default_factory=Splicer)
     tail: deque[bytes] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
 
@@ -36,7 +38,7 @@ class LogContent:
             if b"{" in text[:8] and (line := parse(text.decode("utf-8", "replace"))) is not None
         ]
         if said:
-            self.report = fold_all(self.report or Report(at=said[0][1]), said)
+            self.report = fold_all(self.report or Report(at=said[0][1], curve=self.curve), said)
         self.tail.extend(text[: TAIL_CHARACTERS * 4] for _, text in lines[-TAIL_LINES:])
         return bool(said)
 
@@ -44,9 +46,9 @@ class LogContent:
         return tuple(text.decode("utf-8", "replace")[:TAIL_CHARACTERS] for text in self.tail)
 
 
-def replay(file: LogFile) -> LogContent:
+def replay(file: LogFile, *, curve: Curve | None = None) -> LogContent:
     """The content of a stored log, as if it had just been followed. Blocking: for a thread."""
-    content = LogContent()
+    content = LogContent(curve=curve)
     file.repair()
     lines = file.lines()
     while some := list(islice(lines, _LINES_AT_ONCE)):

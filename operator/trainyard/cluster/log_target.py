@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trainyard.planning.curve import Curve
 from trainyard.planning.progress import Report
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogTarget:
-    """A container whose log is followed, and whose log it is."""
+    """A container whose log is followed, and whose log it is; `curve` is the empty one of the metric that its job is
+    compared by, if it is.
+    """
 
     namespace: str
     pod: str
@@ -22,6 +25,7 @@ class LogTarget:
     job_uid: str
     attempt: int
     rank: int
+    curve: Curve | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

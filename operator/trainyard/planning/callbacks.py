@@ -1,6 +1,7 @@
-"""Callbacks: which events a new status tells of, and what they and their deliveries add to a plan.
+"""Callbacks: what events and their deliveries add to a plan.
 
-Separate because it looks at each plan from outside: `planning.trainingjob` hands every one through `with_callbacks`.
+Separate because it looks at each plan from outside: `planning.trainingjob` and `planning.experiment` hand every one
+through `with_callbacks`; `planning.callbackevents` knows what is an event.
 The intent to tell is in the very status that the event is first seen in, and a delivery is due only once it is there:
 an event is the difference of two statuses, of which the API server accepts one write, so none has two ids.
 """
@@ -12,13 +13,12 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Protocol
 
 from trainyard.api.callbacks import Callback, CallbackEvent
-from trainyard.api.reasons import ConditionType
-from trainyard.planning import conditions, deliveries, jobstatus
+from trainyard.planning import callbackevents, deliveries
 from trainyard.planning.deliveries import MESSAGE_LIMIT, RetryRules
-from trainyard.planning.observed import Answer, ObservedJob
+from trainyard.planning.observed import Answer
 from trainyard.planning.plan import Announcement, Plan
 from trainyard.planning.times import sooner, stamp
 
@@ -26,15 +26,38 @@ Json = dict[str, Any]
 
 #: Reason of the Event about a callback that is given up.
 CALLBACK_FAILED = "CallbackFailed"
-_REPORTED = ("progress", "metrics", "keyMetric", "lastReport")
 
 
-def with_callbacks(observed: ObservedJob, plan: Plan, *, now: float, rules: RetryRules) -> Plan:
+class Telling(Protocol):
+    """What callbacks ask of an object that was observed. `callbacks` are those of its spec, None when that cannot be
+    read now; `answers` are those of its deliveries that status does not hold yet.
+    """
+
+    @property
+    def uid(self) -> str: ...
+    @property
+    def deleting(self) -> bool: ...
+    @property
+    def status(self) -> Mapping[str, Any]: ...
+    @property
+    def callbacks(self) -> Sequence[Callback] | None: ...
+    @property
+    def answers(self) -> Mapping[str, Answer]: ...
+
+
+def with_callbacks(
+    observed: Telling,
+    plan: Plan,
+    *,
+    now: float,
+    rules: RetryRules,
+    events: callbackevents.Events = callbackevents.of_job,
+) -> Plan:
     """`plan` with what callbacks add to it: entries of `status.callbacks`, deliveries, when to look again."""
     if observed.deleting:
         return plan
     old: list[Json] = list(observed.status.get("callbacks") or [])
-    callbacks = observed.spec.callbacks if observed.spec is not None else None
+    callbacks = observed.callbacks
     if not old and not callbacks:
         return plan
     status = plan.status if plan.status is not None else observed.status
@@ -63,34 +86,6 @@ def with_callbacks(observed: ObservedJob, plan: Plan, *, now: float, rules: Retr
         deliver=deliver,
         requeue_after=after,
     )
-
-
-def events(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[CallbackEvent, ...]:
-    """What happened between two statuses of one job, in this order. A failed attempt that is tried again is no event.
-
-    Whoever is told of an end or of a pause is told the progress with it.
-    """
-    before, after = _halt(old), _halt(new)
-    told: list[CallbackEvent] = []
-    if after is None and before in ("Paused", "Canceled"):
-        told.append("Resumed")
-    if new.get("startTime") and not old.get("startTime"):
-        told.append("Started")
-    if after is not None and after != before:
-        return (*told, after)
-    if any(new.get(key) is not None and new[key] != old.get(key) for key in _REPORTED):
-        told.append("Progress")
-    return tuple(told)
-
-
-def _halt(status: Mapping[str, Any]) -> CallbackEvent | None:
-    """The event that told that the job does not go on; None while it does, or has not begun."""
-    if status.get("completionTime"):
-        if conditions.is_true(status, ConditionType.SUCCEEDED):
-            return "Completed"
-        return "Canceled" if jobstatus.was_canceled(status) else "Failed"
-    stop = status.get("stop") or {}
-    return "Paused" if stop.get("endTime") and stop.get("cause") == "Suspend" else None
 
 
 def delivery_id(uid: str, name: str, event: str, sequence: int) -> str:

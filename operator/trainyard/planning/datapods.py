@@ -232,7 +232,7 @@ def _pod(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": names.dataset_pod_name(dataset=whose.name, stage=stage, number=number),
+            "name": names.staged_pod_name(owner=whose.name, stage=stage, number=number),
             "namespace": whose.namespace,
             "labels": {
                 names.LABEL_MANAGED_BY: names.MANAGED_BY,

@@ -1,4 +1,5 @@
-"""What a job's Datasets tell its trainer: types and formats, and the default parameters that they bring.
+"""What a job's Datasets tell its trainer: types and formats, and the default parameters that they and its Experiment
+bring.
 
 Separate because the check of a job's parameters and the pod that is given them must agree. Called by
 `planning.trainingjob` and `planning.podspec`.
@@ -6,7 +7,7 @@ Separate because the check of a job's parameters and the pod that is given them 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.trainingjob import TrainingJobSpec
@@ -31,31 +32,50 @@ def environment(spec: TrainingJobSpec, datasets: Mapping[str, DatasetView | None
     return values
 
 
-def defaults(spec: TrainingJobSpec, action: RuntimeAction, datasets: Iterable[DatasetView | None]) -> Json:
-    """What goes below the job's own parameters: the entry's defaults, and over them those of its Datasets for the
-    action. Of two Datasets the one that the job names first decides.
+def defaults(observed: ObservedJob, spec: TrainingJobSpec, action: RuntimeAction) -> Json:
+    """What goes below the job's own parameters: the entry's defaults, over them those of its Datasets for the action,
+    and over these those of its Experiment. Of two Datasets the one that the job names first decides.
     """
     found: Json = {}
-    for dataset in datasets:
-        if dataset is not None and (brought := dataset.action_parameters.get(spec.action)):
-            found = parameters.merged(brought, found)
+    for brought in _brought(observed, spec).values():
+        found = parameters.merged(brought, found)
     return parameters.merged(action.defaults, found)
 
 
 def unusable(observed: ObservedJob, spec: TrainingJobSpec, action: RuntimeAction) -> str | None:
-    """Make sure that the job's parameters can be used, alone and with what its Datasets bring."""
-    problem = parameters.unusable(spec.parameters, schema=action.schema, defaults=action.defaults)
-    if problem is not None:
+    """Make sure that the job's parameters can be used, with what its Datasets and its Experiment bring."""
+    bring = _brought(observed, spec)
+    expected = spec.experiment is not None and observed.experiment is None
+    problem = parameters.unusable(
+        spec.parameters,
+        schema=action.schema,
+        defaults=action.defaults,
+        # NB: what is missing may be brought.
+        partial=bool(bring) or expected,
+    )
+    if problem is not None or not bring:
         return problem
-    bring = [d for d in observed.datasets.values() if d is not None and d.action_parameters.get(spec.action)]
-    if not bring:
-        return None
-    below = defaults(spec, action, bring)
-    problem = parameters.unusable(spec.parameters, schema=action.schema, defaults=below)
+    problem = parameters.unusable(
+        spec.parameters, schema=action.schema, defaults=defaults(observed, spec, action), partial=expected
+    )
     if problem is None:
         return None
-    names = " and ".join(dataset.name for dataset in bring)
-    return f"With spec.actionParameters.{spec.action} of Dataset {names}: {problem}"
+    return f"With spec.actionParameters.{spec.action} of {' and '.join(bring)}: {problem}"
+
+
+def _brought(observed: ObservedJob, spec: TrainingJobSpec) -> dict[str, Mapping[str, Any]]:
+    """Parameters for the job's action by what brings them, in words; the first decides.
+
+    NB: a job that its Experiment has made has all of them in its own, as they were then.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    experiment = observed.experiment
+    if experiment is not None and not observed.membership.made:
+        found[f"Experiment {experiment.name}"] = experiment.action_parameters.get(spec.action) or {}
+    for dataset in observed.datasets.values():
+        if dataset is not None:
+            found[f"Dataset {dataset.name}"] = dataset.action_parameters.get(spec.action) or {}
+    return {name: brought for name, brought in found.items() if brought}
 
 
 def roles(spec: TrainingJobSpec) -> dict[str, list[str] | str]:

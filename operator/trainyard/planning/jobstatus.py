@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.reasons import FINAL, ConditionType, Phase, Reason
-from trainyard.planning import conditions, progress, spechash, uris, useddatasets
+from trainyard.planning import conditions, progress, reportedobjective, spechash, uris, useddatasets
 from trainyard.planning.agentpod import OUTPUT_MOUNT
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.plan import Announcement
@@ -171,7 +171,11 @@ def reported(observed: ObservedJob, report: Report | None) -> Json:
     """The fields that a trainer's report fills; empty without one."""
     if report is None:
         return {}
+    goal = observed.experiment.goal if observed.experiment is not None else None
     fields: Json = {
+        "objective": reportedobjective.told(observed.status.get("objective"), report, goal)
+        if goal is not None
+        else None,
         "progress": progress.progress_status(report) or None,
         "metrics": progress.metrics_status(report) or None,
         "keyMetric": progress.key_metric_status(report),
@@ -194,7 +198,12 @@ def restored(record: Mapping[str, Any]) -> Json:
     ]
     key = record.get("keyMetric")
     known = isinstance(key, dict) and all(isinstance(key.get(n), str) for n in ("name", "value", "display"))
-    return {"metrics": metrics[:64] or None, "keyMetric": key if known else None}
+    objective = reportedobjective.restored(record.get("objective"))
+    return {
+        "metrics": metrics[:64] or None,
+        "keyMetric": key if known else None,
+        **({"objective": objective} if objective is not None else {}),
+    }
 
 
 def recorded(status: Mapping[str, Any]) -> Json:
@@ -203,6 +212,8 @@ def recorded(status: Mapping[str, Any]) -> Json:
         "metrics": [dict(metric) for metric in status.get("metrics") or []][:16],
         "keyMetric": status.get("keyMetric"),
         "startTime": status.get("startTime"),
+        # NB: what is kept comes back by a message of 4 kB.
+        "objective": {k: v for k, v in (status.get("objective") or {}).items() if k != "curve"},
     }
     return {name: value for name, value in kept.items() if value}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from trainyard.api.callbacks import Callback
 from trainyard.api.dataset import DatasetSource
 from trainyard.api.shared import Output
 from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.planning.experimentview import ExperimentView, Membership
 from trainyard.planning.lookedup import NodeView, PodEvent
 from trainyard.planning.podview import PodView
 from trainyard.planning.progress import Report
@@ -40,9 +42,15 @@ class DatasetView:
 
 @dataclass(frozen=True, kw_only=True)
 class ParentView:
-    """The job that this one's input comes from."""
+    """The job that this one's input comes from; `origins` are UIDs that it had before it was restored. One whose action
+    is not `resumable` keeps no checkpoints.
+    """
 
     name: str
+    uid: str = ""
+    origins: tuple[str, ...] = ()
+    action: str = ""
+    resumable: bool = True
     finished: bool
     succeeded: bool
     reason: str
@@ -121,7 +129,8 @@ class ObservedJob:
     `spec_error` says why a spec of None cannot be read, `unsupported` what in it nothing acts on yet; `orphans` are
     pods of former jobs of this name; `retry_requested_at` is the annotation that asks for another attempt; `events`
     are warnings of pods that are stuck, by their UID, and `nodes` those that may be lost. `origins` are UIDs that the
-    job had before it was restored from a backup, the newest first, by the annotation `store_uids`.
+    job had before it was restored from a backup, the newest first, by the annotation `store_uids`. `experiment` is the
+    one that its spec names, where it is there, and `membership` what its own metadata says of it.
     """
 
     namespace: str
@@ -142,6 +151,8 @@ class ObservedJob:
     orphans: tuple[PodView, ...] = ()
     datasets: Mapping[str, DatasetView | None] = field(default_factory=dict)
     parent: ParentView | None = None
+    experiment: ExperimentView | None = None
+    membership: Membership = field(default_factory=Membership)
     output_dataset: OutputDatasetView | None = None
     refusal: Refusal | None = None
     events: Mapping[str, tuple[PodEvent, ...]] = field(default_factory=dict)
@@ -151,11 +162,22 @@ class ObservedJob:
     memory: Memory = field(default_factory=Memory)
 
     @property
+    def callbacks(self) -> Sequence[Callback] | None:
+        """Whom it tells; None while its spec cannot be read."""
+        return self.spec.callbacks if self.spec is not None else None
+
+    @property
     def suspend(self) -> bool:
-        """Whether it shall be paused; that much is read of any spec."""
-        return self.spec.suspend if self.spec is not None else "suspend" in self.wishes
+        """Whether it shall be paused, by itself or with its Experiment."""
+        return self.asks_itself("Suspend") or (self.experiment is not None and self.experiment.suspend)
 
     @property
     def cancel(self) -> bool:
-        """Whether it shall be cancelled; that much is read of any spec."""
-        return self.spec.cancel if self.spec is not None else "cancel" in self.wishes
+        """Whether it shall be cancelled, by itself or with its Experiment."""
+        return self.asks_itself("Cancel") or (self.experiment is not None and self.experiment.cancel)
+
+    def asks_itself(self, cause: Literal["Suspend", "Cancel"]) -> bool:
+        """Whether its own spec asks for a stop; that much is read of any spec."""
+        if self.spec is None:
+            return cause.lower() in self.wishes
+        return self.spec.suspend if cause == "Suspend" else self.spec.cancel

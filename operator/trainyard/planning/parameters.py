@@ -94,8 +94,12 @@ class Schema:
         return bool(validator.is_valid(value))
 
 
-def unusable(given: Mapping[str, Any], *, schema: Schema | None, defaults: Mapping[str, Any]) -> str | None:
-    """Make sure that the parameters fit into the environment and are what the action's schema asks for."""
+def unusable(
+    given: Mapping[str, Any], *, schema: Schema | None, defaults: Mapping[str, Any], partial: bool = False
+) -> str | None:
+    """Make sure that the parameters fit into the environment and are what the action's schema asks for; `partial`:
+    something may be missing yet.
+    """
     if problem := _out_of_bounds(given, checked=schema is not None):
         return problem
     try:
@@ -111,7 +115,7 @@ def unusable(given: Mapping[str, Any], *, schema: Schema | None, defaults: Mappi
         # NB: once more; a string may have been a list of many.
         if problem := _out_of_bounds(found, checked=True):
             return problem
-        complaints = schema.complaints(found)
+        complaints = schema.complaints(found, partial=partial)
     except (Unresolvable, RecursionError) as error:
         return f"parameters: the runtime's JSON schema cannot be used ({type(error).__name__}); tell who wrote it."
     said = "; ".join(complaints)

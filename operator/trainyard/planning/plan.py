@@ -44,17 +44,19 @@ class Child:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to do now, in this order: annotations are set, pods and what they need are created, status is written,
-    finalizers are taken off, pods and then other children are deleted, Events are posted.
+    """What to do now, in this order: annotations, labels and an owner are set, pods and what they need are created,
+    status is written, finalizers are taken off, pods and then other children are deleted, Events are posted.
 
     Pods are deleted with `grace_seconds` from SIGTERM to SIGKILL, or what they were made with when it is None.
     `status` is the whole status as it shall read, or None for no write; `release` are pods whose verdict it holds or
     whose job is gone; `requeue_after` is in seconds; `follow` are pods whose log is to be followed; `ended` are pods
     whose trainer has ended; `make` is a Dataset to create, before status is written; `deliver` are callbacks to send,
-    which nothing waits for.
+    which nothing waits for; `own` is an ownerReference to add.
     """
 
     annotate: Mapping[str, str] = field(default_factory=dict)
+    label: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, Any] | None = None
     create: tuple[Mapping[str, Any], ...] = ()
     make: Mapping[str, Any] | None = None
     delete: tuple[PodView, ...] = ()

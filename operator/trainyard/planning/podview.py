@@ -28,8 +28,16 @@ _LOST_REASONS = frozenset(
     }
 )
 #: Containers that do what a pod is there for.
-_MAIN = frozenset({names.TRAINER_CONTAINER, names.SURVEY_CONTAINER, names.CHECK_CONTAINER})
-_JOB, _DATASET = "TrainingJob", "Dataset"
+_MAIN = frozenset(
+    {
+        names.TRAINER_CONTAINER,
+        names.SURVEY_CONTAINER,
+        names.CHECK_CONTAINER,
+        names.PROPOSE_CONTAINER,
+        names.SWEEP_CONTAINER,
+    }
+)
+_JOB, _DATASET, _EXPERIMENT = "TrainingJob", "Dataset", "Experiment"
 _LOST_CONDITIONS = ("DisruptionTarget", "TerminationTarget")
 
 
@@ -68,9 +76,9 @@ class ContainerView:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodView:
     """A pod with our labels, or what has lost them. Whose it is and which one, its controller and its name say, since
-    anybody can copy or change labels: `job_uid` (the Dataset's UID of its pods) is empty for a pod that nothing of ours
-    has made, whatever its labels say. `job` or `dataset` is the name of what has made it; of a Dataset's pod `stage`
-    says what it does, and `attempt` is its number.
+    anybody can copy or change labels: `job_uid` (the UID of the Dataset or Experiment of their pods) is empty for a pod
+    that nothing of ours has made, whatever its labels say. `job`, `dataset` or `experiment` is the name of what has
+    made it; of a pod of the latter two `stage` says what it does, and `attempt` is its number.
 
     `finalized` while our finalizer keeps it; the digests are those it was made with, and so are `datasets`, as JSON;
     `forced` when it is being deleted without any grace; `deletion_due_at` is when a node that lives has ended it;
@@ -85,6 +93,7 @@ class PodView:
     job_uid: str
     job: str = ""
     dataset: str = ""
+    experiment: str = ""
     stage: str = ""
     attempt: int
     rank: int
@@ -146,6 +155,7 @@ class PodView:
             job_uid=made_by.uid,
             job=made_by.job,
             dataset=made_by.dataset,
+            experiment=made_by.experiment,
             stage=made_by.stage,
             attempt=made_by.attempt,
             rank=made_by.rank,
@@ -256,9 +266,16 @@ def dataset_of_pod(metadata: Json) -> str:
     return str(controller.get("name") or "") if controller.get("kind") == _DATASET else ""
 
 
+def experiment_of_pod(metadata: Json) -> str:
+    """The name of the Experiment that controls a pod; empty for any other."""
+    controller = _controller(metadata) or {}
+    return str(controller.get("name") or "") if controller.get("kind") == _EXPERIMENT else ""
+
+
 class _Made(NamedTuple):
     job: str = ""
     dataset: str = ""
+    experiment: str = ""
     uid: str = ""
     stage: str = ""
     attempt: int = 0
@@ -275,12 +292,13 @@ def _made_by(metadata: Json) -> _Made:
         return _Made(job=job_of_pod(metadata))
     owner, uid, name = str(controller.get("name") or ""), str(controller.get("uid") or ""), metadata["name"]
     first, _, second = name.removeprefix(f"{owner}-").partition("-")
-    if controller["kind"] == _DATASET:
-        if second.isdecimal() and name == names.dataset_pod_name(
-            dataset=owner, stage=first, number=int(second)
-        ):
-            return _Made(dataset=owner, uid=uid, stage=intern(first), attempt=int(second))
-        return _Made(dataset=owner)
+    if controller["kind"] != _JOB:
+        dataset, experiment = (owner, "") if controller["kind"] == _DATASET else ("", owner)
+        made = _Made(dataset=dataset, experiment=experiment)
+        staged = first.isalpha() and second.isdecimal()
+        if staged and name == names.staged_pod_name(owner=owner, stage=first, number=int(second)):
+            return made._replace(uid=uid, stage=intern(first), attempt=int(second))
+        return made
     numbered = first.isdecimal() and second.isdecimal()
     if numbered and name == names.pod_name(job=owner, attempt=int(first), rank=int(second)):
         return _Made(job=owner, uid=uid, attempt=int(first), rank=int(second))
@@ -288,10 +306,14 @@ def _made_by(metadata: Json) -> _Made:
 
 
 def _controller(metadata: Json) -> Json | None:
-    """The TrainingJob or Dataset that controls a pod."""
+    """The TrainingJob, Dataset or Experiment that controls a pod."""
     for owner in metadata.get("ownerReferences") or ():
         group = str(owner.get("apiVersion") or "").partition("/")[0]
-        if owner.get("controller") and owner.get("kind") in (_JOB, _DATASET) and group == names.GROUP:
+        if (
+            owner.get("controller")
+            and owner.get("kind") in (_JOB, _DATASET, _EXPERIMENT)
+            and group == names.GROUP
+        ):
             found: Json = owner
             return found
     return None

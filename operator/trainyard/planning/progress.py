@@ -13,7 +13,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from trainyard.planning import times
+from trainyard.planning import curve, times
+from trainyard.planning.curve import Curve
 from trainyard.planning.statusline import MAX_NAMES, Number, StatusLine
 
 KEY_METRICS = ("accuracy", "f1_score", "r2_score", "rmse", "mae", "validation_loss", "training_loss")
@@ -47,7 +48,8 @@ class SavedCheckpoint:
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """All that the trainer of one pod said. `at` is the stamp of the last status line (RFC 3339), `said` has those of
-    the lines that spoke of a field (its name here) or a metric (`metrics.<name>`) last.
+    the lines that spoke of a field (its name here) or a metric (`metrics.<name>`) last. `curve` is of the one metric
+    that an Experiment goes by, of a job that is of one.
     """
 
     at: str
@@ -64,6 +66,7 @@ class Report:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     key_metric: str | None = None
     checkpoint: SavedCheckpoint | None = None
+    curve: Curve | None = None
     said: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -83,6 +86,8 @@ def fold_all(report: Report, lines: Iterable[tuple[StatusLine, str]]) -> Report:
     """`report` with what several lines with their stamps add, one after the other."""
     fields: dict[str, Any] = {name: getattr(report, name) for name in _FIELDS}
     metrics, said, last = dict(report.metrics), dict(report.said), report.at
+    watched = report.curve.metric if report.curve is not None else None
+    points: list[tuple[Number, Number]] = []
     for line, at in lines:
         last = at
         for name in _FIELDS:
@@ -96,12 +101,18 @@ def fold_all(report: Report, lines: Iterable[tuple[StatusLine, str]]) -> Report:
         if (saved := line.checkpoint) is not None:
             fields["checkpoint"] = SavedCheckpoint(epoch=saved.epoch, path=saved.path, at=at)
         _add_metrics(metrics, line, fields["epoch"])
+        # NB: a closing line is of the model that is kept, maybe an earlier epoch's, and maybe on other data.
+        if watched is not None and line.epoch is not None and line.status not in ("SUCCESS", "FAILURE"):
+            value = line.kpi.get(watched, line.graphical.get(watched))
+            if value is not None:
+                points.append((line.epoch, value))
         for name in (*line.kpi, *line.graphical):
             said[f"metrics.{name}"] = at
     if len(metrics) >= MAX_NAMES:
         # NB: some had no room, and curves have given way to kpis: what is not there must have no stamp.
         said = {name: at for name, at in said.items() if name in _FIELDS or name[8:] in metrics}
-    return Report(at=last, metrics=metrics, said=said, **fields)
+    grown = curve.extended(report.curve, points) if report.curve is not None and points else report.curve
+    return Report(at=last, metrics=metrics, said=said, curve=grown, **fields)
 
 
 def merged(one: Report | None, other: Report | None) -> Report | None:
@@ -128,7 +139,8 @@ def merged(one: Report | None, other: Report | None) -> Report | None:
         for name in list({**older.metrics, **newer.metrics})[:MAX_NAMES]
         if name in (report := last(f"metrics.{name}")).metrics
     }
-    return Report(at=newer.at, metrics=metrics, said=said, **fields)
+    both = curve.merged(older.curve, newer.curve)
+    return Report(at=newer.at, metrics=metrics, said=said, curve=both, **fields)
 
 
 def progress_status(report: Report) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The plan of what is kept as a record: an Experiment or an MLModel that asks for nothing to be run.
+"""The plan of what is kept as a record: an MLModel that asks for nothing to be run.
 
-Separate because it is one plan for two kinds. A draft is accepted, so that a GitOps sync with one in it is healthy;
-what asks for something that nothing acts upon is never silently accepted.
+A draft is accepted, so that a GitOps sync with one in it is healthy; what asks for something that nothing acts upon is
+never silently accepted.
 """
 
 from __future__ import annotations
@@ -17,17 +17,13 @@ from trainyard.planning.support import not_yet_supported
 
 Json = Mapping[str, Any]
 
-_DRAFT = {
-    "Experiment": "A draft: it is kept as it is, and nothing runs, as spec.actions is empty.",
-    "MLModel": "A draft: it is kept as it is, and nothing trains, as spec.training is not set or not enabled.",
-}
+_DRAFT = "A draft: it is kept as it is, and nothing trains, as spec.training is not set or not enabled."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedRecord:
-    """One Experiment or MLModel; `spec_error` says why its spec cannot be read, if it cannot."""
+    """One MLModel; `spec_error` says why its spec cannot be read, if it cannot."""
 
-    kind: str
     generation: int
     deleting: bool
     spec: Json
@@ -41,17 +37,16 @@ def plan_record(observed: ObservedRecord, *, now: float) -> Plan:
         return Plan()
     if observed.spec_error:
         return _stated(observed, Phase.ERROR, Reason.INVALID_SPEC, observed.spec_error, now=now)
-    unsupported = not_yet_supported(observed.kind, observed.spec)
+    unsupported = not_yet_supported("MLModel", observed.spec)
     if unsupported:
         return _stated(observed, Phase.PENDING, Reason.NOT_YET_SUPPORTED, unsupported, now=now)
-    return _stated(observed, Phase.PENDING, Reason.DRAFT, _DRAFT[observed.kind], now=now)
+    return _stated(observed, Phase.PENDING, Reason.DRAFT, _DRAFT, now=now)
 
 
 def _stated(observed: ObservedRecord, phase: Phase, reason: Reason, message: str, *, now: float) -> Plan:
-    is_model = observed.kind == "MLModel"
     status = {
         **observed.status,
-        **({"lifecycle": "draft"} if is_model else {}),
+        "lifecycle": "draft",
         **conditions.stated(
             observed.status,
             phase=phase,
@@ -60,7 +55,7 @@ def _stated(observed: ObservedRecord, phase: Phase, reason: Reason, message: str
             generation=observed.generation,
             now=now,
             ready=True,
-            available=False if is_model else None,
+            available=False,
         ),
     }
     if status == observed.status:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from trainyard.api.reasons import ConditionType, Phase, Reason
-from trainyard.planning import conditions, jobstatus, nodeloss, podspec, spechash, stoptexts
+from trainyard.planning import conditions, jobstatus, membership, nodeloss, podspec, spechash, stoptexts
 from trainyard.planning.context import Context
 from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, end, failed
 from trainyard.planning.observed import LogView, Memory, ObservedJob
@@ -87,6 +87,8 @@ def stopping(observed: ObservedJob, attempt: int, cause: Cause, *, now: float, c
     begun = next((pod for pod in holding if pod.trainer is not None and pod.trainer.started_at), None)
     reason, why = _STOPPING[cause]
     lost = nodeloss.node_is_lost(observed, begun) if begun is not None else None
+    asking = membership.asks(observed, cause)
+    why = why if asking is None else f"{why} with Experiment {asking.name}"
     message = f"{why}; {stoptexts.what_ends(observed, holding, begun) if lost is None else lost.message}"
     over: dict[str, Any] = {}
     before = observed.status.get("stop") or {}
@@ -99,7 +101,7 @@ def stopping(observed: ObservedJob, attempt: int, cause: Cause, *, now: float, c
         reason=Reason.WAITING_FOR_CLEANUP if begun is None else reason,
         message=message,
         now=now,
-        over={**over, "stop": {"cause": cause, "time": before.get("time") or stamp(now)}},
+        over={**over, "stop": _decided(observed, before, cause, now=now)},
     )
     running = tuple(pod for pod in holding if pod.trainer is not None and pod.trainer.state == "running")
     return Plan(
@@ -137,7 +139,7 @@ def stopped(
     entry = jobstatus.attempt_entry(left, attempt)
     if entry and not entry.get("completionTime"):  # what `leaving` has noted; the end says better
         left["attempts"] = jobstatus.with_attempt(left, attempt, reason=None)
-    stop: dict[str, Any] = {**(observed.status.get("stop") or {"time": stamp(now)}), "cause": cause}
+    stop = _decided(observed, observed.status.get("stop") or {}, cause, now=now)
     begun = bool(jobstatus.attempt_entry(left, attempt).get("startTime"))
     if begun and not stop.get("endTime"):
         stop["checkpoint"] = _saved_on_the_way_out(observed.status, left, stop)
@@ -176,8 +178,10 @@ def at_rest(observed: ObservedJob, attempt: int, *, now: float, context: Context
     )
     if observed.cancel:
         plan = stopped(observed, attempt, "Cancel", now=now, context=context)
-    elif observed.spec is None or observed.suspend:
-        plan = _resting(observed, message=str(observed.status.get("message") or ""), now=now, over={})
+    elif observed.spec is None or observed.suspend or observed.membership.goes:
+        over = _said_again(observed, attempt, "Suspend", now=now, context=context)
+        message = str(over.pop("message", observed.status.get("message")) or "")
+        plan = _resting(observed, message=message, now=now, over=over)
     else:
         plan = go_on(observed, attempt, now=now, context=context)
     return dataclasses.replace(plan, delete=(*plan.delete, *left_over), release=(*plan.release, *released))
@@ -186,7 +190,13 @@ def at_rest(observed: ObservedJob, attempt: int, *, now: float, context: Context
 def after_cancel(observed: ObservedJob, attempt: int, *, now: float, context: Context) -> Plan | None:
     """The plan of a cancelled job that its user does not want cancelled any longer; None for any other ended job."""
     cause = (observed.status.get("stop") or {}).get("cause")
-    if cause != "Cancel" or observed.spec is None or observed.cancel or _retry(observed):
+    if cause != "Cancel" or observed.spec is None:
+        return None
+    if observed.cancel or observed.membership.goes:
+        over = _said_again(observed, attempt, "Cancel", now=now, context=context)
+        status = {**conditions.acknowledged(observed.status, generation=observed.generation), **over}
+        return Plan(status=status, requeue_after=0.0) if over else None
+    if _retry(observed):
         return None
     if resumable(observed, context) or not spechash.begun(observed.status):
         return go_on(observed, attempt, now=now, context=context)
@@ -291,6 +301,32 @@ def _resting(observed: ObservedJob, *, message: str, now: float, over: dict[str,
     if status == observed.status:
         return Plan(memory=observed.memory)
     return Plan(status=status, announce=jobstatus.announcement(observed.status, status), requeue_after=0.0)
+
+
+def _decided(observed: ObservedJob, before: Json, cause: Cause, *, now: float) -> dict[str, Any]:
+    """The record of a stop: when it was decided first, why, and with which Experiment."""
+    stop = {"time": stamp(now), **before, "cause": cause}
+    asking = membership.asks(observed, cause)
+    return {key: value for key, value in stop.items() if key != "experiment"} | (
+        {"experiment": asking.name} if asking is not None else {}
+    )
+
+
+def _said_again(
+    observed: ObservedJob, attempt: int, cause: Cause, *, now: float, context: Context
+) -> dict[str, Any]:
+    """What is to be said of a stop that is in force once others ask for it than did; empty while it is as it was."""
+    before = observed.status.get("stop") or {}
+    stop = _decided(observed, before, cause, now=now)
+    if not (before.get("experiment") or stop.get("experiment")) or before.get("cause") != cause:
+        return {}
+    if observed.membership.goes:
+        return {}
+    begun = bool(jobstatus.attempt_entry(observed.status, attempt).get("startTime"))
+    able = resumable(observed, context)
+    message = stoptexts.told(observed, observed.status, stop, begun=begun, able=able)
+    changed = stop != before or message[: conditions.MESSAGE_LIMIT] != observed.status.get("message")
+    return {"stop": stop, "message": message} if changed else {}
 
 
 def _retry(observed: ObservedJob) -> bool:

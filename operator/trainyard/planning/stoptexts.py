@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainyard.planning import spechash
+from trainyard.planning import membership, spechash
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.podview import PodView
 
@@ -58,6 +58,8 @@ def _with_checkpoint(left: Json, stop: Json, *, ever: bool, begun: bool) -> str:
 
 def _how_on(observed: ObservedJob, cause: str, *, ever: bool, able: bool) -> str:
     name = observed.name
+    if (with_it := membership.asks(observed, cause)) is not None:
+        return _how_on_with(observed, with_it.name, cause, ever=ever, able=able)
     if cause == "Suspend":
         begins_anew = ever and not able and observed.spec is not None
         again = (
@@ -73,6 +75,26 @@ def _how_on(observed: ObservedJob, cause: str, *, ever: bool, able: bool) -> str
     if cause == "DeadlineExceeded":
         return f"Raise it and use trainyard retry {name} to go on."
     return "See its log for where it hung; if it is silent by nature, raise progressTimeoutSeconds or set it to 0."
+
+
+def _how_on_with(observed: ObservedJob, experiment: str, cause: str, *, ever: bool, able: bool) -> str:
+    """How a job goes on that was stopped with its Experiment."""
+    word, field = ("paused", "suspend") if cause == "Suspend" else ("cancelled", "cancel")
+    again = f"trainyard resume experiment {experiment}"
+    if cause == "Cancel" and ever and not able:
+        return (
+            f"Experiment {experiment} is cancelled. This action cannot resume; {again}, and then trainyard retry "
+            f"{observed.name}, runs it from its beginning."
+        )
+    anew = ""
+    if ever and not able and observed.spec is not None:
+        anew = f"; action {observed.spec.action} cannot resume and begins anew"
+    if membership.alone(observed, "Suspend" if cause == "Suspend" else "Cancel"):
+        return f"Experiment {experiment} is {word}: {again} (spec.{field}: false there) goes on{anew}."
+    return (
+        f"Experiment {experiment} is {word}, and so is the job itself: {again} and trainyard resume {observed.name} "
+        f"together let it go on{anew}."
+    )
 
 
 def epoch(checkpoint: Json) -> str:

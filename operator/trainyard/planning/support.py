@@ -42,9 +42,6 @@ class Gap:
 GAPS: Mapping[str, tuple[Gap, ...]] = {
     "TrainingJob": (
         Gap(path="baseModels", what="starting from another model"),
-        Gap(path="checkpoint", what="choosing a checkpoint of the parent"),
-        Gap(path="encryptionKeySecretRef", what="encrypted models"),
-        Gap(path="experiment", what="jobs of an Experiment"),
         Gap(path="model", what="registering a version of an MLModel"),
     ),
     "Dataset": (
@@ -56,22 +53,8 @@ GAPS: Mapping[str, tuple[Gap, ...]] = {
         ),
     ),
     "Experiment": (
-        Gap(path="actions", what="running actions"),
-        Gap(path="automl", what="tuning parameters", even_empty=True, off=("enabled", False)),
-        Gap(path="jobTemplate", what="running actions", asks=False),
-        Gap(path="actionParameters", what="default parameters of jobs", asks=False),
-        Gap(path="datasets", what="running actions", asks=False),
-        Gap(path="baseModels", what="starting from other models", asks=False),
-        Gap(path="objective", what="finding the best model", asks=False),
-        Gap(path="checkpoint", what="choosing checkpoints", asks=False),
-        Gap(path="model", what="registering a version of an MLModel", asks=False),
-        Gap(path="output", what="running actions", asks=False),
-        Gap(path="env", what="running actions", asks=False),
-        Gap(path="encryptionKeySecretRef", what="encrypted models", asks=False),
-        Gap(path="callbacks", what="telling what happens to an Experiment", asks=False),
-        # Nothing runs that could be stopped.
-        Gap(path="suspend", what="pausing", asks=False),
-        Gap(path="cancel", what="cancelling", asks=False),
+        Gap(path="baseModels", what="starting from other models"),
+        Gap(path="model", what="registering a version of an MLModel"),
     ),
     "MLModel": (
         Gap(

@@ -18,9 +18,11 @@ from trainyard.planning import (
     callbacks,
     datasetinputs,
     jobstatus,
+    membership,
     nodeloss,
     opaque,
     outputdataset,
+    parentcheckpoint,
     placement,
     podends,
     podspec,
@@ -54,7 +56,7 @@ _REFUSAL_BACKOFF_LIMIT = 60.0
 
 def plan_training_job(observed: ObservedJob, *, now: float, context: Context) -> Plan:
     """The plan for one look at a job. `now` is seconds since the epoch."""
-    plan = _plan(observed, now=now, context=context)
+    plan = membership.joined(observed, _plan(observed, now=now, context=context))
     plan = outputdataset.with_output_dataset(observed, plan, now=now)
     plan = callbacks.with_callbacks(observed, plan, now=now, rules=context.callbacks)
     status = observed.status if plan.status is None else plan.status
@@ -175,6 +177,7 @@ def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
         placement.unknown_accelerator_type(spec.accelerator, context.accelerators)
         or opaque.nested_too_deeply(spec)
         or datasetinputs.unusable(observed, spec, resolved[1])
+        or parentcheckpoint.has_no_parent(observed, spec)
     )
 
 
@@ -216,7 +219,8 @@ def _without_pod(observed: ObservedJob, ranks: Group, *, now: float, context: Co
         plan = pending(observed, _backing_off(observed, attempt), now=now)
         return dataclasses.replace(plan, requeue_after=sooner(plan.requeue_after, due - now))
     finding = (
-        waiting.dataset_is_missing_or_unusable(observed)
+        membership.experiment_is_missing(observed)
+        or waiting.dataset_is_missing_or_unusable(observed)
         or waiting.parent_is_unfinished_or_failed(observed)
         or outputdataset.name_is_taken(observed)
         or waiting.former_pod_is_in_the_way(observed)
@@ -353,6 +357,7 @@ def _pod_inputs(observed: ObservedJob, attempt: int, *, context: Context) -> Pod
         used_datasets=used,
         parent_uri=mounted,
         bucket_parent=fetched,
+        handed=parentcheckpoint.handed_on(observed, observed.spec, action),
         attempt=attempt,
         rules=context.accelerators,
         image_pull_policy=context.image_pull_policy,

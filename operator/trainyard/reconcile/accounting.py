@@ -1,7 +1,7 @@
-"""The books of TrainingJobs: metrics of what the status that was just written says.
+"""The books of TrainingJobs and of trials: metrics of what the status that was just written says.
 
-Separate because counting is nobody's decision. Called by `reconcile.trainingjob` after each write that succeeded, so
-that an end is counted once, by the process that wrote it: a restart counts nothing again.
+Separate because counting is nobody's decision. Called by `reconcile.trainingjob` and `reconcile.experiment` after each
+write that succeeded, so that an end is counted once, by the process that wrote it: a restart counts nothing again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from trainyard import metrics
 from trainyard.api.reasons import Reason
-from trainyard.planning import accounting
+from trainyard.planning import accounting, trialaccounting
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.podview import PodView
 
@@ -50,6 +50,17 @@ def account(raw: Json, status: Json | None, pods: Sequence[PodView], *, rules: A
     if found.uploaded is not None:
         metrics.UPLOADS.labels(outcome="stored").inc()
         metrics.UPLOAD_BYTES.inc(found.uploaded)
+
+
+def account_trials(raw: Json, status: Json | None) -> None:
+    """Count the runs of trials that had ended when `status` was written over that of the Experiment `raw`."""
+    algorithm = trialaccounting.algorithm(raw)
+    if status is None or algorithm is None:
+        return
+    ended = trialaccounting.ended(raw, status)
+    for state in trialaccounting.STATES:
+        # NB: at 0 before it is counted: Prometheus sees no increase in a series that begins with one.
+        metrics.TRIALS.labels(state=state, algorithm=algorithm).inc(ended[state])
 
 
 @cache

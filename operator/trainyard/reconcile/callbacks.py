@@ -1,7 +1,8 @@
 """Deliveries of callbacks as reconciling sees them: handed over, and later answered by a ring.
 
 Separate because nothing here waits for a receiver: a reconcile hands over what is due and returns, tasks of the
-dispatcher send it, and the answers of a job ring for its next reconcile, which writes all that are there at once.
+dispatcher send it, and the answers of an object ring for its next reconcile, which writes all that are there at once.
+Called by the reconcilers of TrainingJobs and of Experiments.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from trainyard.api.callbacks import Callback
 from trainyard.callbacks import cloudevent, credentials, signature
 from trainyard.callbacks.dispatch import Dispatcher, Lane
 from trainyard.callbacks.sender import NoReplyError, NotSentError, Reply, Sender
-from trainyard.cluster.cache import Cache, Key
+from trainyard.cluster.cache import EXPERIMENT, Cache, Key
 from trainyard.cluster.client import Client
 from trainyard.planning.observed import Answer
 from trainyard.planning.plan import Delivery
@@ -34,13 +35,13 @@ Json = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
-#: How long an answer waits for those of the same job's other deliveries, so that one write holds them.
+#: How long an answer waits for those of the same object's other deliveries, so that one write holds them.
 BATCH_SECONDS = 1.0
 
 
 @dataclass(eq=False, kw_only=True)
 class _Chain:
-    """What is being sent to one callback of one job, one after the other.
+    """What is being sent to one callback of one job or Experiment, one after the other.
 
     `parked` while it waits for a Secret and status says so already; setting it makes the next try. `callback` is what
     the last try was made with.
@@ -66,7 +67,7 @@ class _Tried:
 
 
 class Deliveries:
-    """Holds what is under way, by job and callback, and answers until they are written."""
+    """Holds what is under way, by object and callback, and answers until they are written."""
 
     def __init__(self, *, client: Client, cache: Cache, queue: KeyedQueue, settings: Callbacks) -> None:
         self._cache = cache
@@ -115,7 +116,7 @@ class Deliveries:
             del self._answers[uid]
 
     def forget(self, uid: str) -> None:
-        """The job is gone: what waits for it finds that out when its turn comes."""
+        """The object is gone: what waits for it finds that out when its turn comes."""
         self._answers.pop(uid, None)
         for chain in self._under_way.get(uid, {}).values():
             if chain.parked is not None:
@@ -140,13 +141,13 @@ class Deliveries:
                 raise
             self._settle(chain, tried)
 
-        entry = _entry(self._job(chain) or {}, chain.ids[0]) or {}
+        entry = _entry(self._told_of(chain) or {}, chain.ids[0]) or {}
         lane = Lane(chain.key.namespace, chain.host, progress=entry.get("event") == "Progress")
         self._dispatcher.submit(lane, work)
 
     def _settle(self, chain: _Chain, tried: _Tried | None) -> None:
         """Note the answer, and go on with the next of the chain if this one has arrived or is wanted no more."""
-        if self._job(chain) is None:
+        if self._told_of(chain) is None:
             self._end(chain)
             return
         if tried is not None and tried.lacking is not None and self._is_told(tried):
@@ -171,7 +172,7 @@ class Deliveries:
             del self._under_way[chain.uid]
 
     def _ring(self, chain: _Chain) -> None:
-        """At once when nothing else of the job is being sent, else when that has had time to be answered too."""
+        """At once when nothing else of the object is being sent, else when that has had time to be answered too."""
         uid = chain.uid
         if all(other.parked is not None for other in self._under_way.get(uid, {}).values()):
             self._rung(chain)
@@ -182,7 +183,7 @@ class Deliveries:
         ring = self._rings.pop(chain.uid, None)
         if ring is not None:
             ring.cancel()
-        if self._job(chain) is not None:
+        if self._told_of(chain) is not None:
             self._queue.add(chain.key)
 
     def _is_told(self, tried: _Tried) -> bool:
@@ -201,28 +202,29 @@ class Deliveries:
         chain.parked = None
         self._submit(chain)
 
-    def _job(self, chain: _Chain) -> Json | None:
-        """The raw job, unless it is gone or going."""
-        job = self._cache.get(chain.key)
-        if job is None or job["metadata"]["uid"] != chain.uid or job["metadata"].get("deletionTimestamp"):
+    def _told_of(self, chain: _Chain) -> Json | None:
+        """The raw object, unless it is gone or going."""
+        raw = self._cache.get(chain.key)
+        if raw is None or raw["metadata"]["uid"] != chain.uid or raw["metadata"].get("deletionTimestamp"):
             return None
-        return job
+        return raw
 
     def _callback(self, chain: _Chain) -> Json | None:
-        spec = (self._job(chain) or {}).get("spec") or {}
+        spec = (self._told_of(chain) or {}).get("spec") or {}
         return next((c for c in spec.get("callbacks") or [] if c.get("name") == chain.name), None)
 
     async def _try(self, chain: _Chain) -> _Tried | None:
         """One try of the first of a chain; None when there is nothing to deliver any more."""
-        job, raw = self._job(chain), self._callback(chain)
-        entry = _entry(job, chain.ids[0]) if job is not None else None
-        if job is None or entry is None or raw is None:
+        raw, wanted = self._told_of(chain), self._callback(chain)
+        entry = _entry(raw, chain.ids[0]) if raw is not None else None
+        if raw is None or entry is None or wanted is None:
             return None
-        chain.callback = raw
+        chain.callback = wanted
         sent_at = time.time()
         outcome, message, retry_after, lacking = "refused", "", None, None
         try:
-            reply = await self._send(job, entry, Callback.model_validate(raw), now=sent_at)
+            callback = Callback.model_validate(wanted)
+            reply = await self._send(chain.key, raw, entry, callback, now=sent_at)
             outcome = "delivered" if reply.delivered else "gone" if reply.gone else "failed"
             message, retry_after = reply.message, reply.retry_after
         except credentials.UnusableSecretError as error:
@@ -249,9 +251,10 @@ class Deliveries:
         )
         return _Tried(entry=entry, outcome=outcome, answer=answer, lacking=lacking)
 
-    async def _send(self, job: Json, entry: Json, callback: Callback, *, now: float) -> Reply:
-        headers, keys = await self._credentials(job["metadata"]["namespace"], callback)
-        body = cloudevent.body(job, entry)
+    async def _send(self, key: Key, raw: Json, entry: Json, callback: Callback, *, now: float) -> Reply:
+        headers, keys = await self._credentials(key.namespace, callback)
+        make = cloudevent.body_of_experiment if key.kind == EXPERIMENT else cloudevent.body
+        body = make(raw, entry)
         signed = signature.headers(message_id=entry["id"], timestamp=int(now), body=body, keys=keys)
         everything = {**headers, "Content-Type": cloudevent.CONTENT_TYPE, **signed}
         return await self._sender.post(callback.url, body=body, headers=everything)
@@ -271,8 +274,8 @@ class Deliveries:
         return headers, keys
 
 
-def _entry(job: Json, delivery: str) -> Json | None:
-    entries = (job.get("status") or {}).get("callbacks") or []
+def _entry(raw: Json, delivery: str) -> Json | None:
+    entries = (raw.get("status") or {}).get("callbacks") or []
     return next((e for e in entries if e["id"] == delivery and e["state"] == "Pending"), None)
 
 

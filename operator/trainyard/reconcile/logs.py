@@ -16,6 +16,7 @@ from trainyard.logs.archive import Archive
 from trainyard.logs.configured import kept_logs
 from trainyard.logs.retention import Retention
 from trainyard.logs.sweep import seconds_between, sweep_forever
+from trainyard.planning.curve import Curve
 from trainyard.planning.observed import LogView
 from trainyard.planning.podview import PodView
 from trainyard.reconcile.queue import KeyedQueue
@@ -44,9 +45,18 @@ class FollowedLogs:
         )
 
     def follow(
-        self, namespace: str, job: str, job_uid: str, pod: PodView, *, progress_timeout: float = 0.0
+        self,
+        namespace: str,
+        job: str,
+        job_uid: str,
+        pod: PodView,
+        *,
+        progress_timeout: float = 0.0,
+        curve: Curve | None = None,
     ) -> None:
-        """Start to follow; again is no harm, and tells the job's progressTimeoutSeconds as it is now."""
+        """Start to follow; again is no harm, and tells the job's progressTimeoutSeconds as it is now. `curve` is the
+        empty one of the metric that the job is compared by.
+        """
         self._released.pop(job_uid, None)  # NB: a job that had ended may go on while its old log still runs
         self._followers.ensure(
             LogTarget(
@@ -58,6 +68,7 @@ class FollowedLogs:
                 job_uid=job_uid,
                 attempt=pod.attempt,
                 rank=pod.rank,
+                curve=curve,
             )
         )
         self._followers.stopped_for_silence_after(pod.uid, progress_timeout)
@@ -133,7 +144,14 @@ class NoLogs:
     """Following is off."""
 
     def follow(
-        self, namespace: str, job: str, job_uid: str, pod: PodView, *, progress_timeout: float = 0.0
+        self,
+        namespace: str,
+        job: str,
+        job_uid: str,
+        pod: PodView,
+        *,
+        progress_timeout: float = 0.0,
+        curve: Curve | None = None,
     ) -> None:
         """Nothing."""
 

@@ -17,7 +17,17 @@ from prometheus_client import Counter
 
 from trainyard import metrics
 from trainyard.api import names
-from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB, Cache, Key, owner_key_of_pod, version_of
+from trainyard.cluster.cache import (
+    DATASET,
+    EXPERIMENT,
+    POD,
+    TRAINING_JOB,
+    Cache,
+    Key,
+    experiment_of_job,
+    owner_key_of_pod,
+    version_of,
+)
 from trainyard.cluster.client import ApiError
 from trainyard.cluster.execute import StaleError
 from trainyard.planning import podchange
@@ -32,6 +42,8 @@ Reconcile = Callable[[Key], Awaitable[float | None]]
 
 #: A pod that comes up is looked at no later than this: the next step mostly follows, and tells all.
 COMING_UP_SECONDS = 0.5
+#: Figures of a job that goes on are looked at by its Experiment no later than this.
+_PROGRESS_SECONDS = 1.0
 
 
 class Doorbell:
@@ -47,7 +59,7 @@ class Doorbell:
         _rung(kind).inc()
         metadata = raw["metadata"]
         before = self._cache.pod(metadata["namespace"], metadata["name"]) if kind == POD else None
-        told = self._told_of_dataset(kind, metadata)
+        told = self._told_before(kind, raw)
         if event == "DELETED":
             self._cache.remove(
                 kind,
@@ -63,8 +75,28 @@ class Doorbell:
             return
         key = Key(kind, metadata["namespace"], metadata["name"])
         self._queue.add(key, because=_change(kind, metadata))
-        if told is None or event == "DELETED" or told != _told(raw):
+        self._ring_others(key, raw, news=told is None or event == "DELETED" or told != _told(kind, raw))
+
+    def made(self, kind: str, raw: dict[str, Any]) -> None:
+        """What was made or changed by another's reconcile than its own has to be looked at by that.
+
+        NB: the watch's event may have come before, and what is in the cache already rings no more.
+        """
+        told = self._told_before(kind, raw)
+        self._cache.store(kind, raw)
+        key = Key(kind, raw["metadata"]["namespace"], raw["metadata"]["name"])
+        self._queue.add(key)
+        self._ring_others(key, raw, news=told is None or told != _told(kind, raw))
+
+    def _ring_others(self, key: Key, raw: dict[str, Any], *, news: bool) -> None:
+        """Those who wait for an object, and the Experiment of a job, which also follows its figures."""
+        experiment = experiment_of_job(raw) if key.kind == TRAINING_JOB else None
+        if news or key.kind == TRAINING_JOB:
             self.ring_those_who_wait_for(key)
+        if experiment is not None and news:
+            self._queue.add(experiment)
+        elif experiment is not None:
+            self._queue.add_soon(experiment, _PROGRESS_SECONDS)
 
     def _ring_for_pod(self, raw: dict[str, Any], before: PodView | None, *, gone: bool) -> None:
         metadata = raw["metadata"]
@@ -87,12 +119,11 @@ class Doorbell:
         """
         metadata = raw["metadata"]
         if kind != POD:
-            told = self._told_of_dataset(kind, metadata)
+            told = self._told_before(kind, raw)
             self._cache.store(kind, raw)
             key = Key(kind, metadata["namespace"], metadata["name"])
             self._queue.not_because(key, _change(kind, metadata))
-            if told is None or told != _told(raw):
-                self.ring_those_who_wait_for(key)
+            self._ring_others(key, raw, news=told is None or told != _told(kind, raw))
             return
         before = self._cache.pod(metadata["namespace"], metadata["name"])
         news = self._cache.store(POD, raw)
@@ -108,23 +139,27 @@ class Doorbell:
             # NB: what others had done to it before is in the answer, too, and their event comes too late to ring.
             self._queue.add(job)
 
-    def _told_of_dataset(self, kind: str, metadata: dict[str, Any]) -> Told | None:
-        """What those who wait for a Dataset have seen of it; None for any other kind, and for one that is new.
+    def _told_before(self, kind: str, raw: dict[str, Any]) -> Told | None:
+        """What those who wait for an object have seen of it; None for one that is new.
 
-        NB: it writes its progress every few seconds, and thousands of jobs may wait for it.
+        NB: a Dataset and an Experiment write their progress every few seconds, and thousands of jobs may wait for them;
+        of a job only its Experiment asks.
         """
-        if kind != DATASET:
+        if kind not in (DATASET, EXPERIMENT) and (kind != TRAINING_JOB or experiment_of_job(raw) is None):
             return None
-        known = self._cache.get(Key(kind, metadata["namespace"], metadata["name"]))
-        return _told(known) if known is not None else None
+        known = self._cache.get(Key(kind, raw["metadata"]["namespace"], raw["metadata"]["name"]))
+        return _told(kind, known) if known is not None else None
 
     def ring_for_lost(self, key: Key, uid: str, *, version: int) -> None:
         """A list of this resourceVersion no longer shows what was there before."""
         pod = self._cache.pod(key.namespace, key.name) if key.kind == POD else None
+        experiment = self._cache.experiment_of(key)
         self._cache.remove(key.kind, namespace=key.namespace, name=key.name, uid=uid, version=version)
         if key.kind != POD:
             self._queue.add(key)
             self.ring_those_who_wait_for(key)
+            if experiment is not None:
+                self._queue.add(experiment)
         elif pod is not None and (job := _owner_of(key.namespace, pod)) is not None:
             self._queue.add(job)
 
@@ -203,22 +238,24 @@ def _rung(kind: str) -> Counter:
 def _owner_of(namespace: str, pod: PodView) -> Key | None:
     if pod.dataset:
         return Key(DATASET, namespace, pod.dataset)
+    if pod.experiment:
+        return Key(EXPERIMENT, namespace, pod.experiment)
     return Key(TRAINING_JOB, namespace, pod.job) if pod.job else None
 
 
-def _told(raw: dict[str, Any]) -> Told:
-    """All of a Dataset but the figures of its progress."""
-    status = raw.get("status") or {}
+def _told(kind: str, raw: dict[str, Any]) -> Told:
+    """What of an object others act upon: all of a Dataset but the figures of its progress, what is wanted of an
+    Experiment, how far a job of an Experiment is.
+    """
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    wanted = (metadata.get("uid"), metadata.get("generation"), metadata.get("deletionTimestamp"))
+    if kind == EXPERIMENT:
+        return wanted
+    if kind == TRAINING_JOB:
+        return (*wanted, *(status.get(name) for name in ("phase", "reason", "startTime", "completionTime")))
     pull = status.get("pull") or {}
     without = {key: value for key, value in status.items() if key != "pull"}
-    metadata = raw["metadata"]
-    return (
-        metadata.get("generation"),
-        metadata.get("deletionTimestamp"),
-        without,
-        pull.get("state"),
-        pull.get("claim"),
-    )
+    return (*wanted, without, pull.get("state"), pull.get("claim"))
 
 
 def _change(kind: str, metadata: dict[str, Any]) -> tuple[str, int]:

@@ -1,26 +1,20 @@
-"""Reconciling Experiments and MLModels, which are kept as records: observe, plan, execute."""
+"""Reconciling MLModels, which are kept as records: observe, plan, execute."""
 
 from __future__ import annotations
 
 import time
 
-from pydantic import BaseModel
-
-from trainyard.api.experiment import ExperimentSpec
 from trainyard.api.mlmodel import MLModelSpec
-from trainyard.cluster.cache import EXPERIMENT, MODEL, Cache, Key
+from trainyard.cluster.cache import Cache, Key
 from trainyard.cluster.execute import Executor
 from trainyard.planning.records import ObservedRecord, plan_record
 from trainyard.reconcile import specs
 
-_SPECS: dict[str, type[BaseModel]] = {EXPERIMENT: ExperimentSpec, MODEL: MLModelSpec}
-
 
 class RecordReconciler:
-    """Looks at nothing but the object itself; one for each of the two kinds."""
+    """Looks at nothing but the object itself."""
 
-    def __init__(self, *, kind: str, cache: Cache, executor: Executor) -> None:
-        self._kind = kind
+    def __init__(self, *, cache: Cache, executor: Executor) -> None:
         self._cache = cache
         self._executor = executor
 
@@ -30,9 +24,8 @@ class RecordReconciler:
         if raw is None:
             return None
         metadata = raw["metadata"]
-        _, problem = specs.read(_SPECS[self._kind], raw)
+        _, problem = specs.read(MLModelSpec, raw)
         observed = ObservedRecord(
-            kind=self._kind,
             generation=metadata.get("generation", 0),
             deleting=bool(metadata.get("deletionTimestamp")),
             spec=raw.get("spec") or {},

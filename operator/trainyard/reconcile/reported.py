@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from trainyard.cluster.cache import TRAINING_JOB, Key
 from trainyard.cluster.log_throttle import Throttle
 from trainyard.planning import progress
+from trainyard.planning.curve import Curve
 from trainyard.planning.observed import LogView
 from trainyard.planning.podview import PodView
 from trainyard.planning.progress import Report
@@ -46,6 +47,14 @@ class PostedReports:
         self._now = now
         self._jobs: dict[str, _Job] = {}
         self._unheard_at = 0.0
+        self._curves: dict[str, Curve] = {}
+
+    def compare(self, job_uid: str, curve: Curve | None) -> None:
+        """The job is compared by this metric from the next post on, or by none: its empty curve."""
+        if curve is not None:
+            self._curves[job_uid] = curve
+        elif self._curves:
+            self._curves.pop(job_uid, None)
 
     def submit(self, namespace: str, pod: PodView, lines: Sequence[StatusLine]) -> None:
         """What a pod has said; no lines are a sign of life."""
@@ -57,8 +66,11 @@ class PostedReports:
         now = self._now()
         before = job.pods.get(pod.uid)
         report = before.report if before is not None else None
+        curve = self._curves.get(pod.job_uid)
+        if curve is not None and report is not None and report.curve is None:
+            report = dataclasses.replace(report, curve=curve)
         for line in lines:
-            report = progress.fold(report, line, at=_precise(now))
+            report = progress.fold(report or Report(at=_precise(now), curve=curve), line, at=_precise(now))
         job.pods[pod.uid] = Posted(report=report, heard_at=now)
         if lines:
             job.doorbell.ring()
@@ -84,6 +96,7 @@ class PostedReports:
 
     def forget(self, job_uid: str) -> None:
         """The job has ended, or is gone."""
+        self._curves.pop(job_uid, None)
         job = self._jobs.pop(job_uid, None)
         if job is not None:
             job.doorbell.close()

@@ -21,6 +21,8 @@ from trainyard.planning import (
     datasetinputs,
     jobstatus,
     outputdataset,
+    parentcheckpoint,
+    reportedobjective,
     restoring,
     stops,
     trainingjob,
@@ -38,7 +40,7 @@ from trainyard.planning.podview import PodView
 from trainyard.planning.ranks import group
 from trainyard.planning.server import ServerAddress
 from trainyard.planning.times import sooner
-from trainyard.reconcile import accounting, datasetviews
+from trainyard.reconcile import accounting, datasetviews, experimentviews
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
@@ -80,6 +82,7 @@ class TrainingJobReconciler:
         self._lookups = lookups
         self._context = context
         self._specs = JobSpecs()
+        self._experiments = experimentviews.ExperimentViews(cache=cache, catalog=context.catalog)
         self._memories: dict[str, Memory] = {}
         self._refusals: dict[str, Refusal] = {}
         self._uids: dict[Key, str] = {}
@@ -104,12 +107,14 @@ class TrainingJobReconciler:
         observed, look_again = await self._lookups.complete(observed)
         self._logs.keep(uid, observed.pods)
         self._posted.keep(uid, observed.pods)
+        curve = reportedobjective.begin(observed.experiment.goal) if observed.experiment is not None else None
+        self._posted.compare(uid, curve)
         if (server := self._server()) != self._context.server:
             self._context = dataclasses.replace(self._context, server=server)
         plan = trainingjob.plan_training_job(observed, now=time.time(), context=self._context)
         for pod in plan.follow:
             silence = observed.spec.progress_timeout_seconds if observed.spec is not None else 0
-            self._logs.follow(key.namespace, key.name, uid, pod, progress_timeout=silence)
+            self._logs.follow(key.namespace, key.name, uid, pod, progress_timeout=silence, curve=curve)
         for pod in plan.ended:
             self._logs.pod_ended(pod)
         for delivery in plan.deliver:
@@ -129,6 +134,8 @@ class TrainingJobReconciler:
         if (plan.status or observed.status).get("completionTime"):
             if not outputdataset.pending(plan.status or observed.status):
                 self._settle(key, uid)
+                if experimentviews.may_revive(raw, plan.status or observed.status):
+                    self._references.set(key, experimentviews.named(raw))
             self._logs.release(uid, observed.pods)
             self._posted.forget(uid)
         if outcome.failure is not None:
@@ -177,13 +184,16 @@ class TrainingJobReconciler:
         datasets: Mapping[str, DatasetView | None] = {}
         parent = None
         output_dataset = None
+        experiment, membership = self._experiments.of(raw)
         targets: set[Key] = set()
+        if not finished or experimentviews.may_revive(raw, status):
+            targets |= experimentviews.named(raw)
         if spec is not None and spec.output_dataset is not None:
             made = Key(DATASET, key.namespace, spec.output_dataset.name)
             if not finished or outputdataset.pending(status):
                 output_dataset = self._output_dataset(made)
                 targets.add(made)
-        if finished and targets:
+        if targets and (finished or spec is None):
             self._references.set(key, targets)
         if spec is not None and not finished:
             wanted = datasetinputs.names(spec)
@@ -222,6 +232,8 @@ class TrainingJobReconciler:
             ),
             datasets=datasets,
             parent=parent,
+            experiment=experiment,
+            membership=membership,
             output_dataset=output_dataset,
             refusal=self._refusals.get(uid),
             logs={pod_uid: view for pod_uid, view in views if view is not None},
@@ -267,8 +279,14 @@ class TrainingJobReconciler:
         status = raw.get("status") or {}
         artifacts = status.get("artifacts") or []
         spec = self._specs.read(raw).spec
+        metadata = raw["metadata"]
+        store_uids = str((metadata.get("annotations") or {}).get(names.STORE_UIDS) or "")
         return ParentView(
             name=name,
+            uid=metadata["uid"],
+            origins=self._origins(name, metadata["uid"], store_uids) if store_uids else (),
+            action=spec.action if spec is not None else "",
+            resumable=spec is None or parentcheckpoint.keeps_checkpoints(spec, self._context.catalog),
             finished=conditions.is_true(status, ConditionType.FINISHED),
             succeeded=conditions.is_true(status, ConditionType.SUCCEEDED),
             reason=status.get("reason") or str(Phase.PENDING),

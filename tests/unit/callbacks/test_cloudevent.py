@@ -213,3 +213,117 @@ def test_the_largest_status_that_the_schema_admits_stays_under_the_limit() -> No
     )
     job["spec"]["displayName"] = "\x01" * 500
     assert body(job)["data"]["truncated"] == ["metrics", "artifacts", "logs", "labels"]
+
+
+def an_experiment(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "search", "namespace": "team-a", "uid": "e-1", "labels": {"team": "a"}},
+        "spec": {
+            "type": "neural_network",
+            "env": [{"name": "TOKEN", "value": "do-not-tell"}],
+            "actionParameters": {"train": {"password": "do-not-tell"}},
+            "jobTemplate": {"spec": {"env": [{"name": "TOKEN", "value": "do-not-tell"}]}},
+            "automl": {"algorithm": "hyperband"},
+            **spec,
+        },
+        "status": {"phase": "Done", "reason": "Completed", "message": "All is well.", **(status or {})},
+    }
+
+
+def body_of_experiment(experiment: dict[str, Any], **entry: Any) -> dict[str, Any]:
+    raw = cloudevent.body_of_experiment(experiment, {**ENTRY, **entry})
+    assert len(raw) <= cloudevent.LIMIT
+    assert b"do-not-tell" not in raw
+    return dict(json.loads(raw))
+
+
+def test_an_experiment_tells_its_steps_its_trials_and_the_best_of_them() -> None:
+    best = {
+        "number": 3,
+        "job": "search-t3-r2",
+        "value": "0.97",
+        "parameters": [{"name": "learning_rate", "value": "0.01"}],
+    }
+    train = {
+        "name": "train",
+        "action": "train",
+        "phase": "Done",
+        "job": "search-t3-r2",
+        "metric": "accuracy 0.97",
+    }
+    status = {
+        "startTime": "2026-01-02T03:00:00Z",
+        "completionTime": "2026-01-02T03:04:00Z",
+        "progress": {"done": 2, "total": 2, "summary": "20/20"},
+        "keyMetric": {"name": "accuracy", "value": "0.97", "display": "accuracy 0.97"},
+        "steps": [
+            {**train, "digest": "0123", "run": 0},
+            {"name": "export", "action": "export", "phase": "Done"},
+        ],
+        "jobs": {"total": 21, "done": 21},
+        "automl": {
+            "trials": {"total": 20, "succeeded": 20},
+            "bestTrial": best,
+            "ledger": [{"number": 0}] * 2000,
+        },
+        "artifacts": [{"uri": "pvc://out/u-1/attempt-0"}],
+    }
+    event = body_of_experiment(an_experiment(status))
+    data = event.pop("data")
+    assert event == {
+        "specversion": "1.0",
+        "id": ENTRY["id"],
+        "source": "/apis/trainyard.dev/v1alpha1/namespaces/team-a/experiments/search",
+        "type": "dev.trainyard.experiment.completed",
+        "subject": "search",
+        "time": "2026-01-02T03:04:05Z",
+        "datacontenttype": "application/json",
+    }
+    assert data == {
+        "name": "search",
+        "namespace": "team-a",
+        "uid": "e-1",
+        "event": "Completed",
+        "sequence": 1,
+        "phase": "Done",
+        "reason": "Completed",
+        "message": "All is well.",
+        "architecture": "neural_network",
+        "algorithm": "hyperband",
+        "startTime": "2026-01-02T03:00:00Z",
+        "completionTime": "2026-01-02T03:04:00Z",
+        "progress": status["progress"],
+        "keyMetric": status["keyMetric"],
+        "jobs": {"total": 21, "done": 21},
+        "trials": {"total": 20, "succeeded": 20},
+        "best": best,
+        "steps": [train, {"name": "export", "action": "export", "phase": "Done"}],
+        "artifacts": [{"uri": "pvc://out/u-1/attempt-0"}],
+        "labels": {"team": "a"},
+    }
+
+
+def test_an_experiment_that_does_not_tune_names_no_algorithm() -> None:
+    for automl in (None, {"algorithm": "hyperband", "enabled": False}):
+        assert "algorithm" not in body_of_experiment(an_experiment(automl=automl))["data"]
+
+
+def test_the_largest_status_of_an_experiment_stays_under_the_limit() -> None:
+    wide = "\x01" * 2048
+    parameters = [{"name": wide[:128], "value": wide[:256]} for _ in range(64)]
+    steps = [{"name": f"step-{number}", "action": "train", "metric": wide[:170]} for number in range(32)]
+    data = body_of_experiment(
+        an_experiment(
+            {
+                "message": "\x01" * 4096,
+                "keyMetric": {"name": wide[:100], "value": wide[:64], "display": wide[:170]},
+                "automl": {"bestTrial": {"number": 1, "parameters": parameters}, "trials": {"total": 1000}},
+                "steps": steps,
+                "artifacts": [{"uri": wide} for _ in range(64)],
+            },
+            displayName="\x01" * 500,
+        )
+    )["data"]
+    assert data["truncated"] == ["best", "steps", "artifacts"]
+    assert data["trials"] == {"total": 1000}
+    assert 0 < len(data["steps"]) < 32

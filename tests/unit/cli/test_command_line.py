@@ -36,7 +36,7 @@ def call(*arguments: str, **options: Any) -> Result:
         (["watch", "tj/"], "A name is empty."),
         (["get", "tj", ".."], "'..' can be the name of no object: a name has letters, digits, - and dots."),
         (["pause", "tj/a/b"], "'a/b' can be the name of no object: a name has letters, digits, - and dots."),
-        (["delete", "dset/a"], "dset/a is no TrainingJob: name one, as tj/a."),
+        (["delete", "dset/a"], "dset/a is no TrainingJob and no Experiment: name one, as tj/a or exp/a."),
         (["retry", "pod/a"], "There is no kind pod here; known are trainingjobs, datasets, experiments, mlmodels."),
         (["logs", "pod/a"], "There is no kind pod here; known are trainingjobs, datasets, experiments, mlmodels."),
         (["get", "all", "--watch"], "--watch shows one kind, or one object."),

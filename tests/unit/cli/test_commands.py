@@ -20,7 +20,7 @@ UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
 
 VISIBLE = (
     "submit", "get", "describe", "watch", "logs", "download", "pause", "resume", "cancel", "retry", "delete",
-    "push", "refresh", "runtimes", "schema", "release", "run", "version",
+    "push", "refresh", "plot", "export", "runtimes", "schema", "release", "run", "version",
 )  # fmt: skip
 
 

@@ -72,6 +72,11 @@ CANCELED = {"cancel": True}
         pytest.param(running, a_job("Canceled"), ExitCode.JOB_CANCELED, id="a resume: of one that cannot"),
         pytest.param(running, a_job("Pending", spec=SUSPENDED, true=["Suspended"]), ExitCode.STALLED,
                      id="a resume: paused again"),
+        pytest.param(
+            running,
+            a_job("Pending", true=["Suspended"], stop={"cause": "Suspend", "experiment": "tuning", "endTime": STAMP}),
+            ExitCode.STALLED, id="a resume: of one that is paused with its Experiment",
+        ),
         pytest.param(retried, a_job("Error", asked=STAMP), None, id="a retry: not noticed yet"),
         pytest.param(retried, a_job("Error", asked=STAMP, retryRequestedAt="an earlier one"), None,
                      id="a retry: an earlier one"),

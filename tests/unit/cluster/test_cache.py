@@ -190,7 +190,7 @@ def test_a_pod_is_its_controllers_whatever_its_labels_say(pod: Json, attempt: in
             a_pod("resnet-0-0", owner={**CONTROLLER, "controller": False}), id="an owner that controls not"
         ),
         pytest.param(a_pod("resnet-0-0", owner={**CONTROLLER, "apiVersion": "batch/v1"}), id="another group"),
-        pytest.param(a_pod("resnet-0-0", owner={**CONTROLLER, "kind": "Experiment"}), id="another kind"),
+        pytest.param(a_pod("resnet-0-0", owner={**CONTROLLER, "kind": "MLModel"}), id="another kind"),
     ],
 )
 def test_a_pod_that_the_job_has_not_made_is_none_of_its_own_but_is_named_for_it(pod: Json) -> None:
@@ -200,3 +200,21 @@ def test_a_pod_that_the_job_has_not_made_is_none_of_its_own_but_is_named_for_it(
     (view,) = cache.pods_named_for(JOB)
     assert view.job_uid == ""
     assert owner_key_of_pod(pod) == JOB
+
+
+def test_jobs_are_found_by_the_experiment_that_they_name() -> None:
+    def a_job(name: str, version: int, experiment: str | None) -> Json:
+        metadata = {"namespace": "team", "name": name, "uid": name, "resourceVersion": str(version)}
+        return {"metadata": metadata, "spec": {"experiment": experiment} if experiment else {}}
+
+    cache, digits = Cache(), Key("Experiment", "team", "digits")
+    cache.store(TRAINING_JOB, a_job("a", 1, "digits"))
+    cache.store(TRAINING_JOB, a_job("b", 2, "digits"))
+    cache.store(TRAINING_JOB, a_job("c", 3, None))
+    assert {key.name for key in cache.jobs_of(digits)} == {"a", "b"}
+    cache.remove(TRAINING_JOB, namespace="team", name="a", uid="a")
+    assert {key.name for key in cache.jobs_of(digits)} == {"b"}
+    # One of the same name that is made anew may name another.
+    cache.store(TRAINING_JOB, a_job("b", 4, "other"))
+    assert cache.jobs_of(digits) == ()
+    assert cache.experiment_of(Key(TRAINING_JOB, "team", "b")) == Key("Experiment", "team", "other")

@@ -104,6 +104,33 @@ async def test_a_released_pod_that_is_gone_is_forgotten_without_a_word() -> None
     assert asked == ["PATCH resnet-0-0"]
 
 
+async def test_annotations_labels_and_an_owner_are_one_write_that_leaves_other_owners() -> None:
+    sent: list[Json] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        sent.append(await request.json())
+        return web.json_response({**RAW, "metadata": {**RAW["metadata"], "resourceVersion": "6"}})
+
+    app = web.Application()
+    app.router.add_route("PATCH", "/{path:.*}", answer)
+    theirs, ours = {"kind": "Workflow", "uid": "theirs"}, {"kind": "Experiment", "uid": "ours"}
+    raw = {**RAW, "metadata": {**RAW["metadata"], "ownerReferences": [theirs]}}
+    async with TestServer(app) as server:
+        client, cache = Client(Configuration(host=str(server.make_url("/")))), Cache()
+        executor = Executor(client, cache, answered=cache.store, afterwards=Afterwards())
+        try:
+            await executor.execute(Plan(annotate={"a": "b"}, label={"c": "d"}, own=ours), raw)
+            await executor.execute(Plan(label={"c": "d"}), raw)
+            await executor.execute(Plan(), raw)
+        finally:
+            await client.close()
+    fence = {"resourceVersion": "5", "uid": "job-uid"}
+    assert [one["metadata"] for one in sent] == [
+        {**fence, "annotations": {"a": "b"}, "labels": {"c": "d"}, "ownerReferences": [theirs, ours]},
+        {**fence, "labels": {"c": "d"}},
+    ]
+
+
 def kept(cache: Cache) -> list[PodView]:
     pod = cache.pod("team", "resnet-0-0")
     return [pod] if pod is not None else []

@@ -14,7 +14,15 @@ from tests.harness.errors import HarnessError
 @pytest.fixture
 def elsewhere(own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClusterHandle:
     """A user's cluster that no Docker of this machine runs."""
-    for name in ("CLUSTER", "IMAGES", "OPERATOR_IMAGE", "AGENT_IMAGE", "DATA_IMAGE", "TRAINER_IMAGE"):
+    for name in (
+        "CLUSTER",
+        "IMAGES",
+        "OPERATOR_IMAGE",
+        "AGENT_IMAGE",
+        "DATA_IMAGE",
+        "TUNER_IMAGE",
+        "TRAINER_IMAGE",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(docker, "_users", lambda: None)
     return ClusterHandle("production", tmp_path / "config", context="production", made_by_us=False)
@@ -62,5 +70,6 @@ def test_pods_of_tests_elsewhere_are_made_of_the_public_python(elsewhere: Cluste
     ],
 )
 def test_the_chart_is_told_the_operators_image(image: str, repository: str, tag: str) -> None:
-    told = chart.values(operator=image, agent="agent:1", data="data:1", trainer="trainer:1")["image"]
+    others = {name: f"{name}:1" for name in ("agent", "data", "tuner", "trainer")}
+    told = chart.values(operator=image, **others)["image"]
     assert (told["repository"], told["tag"]) == (repository, tag)

@@ -17,6 +17,7 @@ from trainyard.logs import store as module
 from trainyard.logs.configured import kept_logs
 from trainyard.logs.splice import Line, is_gap
 from trainyard.logs.store import LogFile, LogStore
+from trainyard.planning.curve import Curve
 from trainyard.settings import Logs, SettingsError
 
 UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
@@ -171,6 +172,19 @@ async def test_a_restart_finds_the_report_and_the_tail_in_the_stored_log(store: 
     assert len(content.tail_text()) == 20
     assert content.tail_text()[-1] == "é" * 400
     assert content.splicer.since == "2025-03-09T07:05:31Z"
+
+
+async def test_a_restart_finds_the_whole_curve_of_a_metric_in_the_stored_log(store: LogStore) -> None:
+    file = a_file(store)
+    file.append([line(n, f'{{"epoch": {n}, "kpi": {{"loss": {1 / n}}}}}') for n in range(1, 40)])
+    await store.flush([file])
+    report = replay(file, curve=Curve(metric="loss")).report
+    assert report is not None
+    assert report.curve is not None
+    assert [epoch for epoch, _ in report.curve.points] == list(range(1, 40))
+    unwatched = replay(file).report
+    assert unwatched is not None
+    assert unwatched.curve is None
 
 
 @contextlib.contextmanager

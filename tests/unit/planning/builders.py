@@ -9,7 +9,9 @@ from typing import Any
 
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.context import Context
+from trainyard.planning.experimentview import ExperimentView, Membership
 from trainyard.planning.lookedup import NodeView, PodEvent
+from trainyard.planning.objective import Goal
 from trainyard.planning.observed import (
     DatasetView,
     LogView,
@@ -60,6 +62,8 @@ def a_job(
     status: Mapping[str, Any] | None = None,
     datasets: Mapping[str, DatasetView | None] | None = None,
     parent: ParentView | None = None,
+    experiment: ExperimentView | None = None,
+    membership: Membership | None = None,
     refusal: Refusal | None = None,
     events: Mapping[str, tuple[PodEvent, ...]] | None = None,
     nodes: Mapping[str, NodeView] | None = None,
@@ -87,6 +91,8 @@ def a_job(
         unsupported=unsupported,
         datasets=datasets or {},
         parent=parent,
+        experiment=experiment,
+        membership=membership or Membership(),
         refusal=refusal,
         events=events or {},
         nodes=nodes or {},
@@ -182,6 +188,12 @@ def a_parent(**fields: Any) -> ParentView:
         "artifact_uri": "pvc://out/parent-uid/attempt-0",
     }
     return ParentView(**(values | fields))
+
+
+def an_experiment(**fields: Any) -> ExperimentView:
+    """An Experiment that neither pauses nor cancels its jobs, and goes by their accuracy."""
+    values: dict[str, Any] = {"name": "tuning", "uid": "experiment-uid", "goal": Goal("accuracy", False)}
+    return ExperimentView(**(values | fields))
 
 
 def a_refusal(status: int, message: str, *, age: float = 0.0, count: int = 1) -> Refusal:

@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tests.unit.planning.builders import CONTEXT, NOW, a_job, a_pod, a_spec
+from tests.unit.planning.builders import CONTEXT, NOW, a_job, a_pod, a_spec, an_experiment
 from trainyard.api import names
+from trainyard.planning.experimentview import Membership
 from trainyard.planning.observed import LogView, ObservedJob
 from trainyard.planning.plan import Plan
 from trainyard.planning.podview import ContainerView, PodView
@@ -127,6 +128,17 @@ class Story:
         self.job = dataclasses.replace(
             self.job, spec=a_spec(**self.fields), generation=self.job.generation + 1
         )
+        return self
+
+    def experiment(self, **wishes: Any) -> Story:
+        """Its Experiment is there, and wants this of its jobs."""
+        self.job = dataclasses.replace(self.job, experiment=an_experiment(**wishes))
+        return self
+
+    def experiment_is_gone(self, *, with_its_jobs: bool = False) -> Story:
+        """It is deleted, and the job goes with it or was left behind."""
+        owner = Membership(owner="experiment-uid", goes=with_its_jobs) if with_its_jobs else Membership()
+        self.job = dataclasses.replace(self.job, experiment=None, membership=owner)
         return self
 
     def retry(self, at: str = "2027-01-15T08:00:00Z") -> Story:

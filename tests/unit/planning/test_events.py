@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainyard.planning.callbacks import events
+from trainyard.planning.callbackevents import of_job as events
 
 Json = dict[str, Any]
 

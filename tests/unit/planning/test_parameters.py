@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.planning.builders import NOW, a_job, plan
@@ -264,6 +264,7 @@ values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(given=st.dictionaries(st.sampled_from([*SCHEMA["properties"], "other"]), values, max_size=4))  # type: ignore[misc]  # untyped values
 def test_whatever_is_given_is_refused_with_a_sentence_or_reaches_the_trainer(given: dict[str, Any]) -> None:
     schema = Schema(SCHEMA)

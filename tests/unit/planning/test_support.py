@@ -25,8 +25,8 @@ each_kind = pytest.mark.parametrize("kind", sorted(SPECS))
 NAMED: list[Any] = [
     pytest.param(
         "TrainingJob",
-        {"model": "m", "experiment": "e"},
-        ["spec.experiment", "spec.model"],
+        {"model": "m", "baseModels": [{"uri": "s3://b/m"}]},
+        ["spec.baseModels", "spec.model"],
         id="several at once",
     ),
     pytest.param(
@@ -43,19 +43,18 @@ NAMED: list[Any] = [
     ),
     pytest.param(
         "Experiment",
-        {"actions": [{"name": "a", "action": "train"}]},
-        ["spec.actions"],
-        id="steps of an Experiment",
-    ),
-    pytest.param("Experiment", {"automl": {}}, ["spec.automl"], id="a search with every default"),
-    pytest.param(
-        "Experiment",
         {
             "actions": [{"name": "a", "action": "train"}],
-            "datasets": {"train": ["d"]},
-            "output": {"uri": "s3://b"},
+            "baseModels": [{"uri": "s3://b/m"}],
+            "model": "digits",
         },
-        ["spec.actions"],
+        ["spec.baseModels", "spec.model"],
+        id="what becomes of an Experiment's result",
+    ),
+    pytest.param(
+        "MLModel",
+        {"training": {"enabled": True}, "datasets": {"train": ["d"]}, "output": {"uri": "s3://b"}},
+        ["spec.training"],
         id="what asks, and not what says how",
     ),
     pytest.param("MLModel", {"stage": "archived"}, ["spec.stage: archived"], id="a stage of a model"),
@@ -63,8 +62,8 @@ NAMED: list[Any] = [
     pytest.param("MLModel", {"type": "auto"}, ["spec.type: auto"], id="a type that is to be found"),
     pytest.param(
         "Experiment",
-        {"automl": {"space": "unreadable"}},
-        ["spec.automl"],
+        {"baseModels": "unreadable"},
+        ["spec.baseModels"],
         id="a spec that another version has stored",
     ),
 ]
@@ -103,10 +102,11 @@ SILENT: list[Any] = [
             "objective": {"metric": "accuracy"},
             "jobTemplate": {"spec": {"nodes": 2}},
             "output": {"claimName": "out"},
-            "automl": {"enabled": False, "algorithm": "grid"},
+            "automl": {"algorithm": "grid"},
+            "actions": [{"name": "a", "action": "train"}],
             "suspend": True,
         },
-        id="a draft that says how",
+        id="a search",
     ),
     pytest.param(
         "MLModel",

@@ -100,6 +100,33 @@ def _long(**limit: int) -> Story:
     return story.passes(51).settle()
 
 
+def of_no_experiment_yet() -> Story:
+    return new(experiment="tuning")
+
+
+def training_in_experiment() -> Story:
+    story = of_no_experiment_yet().experiment().settle().pod_runs().settle()
+    return story.passes(100).trainer_says(epoch=4, checkpoint=True).settle().passes(30)
+
+
+def paused_with_experiment() -> Story:
+    story = training_in_experiment().experiment(suspend=True).settle().passes(5)
+    return story.trainer_says(epoch=5, checkpoint=True).pod_ends(143).settle().passes(60)
+
+
+def paused_twice() -> Story:
+    return paused_with_experiment().edit(suspend=True).settle()
+
+
+def canceled_with_experiment() -> Story:
+    story = training_in_experiment().experiment(cancel=True).settle().passes(5)
+    return story.trainer_says(epoch=5, checkpoint=True).pod_ends(143).settle().passes(60)
+
+
+def done_in_experiment() -> Story:
+    return training_in_experiment().pod_ends(0).settle().passes(60)
+
+
 STATES: dict[str, Callable[[], Story]] = {
     "new": new,
     "waiting for a node": pending,
@@ -120,6 +147,12 @@ STATES: dict[str, Callable[[], Story]] = {
     "stopping for its silence": silent,
     "done": done,
     "failed": failed,
+    "of an Experiment that is not there": of_no_experiment_yet,
+    "training in an Experiment": training_in_experiment,
+    "paused with its Experiment": paused_with_experiment,
+    "paused by itself and with it": paused_twice,
+    "canceled with its Experiment": canceled_with_experiment,
+    "done in an Experiment": done_in_experiment,
 }
 
 EVENTS: dict[str, Step] = {
@@ -160,6 +193,14 @@ EVENTS: dict[str, Step] = {
     "startup takes too long": lambda s: s.passes(1801),
     "the delay is over": lambda s: s.passes(11),
     "the time to live is over": lambda s: s.edit(ttlSecondsAfterFinished=10),
+    "its Experiment comes": lambda s: s.experiment(),
+    "its Experiment comes, suspended": lambda s: s.experiment(suspend=True),
+    "its Experiment is suspended": lambda s: s.experiment(suspend=True),
+    "its Experiment is cancelled": lambda s: s.experiment(cancel=True),
+    "its Experiment is suspended and cancelled": lambda s: s.experiment(suspend=True, cancel=True),
+    "its Experiment goes on": lambda s: s.experiment(),
+    "its Experiment is deleted": lambda s: s.experiment_is_gone(with_its_jobs=True),
+    "its Experiment is deleted without its jobs": lambda s: s.experiment_is_gone(),
 }
 
 
@@ -313,6 +354,34 @@ PAIRS = {
     ),
     "done": ("suspend", "cancel", "retry asked for", "the time to live is over"),
     "failed": ("retry asked for", "suspend", "cancel", "the time to live is over"),
+    "of an Experiment that is not there": (
+        "applied",
+        "applied with suspend",
+        "its Experiment comes",
+        "its Experiment comes, suspended",
+    ),
+    "training in an Experiment": (
+        "its Experiment is suspended",
+        "its Experiment is cancelled",
+        "its Experiment is suspended and cancelled",
+        "its Experiment is deleted without its jobs",
+        "exit 0",
+    ),
+    "paused with its Experiment": (
+        "its Experiment goes on",
+        "its Experiment is cancelled",
+        "its Experiment is deleted",
+        "its Experiment is deleted without its jobs",
+        "suspend",
+        "cancel",
+    ),
+    "paused by itself and with it": ("its Experiment goes on", "suspend taken back"),
+    "canceled with its Experiment": (
+        "its Experiment goes on",
+        "its Experiment is deleted",
+        "cancel",
+    ),
+    "done in an Experiment": ("its Experiment is suspended", "its Experiment is cancelled"),
 }
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from tests.receiver import Receiver, Say, listening
-from trainyard.cluster.cache import TRAINING_JOB, Cache, Key
+from trainyard.cluster.cache import EXPERIMENT, TRAINING_JOB, Cache, Key
 from trainyard.cluster.client import Client
 from trainyard.planning.observed import Answer
 from trainyard.planning.plan import Delivery
@@ -146,3 +146,24 @@ async def test_a_callback_that_cannot_be_read_is_answered_and_not_sent_for_ever(
     assert not answer.delivered
     assert not answer.waiting
     assert answer.message == "Not sent: spec.callbacks cannot be read: Input should be a valid string."
+
+
+async def test_an_experiment_is_told_of_by_its_own_events_and_rung_for(
+    one: Delivering, receiver: Receiver
+) -> None:
+    key = Key(EXPERIMENT, "team", "search")
+    one.cache.store(
+        EXPERIMENT,
+        {
+            "metadata": {"namespace": "team", "name": "search", "uid": "e-1", "resourceVersion": "1"},
+            "spec": {"callbacks": [{"name": "chat", "url": receiver.url()}]},
+            "status": {"phase": "Done", "callbacks": [an_entry("a")]},
+        },
+    )
+    delivery = Delivery(callback="chat", url=receiver.url(), ids=("a",))
+    one.deliveries.send(key, "e-1", delivery)
+    assert await asyncio.wait_for(one.queue.get(), 5) == key
+    assert one.deliveries.answers("e-1")["a"].delivered
+    (request,) = receiver.requests
+    assert request.event["type"] == "dev.trainyard.experiment.completed"
+    assert request.event["subject"] == "search"

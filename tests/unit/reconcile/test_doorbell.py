@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from trainyard.api import names
-from trainyard.cluster.cache import DATASET, POD, TRAINING_JOB, Cache, Key
+from trainyard.cluster.cache import DATASET, EXPERIMENT, POD, TRAINING_JOB, Cache, Key
 from trainyard.reconcile.loop import Doorbell
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.reconcile.references import References
@@ -230,3 +231,99 @@ async def test_progress_of_a_dataset_rings_for_itself_and_its_end_for_those_who_
         assert (JOB in taken) is rings
         for key in taken:
             bell.queue.done(key)
+
+
+EXPERIMENT_KEY = Key(EXPERIMENT, "team", "digits")
+
+
+def a_trial(version: int, *, phase: str = "Running", epoch: int = 1) -> Json:
+    metadata = {"namespace": "team", "name": "resnet", "uid": "job-uid", "resourceVersion": str(version)}
+    status = {"phase": phase, "reason": "Training", "progress": {"epoch": epoch}}
+    return {"kind": TRAINING_JOB, "metadata": metadata, "spec": {"experiment": "digits"}, "status": status}
+
+
+async def taken_at_once(bell: Bell) -> set[Key]:
+    taken = {await bell.queue.get() for _ in range(len(bell.queue))}
+    for key in taken:
+        bell.queue.done(key)
+    return taken
+
+
+@pytest.mark.parametrize("written_by_us", [True, False])
+async def test_a_job_rings_for_its_experiment_at_once_when_it_has_come_further_and_soon_when_it_tells_figures(
+    *, written_by_us: bool
+) -> None:
+    bell = Bell()
+    bell.door.ring(TRAINING_JOB, "ADDED", a_trial(1, phase="Pending"))
+    assert await taken_at_once(bell) == {JOB, EXPERIMENT_KEY}
+    for version, phase, at_once in ((2, "Running", True), (3, "Running", False), (4, "Done", True)):
+        raw = a_trial(version, phase=phase, epoch=version)
+        if written_by_us:
+            bell.door.answered(TRAINING_JOB, raw)
+        else:
+            bell.door.ring(TRAINING_JOB, "MODIFIED", raw)
+        assert (EXPERIMENT_KEY in await taken_at_once(bell)) is at_once
+    bell.door.answered(TRAINING_JOB, a_trial(5, phase="Done", epoch=5))
+    await bell.take(EXPERIMENT_KEY)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_job_that_is_gone_rings_for_its_experiment(*, lost: bool) -> None:
+    bell = Bell()
+    bell.door.ring(TRAINING_JOB, "ADDED", a_trial(1))
+    await taken_at_once(bell)
+    if lost:
+        bell.door.ring_for_lost(JOB, "job-uid", version=2)
+    else:
+        bell.door.ring(TRAINING_JOB, "DELETED", a_trial(2))
+    assert EXPERIMENT_KEY in await taken_at_once(bell)
+
+
+def an_experiment(version: int, *, generation: int, done: int = 0) -> Json:
+    metadata = {
+        "namespace": "team",
+        "name": "digits",
+        "uid": "e",
+        "resourceVersion": str(version),
+        "generation": generation,
+    }
+    return {"kind": EXPERIMENT, "metadata": metadata, "status": {"progress": {"done": done}}}
+
+
+async def test_an_experiment_rings_for_its_jobs_when_it_is_edited_and_not_when_it_tells_its_progress() -> (
+    None
+):
+    bell = Bell()
+    bell.references.set(JOB, {EXPERIMENT_KEY})
+    bell.door.ring(EXPERIMENT, "ADDED", an_experiment(1, generation=1))
+    assert await taken_at_once(bell) == {EXPERIMENT_KEY, JOB}
+    bell.door.answered(EXPERIMENT, an_experiment(2, generation=1, done=1))
+    assert await taken_at_once(bell) == set()
+    bell.door.ring(EXPERIMENT, "MODIFIED", an_experiment(3, generation=2, done=1))
+    assert await taken_at_once(bell) == {EXPERIMENT_KEY, JOB}
+
+
+async def test_a_pod_of_an_experiment_rings_for_it() -> None:
+    bell = Bell()
+    raw = a_pod(1)
+    raw["metadata"]["name"] = "digits-propose-3"
+    raw["metadata"]["ownerReferences"][0] |= {"kind": EXPERIMENT, "name": "digits", "uid": "e"}
+    bell.door.ring(POD, "ADDED", raw)
+    await bell.take(EXPERIMENT_KEY)
+    (pod,) = bell.cache.pods_of("e")
+    assert (pod.experiment, pod.stage, pod.attempt) == ("digits", "propose", 3)
+
+
+@pytest.mark.parametrize("echo_first", [True, False])
+async def test_a_job_that_its_experiment_has_made_is_looked_at_whichever_tells_of_it_first(
+    *, echo_first: bool
+) -> None:
+    bell = Bell()
+    raw = {**a_trial(3), "status": {}}
+    told = [
+        lambda: bell.door.ring(TRAINING_JOB, "ADDED", copy.deepcopy(raw)),
+        lambda: bell.door.made(TRAINING_JOB, copy.deepcopy(raw)),
+    ]
+    for tell in told if echo_first else reversed(told):
+        tell()
+    assert JOB in await taken_at_once(bell)

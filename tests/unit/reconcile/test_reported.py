@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from trainyard.cluster.cache import TRAINING_JOB, Key
+from trainyard.planning.curve import Curve
 from trainyard.planning.observed import LogView
 from trainyard.planning.podview import PodView
 from trainyard.planning.progress import fold
@@ -98,6 +99,31 @@ async def test_a_request_without_lines_is_a_sign_of_life_that_rings_for_nobody()
     assert view.report.at < "2023-11-14T22:13:21"
     await asyncio.sleep(2 * INTERVAL)
     assert rung(queue) == 0
+    posted.close()
+
+
+async def test_what_is_posted_makes_the_curve_of_the_metric_that_a_job_is_compared_by() -> None:
+    posted = PostedReports(queue=KeyedQueue(), interval=INTERVAL)
+    posted.submit("team", a_pod(), [StatusLine(epoch=1, kpi={"loss": 0.5})])
+    posted.compare("job-uid", Curve(metric="loss"))
+    for epoch in (2, 3):
+        posted.submit("team", a_pod(), [StatusLine(epoch=epoch, kpi={"loss": 0.5 / epoch})])
+    view = posted.view("job-uid", a_pod().uid)
+    assert view is not None
+    assert view.report is not None
+    assert view.report.curve is not None
+    assert view.report.curve.points == ((2, 0.25), (3, 0.5 / 3)), "from when it is known on"
+    posted.submit("team", a_pod(job_uid="other"), [StatusLine(epoch=1, kpi={"loss": 0.5})])
+    other = posted.view("other", a_pod(job_uid="other").uid)
+    assert other is not None
+    assert other.report is not None
+    assert other.report.curve is None
+    posted.forget("job-uid")
+    posted.submit("team", a_pod(), [StatusLine(epoch=4)])
+    again = posted.view("job-uid", a_pod().uid)
+    assert again is not None
+    assert again.report is not None
+    assert again.report.curve is None
     posted.close()
 
 

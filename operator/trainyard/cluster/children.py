@@ -1,0 +1,88 @@
+"""What is done to the TrainingJobs of an Experiment.
+
+Separate because `cluster.execute` makes pods and writes status for every kind, and this is one kind's. Each change is
+idempotent: names are derived, deletions and patches carry the UID. Called by `reconcile.experiment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from trainyard.cluster import failpoints, resources
+from trainyard.cluster.cache import TRAINING_JOB, Cache
+from trainyard.cluster.client import ApiError, Client
+from trainyard.planning.experimentobserved import JobStep
+
+Json = dict[str, Any]
+
+_REFUSED = frozenset({400, 403, 413, 422})
+_STRICT = {"fieldValidation": "Strict"}
+
+
+class Children:
+    """`made` is told of each job that was made or changed, as it is then."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        *,
+        made: Callable[[str, Json], None],
+        failpoint: failpoints.Pass = failpoints.never,
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._made = made
+        self._failpoint = failpoint
+
+    async def do(self, namespace: str, step: JobStep) -> ApiError | None:
+        """Does one step; the API server's refusal, if a new job was refused. Raises ApiError for what passes by itself.
+
+        NB: one of its name that is there already is in the cache then; another's is a refusal.
+        """
+        self._failpoint(f"before-job-{step.verb}")
+        refused = await self._done(namespace, step)
+        self._failpoint(f"after-job-{step.verb}")
+        return refused
+
+    async def _done(self, namespace: str, step: JobStep) -> ApiError | None:
+        where = resources.path(TRAINING_JOB, namespace, step.name)
+        try:
+            if step.verb == "make":
+                answer = await self._client.post(
+                    resources.path(TRAINING_JOB, namespace), dict(step.body), _STRICT
+                )
+                self._made(TRAINING_JOB, answer)
+            elif step.verb == "patch":
+                metadata = {**(step.body.get("metadata") or {}), "uid": step.uid}
+                answer = await self._client.merge_patch(where, {**step.body, "metadata": metadata})
+                self._made(TRAINING_JOB, answer)
+            else:
+                body = {
+                    "apiVersion": "v1",
+                    "kind": "DeleteOptions",
+                    "preconditions": {"uid": step.uid},
+                    "propagationPolicy": "Background",
+                }
+                await self._client.delete(where, body)
+        except ApiError as error:
+            if step.verb == "make":
+                if error.status == 409 and error.reason == "AlreadyExists":
+                    there = await self._client.get(where)
+                    mine = _owner_of(there) == _owner_of(step.body)
+                    self._cache.restore(TRAINING_JOB, there)
+                    self._made(TRAINING_JOB, there)
+                    return None if mine else error
+                if error.status in _REFUSED or "failed calling webhook" in error.message:
+                    return error
+                raise
+            if error.status in (404, 409):  # gone, or another one has the name: both are what was wanted
+                return None
+            raise
+        return None
+
+
+def _owner_of(raw: Mapping[str, Any]) -> str:
+    owners = raw["metadata"].get("ownerReferences") or ()
+    return next((str(owner.get("uid")) for owner in owners if owner.get("controller")), "")

@@ -1,0 +1,141 @@
+"""The pod that proposes the next trials of a bayesian search, and what it answers.
+
+Separate because it is the contract with the tuner image (docs/automl.md): the operator itself never imports what
+proposes.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from trainyard.api import names
+from trainyard.planning import stepjobs
+from trainyard.planning.experimentobserved import ObservedExperiment
+from trainyard.search.space import Space, SpaceError
+
+Json = dict[str, Any]
+Point = tuple[str, ...]
+
+STAGE = "propose"
+#: Of the 128 KiB that Linux allows one string of the environment.
+_ROOM = 120 * 1024
+_USER_ID = 65532
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunerRules:
+    """From the settings: the tuner's image, what its container may use, and where it runs."""
+
+    image: str = "trainyard/tuner:0.1.0"
+    requests: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    image_pull_policy: str | None = None
+
+
+def order(
+    space: Space,
+    *,
+    minimize: bool,
+    seed: int,
+    first: int,
+    count: int,
+    history: Sequence[tuple[Point, float | None]],
+    pending: Sequence[Point],
+) -> str:
+    """What the tuner is told, so that it fits: of too long a history the older half goes, but for its best."""
+    told: Json = {
+        "space": space.as_json(),
+        "minimize": minimize,
+        "seed": seed,
+        "first": first,
+        "count": count,
+        "history": [[list(point), value] for point, value in history],
+        "pending": [list(point) for point in pending],
+    }
+    while True:
+        text = base64.b64encode(zlib.compress(orjson.dumps(told), 9)).decode()
+        if len(text) <= _ROOM or len(told["history"]) < 2:
+            return text
+        told["history"] = _halved(told["history"], minimize=minimize)
+
+
+def pod(observed: ObservedExperiment, told: str, *, first: int, rules: TunerRules) -> Json:
+    """The pod that proposes trials from number `first` on."""
+    resources = {k: dict(v) for k, v in (("requests", rules.requests), ("limits", rules.limits)) if v}
+    container: Json = {
+        "name": names.PROPOSE_CONTAINER,
+        "image": rules.image,
+        "args": ["propose"],
+        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "TRAINYARD_SEARCH", "value": told}],
+        "resources": resources,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    if rules.image_pull_policy is not None:
+        container["imagePullPolicy"] = rules.image_pull_policy
+    spec: Json = {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 1,
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER_ID,
+            "runAsGroup": _USER_ID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+    for key, value in (
+        ("nodeSelector", dict(rules.node_selector)),
+        ("tolerations", [dict(one) for one in rules.tolerations]),
+    ):
+        if value:
+            spec[key] = value
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": names.staged_pod_name(owner=observed.name, stage=STAGE, number=first),
+            "namespace": observed.namespace,
+            "labels": {
+                names.LABEL_MANAGED_BY: names.MANAGED_BY,
+                names.LABEL_EXPERIMENT: observed.name,
+                names.LABEL_EXPERIMENT_UID: observed.uid,
+                names.LABEL_ATTEMPT: str(first),
+            },
+            "ownerReferences": [stepjobs.owner(observed)],
+        },
+        "spec": spec,
+    }
+
+
+def proposed(line: str, space: Space) -> list[Point] | None:
+    """The points of the tuner's answer; None for what is none of this space."""
+    try:
+        found = orjson.loads(line)["proposals"]
+        return [space.accepted(point) for point in found] or None
+    except (orjson.JSONDecodeError, KeyError, TypeError, SpaceError):
+        return None
+
+
+def _halved(history: list[Any], *, minimize: bool) -> list[Any]:
+    """The newer half, and the best quarter of the older one."""
+    middle = len(history) // 2
+    older = [entry for entry in history[:middle] if entry[1] is not None]
+    older.sort(key=lambda entry: entry[1], reverse=not minimize)
+    return older[: middle // 4] + history[middle:]
