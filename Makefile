@@ -4,8 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/data/pyproject.toml images/trainer/pyproject.toml | sha256sum | cut -c1-12)
-PACKAGES := operator tests images/agent images/data images/trainer
+STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/data/pyproject.toml images/trainer/pyproject.toml images/tuner/pyproject.toml | sha256sum | cut -c1-12)
+PACKAGES := operator tests images/agent images/data images/trainer images/tuner
 # How many processes run the tests of tests/integration side by side, which wait most of the time.
 WORKERS ?= 3
 PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok podlogs
@@ -14,7 +14,7 @@ STORE_PROGRAMS := versitygw fake-gcs-server rclone
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-data test-trainer \
+.PHONY: help demo test soak bench dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-data test-trainer test-tuner \
 	test-integration test-e2e crds verify image clean
 
 help:  ## This list
@@ -25,11 +25,11 @@ demo: venv  ## A cluster, the operator in it, real trainings to Done, and a summ
 
 test: venv  ## All tests: lint, types, imports, generated files, unit, integration, e2e
 	@$(MAKE) --no-print-directory lint typecheck imports verify
-	@$(MAKE) --no-print-directory unit test-agent test-data test-trainer
+	@$(MAKE) --no-print-directory unit test-agent test-data test-trainer test-tuner
 	@$(MAKE) --no-print-directory test-integration
 	@$(MAKE) --no-print-directory test-e2e
 
-soak: venv  ## The trainer's and the agent's long tests; the storm over 180 jobs on fake nodes and 20 with real pods, told in docs/soak.md; 5 GB pulled beside rclone, told in docs/datasets.md
+soak: venv  ## The trainer's and the agent's long tests; the storm over 180 jobs on fake nodes and 20 with real pods, told in docs/soak.md; 5 GB pulled beside rclone, told in docs/datasets.md; searches of real tasks, told in docs/automl-quality.md
 	@cd images/trainer && ../../$(VENV)/bin/python -m pytest -p no:asyncio tests/test_distributed.py -m 'soak or not soak'
 	@cd images/agent && ../../$(VENV)/bin/python -m pytest -p no:asyncio -m soak
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
@@ -40,6 +40,7 @@ soak: venv  ## The trainer's and the agent's long tests; the storm over 180 jobs
 	@$(RUN) -m tests.storm.scale docs/soak.md out/storm-on-fake-nodes.json out/storm-with-real-pods.json
 	@$(RUN) -m tests.harness.binaries $(STORE_PROGRAMS) >/dev/null
 	@$(RUN) -m tests.bench.pull_speed --out out/pull-speed.json --document docs/datasets.md
+	@$(RUN) -m tests.bench.tuning --out out/tuning.json --document docs/automl-quality.md
 
 bench: venv  ## Measures speed on fake nodes, about three hours (BENCH="burst --jobs 500" for a part), into docs/performance.md
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
@@ -65,7 +66,7 @@ $(STAMP):
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'images/agent[s3,test]' \
-		--editable 'images/data[test]' --editable 'images/trainer[test]'
+		--editable 'images/data[test]' --editable 'images/trainer[test]' --editable 'images/tuner[test]'
 	@touch $@
 
 fmt: venv  ## Format the code
@@ -83,6 +84,7 @@ typecheck: venv  ## mypy, strict
 	@cd images/agent && ../../$(VENV)/bin/mypy
 	@cd images/data && ../../$(VENV)/bin/mypy
 	@cd images/trainer && ../../$(VENV)/bin/mypy
+	@cd images/tuner && ../../$(VENV)/bin/mypy
 
 imports: venv  ## Import contracts
 	@echo "== imports go one way"
@@ -104,6 +106,10 @@ test-data: venv  ## Tests of the data image
 test-trainer: venv  ## Tests of the reference trainer
 	@echo "== trainer"
 	@cd images/trainer && ../../$(VENV)/bin/python -m pytest -p no:asyncio
+
+test-tuner: venv  ## Tests of the tuner image
+	@echo "== tuner"
+	@cd images/tuner && ../../$(VENV)/bin/python -m pytest -p no:asyncio
 
 test-integration: venv  ## Tests on a real API server, as processes
 	@echo "== integration"

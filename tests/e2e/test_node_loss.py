@@ -42,6 +42,7 @@ def two_nodes() -> Iterator[ClusterHandle]:
         agent=chosen.image(handle, "agent"),
         # NB: as good as any, as no job here runs by the catalogue or has a dataset; loading them takes half a minute.
         data=chosen.python_image(handle),
+        tuner=chosen.python_image(handle),
         trainer=chosen.python_image(handle),
         more=here,
     )

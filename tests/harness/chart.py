@@ -36,18 +36,19 @@ def install(
     operator: str,
     agent: str,
     data: str,
+    tuner: str,
     trainer: str,
     more: Mapping[str, Any] | None = None,
 ) -> None:
     """CRDs and chart, new or brought up to date; returns when the operator is ready.
 
-    `operator`, `agent`, `data` and `trainer` are images that the nodes have or can pull; `more` are values of the chart
-    that go before these. Raises HarnessError that says what the operator's pod is stuck on.
+    `operator`, `agent`, `data`, `tuner` and `trainer` are images that the nodes have or can pull; `more` are values of
+    the chart that go before these. Raises HarnessError that says what the operator's pod is stuck on.
     """
     kubectl = Kubectl(handle)
     with console.step("Installing the operator"), _diagnosed(kubectl):
         _clear_interrupted(handle)
-        ours = values(operator=operator, agent=agent, data=data, trainer=trainer)
+        ours = values(operator=operator, agent=agent, data=data, tuner=tuner, trainer=trainer)
         # NB: Helm never changes CRDs that are there.
         kubectl.run("apply", "--server-side", "--force-conflicts", f"--filename={CRDS}")
         kubectl.run("wait", "--for=condition=Established", f"--filename={CRDS}", "--timeout=30s")
@@ -83,7 +84,7 @@ def _clear_interrupted(handle: ClusterHandle) -> None:
         uninstall(handle, hooks=False)
 
 
-def values(*, operator: str, agent: str, data: str, trainer: str) -> Json:
+def values(*, operator: str, agent: str, data: str, tuner: str, trainer: str) -> Json:
     """The chart's values for a cluster whose nodes were handed their images."""
     if ":" not in operator.rpartition("/")[2]:
         operator += ":latest"
@@ -93,6 +94,7 @@ def values(*, operator: str, agent: str, data: str, trainer: str) -> Json:
         "settings": {
             "agent": {"image": agent},
             "data": {"image": data, "tolerations": [GPU_TOLERATION]},
+            "tuner": {"image": tuner, "tolerations": [GPU_TOLERATION]},
             "images": {"reference": trainer, "reference-data": data},
             "imagePullPolicy": "IfNotPresent",
         },

@@ -74,9 +74,11 @@ def run() -> bool:
     with watch.part("images"):
         operator, trainer = chosen.image(handle, "operator"), chosen.image(handle, "trainer")
         agent, data = chosen.image(handle, "agent"), chosen.image(handle, "data")
+        tuner = chosen.image(handle, "tuner")
     with watch.part("operator"):
         more = demo_callbacks.values(kubectl)
-        chart.install(handle, operator=operator, agent=agent, data=data, trainer=trainer, more=more)
+        ours = {"operator": operator, "agent": agent, "data": data, "tuner": tuner}
+        chart.install(handle, **ours, trainer=trainer, more=more)
     with watch.part("data"):
         _make_namespace(kubectl)
         _fill(kubectl, trainer)
@@ -162,6 +164,9 @@ def manifests(file: Path, *, trainer: str, namespace: str = NAMESPACE, gpus: boo
             demo_callbacks.in_namespace(one, namespace)
             if not gpus:
                 one["spec"].pop("accelerator", None)
+        if one["kind"] == "Experiment" and not gpus:
+            for template in (one["spec"], *one["spec"].get("actions", [])):
+                template.get("jobTemplate", {}).get("spec", {}).pop("accelerator", None)
         if one["kind"] in ("Job", "Deployment"):
             for container in one["spec"]["template"]["spec"]["containers"]:
                 if container["image"].partition(":")[0] == TRAINER_IMAGE:

@@ -30,7 +30,7 @@ PUSH_SECONDS = 1800.0
 # Of each image; older ones are removed from Docker.
 KEPT_VERSIONS = 3
 
-Name = Literal["operator", "agent", "data", "trainer", "trainer-jax"]
+Name = Literal["operator", "agent", "data", "tuner", "trainer", "trainer-jax"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,13 @@ RECIPES: dict[Name, Recipe] = {
             "Dockerfile": "images/data/Dockerfile",
             "pyproject.toml": "images/data/pyproject.toml",
             "src": "images/data/src",
+        }
+    ),
+    "tuner": Recipe(
+        {
+            "Dockerfile": "images/tuner/Dockerfile",
+            "pyproject.toml": "images/tuner/pyproject.toml",
+            "src": "images/tuner/src",
         }
     ),
     "trainer": Recipe(_TRAINER),

@@ -1,7 +1,7 @@
 """A server of another's on loopback that ends with us, also when we are killed.
 
 Separate because the stores of tests (S3, GCS, Azure) are such servers and differ in their arguments only. Unlike
-`processes`, whose daemons outlive the command that started them. Called by `s3`, `gcs` and `azurite`.
+`processes`, whose daemons outlive the command that started them. Called by `s3`, `gcs`, `azurite` and `mlflow`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ class Tethered:
         port: int,
         log: Path,
         env: Mapping[str, str] | None = None,
+        ready: float = READY_SECONDS,
     ) -> None:
         self._title = title
+        self._ready = ready
         self._argv = [str(word) for word in argv]
         self._port = port
         self._log = log
@@ -52,7 +54,7 @@ class Tethered:
                 env=self._env,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + READY_SECONDS
+        deadline = time.monotonic() + self._ready
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()

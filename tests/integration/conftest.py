@@ -14,6 +14,7 @@ from tests.harness.client import Client
 from tests.harness.controlplane import ControlPlane
 from tests.harness.controlplane_commands import ControlPlaneConfig
 from tests.harness.operator import Operator
+from tests.integration.experiments import Experiments
 from tests.objects import Jobs
 from tests.receiver import Receiver, listening
 
@@ -21,11 +22,15 @@ from tests.receiver import Receiver, listening
 LONGEST = (
     "test_stops",
     "test_nothing_lost",
+    "test_search_killed",
+    "test_search",
+    "test_search_scale",
     "test_dataset_sources",
     "test_callback_outage",
     "test_storm",
     "test_cost",
     "test_failures",
+    "test_experiments",
     "test_trainingjob",
     "test_callbacks",
     "test_poisoned",
@@ -87,6 +92,12 @@ def namespace(admin: Client) -> Iterator[str]:
 def jobs(admin: Client, namespace: str) -> Jobs:
     """Objects of the test's own namespace."""
     return Jobs(admin, namespace)
+
+
+@pytest.fixture
+def experiments(admin: Client, namespace: str) -> Experiments:
+    """Experiments of the test's own namespace, and their jobs."""
+    return Experiments(admin, namespace)
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ def test_the_operator_may_do_with_pods_what_it_does_and_no_more(kind: str, value
         for resource in rule["resources"]:
             verbs[resource] = [*verbs.get(resource, []), *rule["verbs"]]
     assert sorted(verbs["pods"]) == ["create", "delete", "get", "list", "patch", "watch"]
-    assert verbs["trainingjobs"] == ["get", "list", "watch", "patch"]
+    assert verbs["trainingjobs"] == ["get", "list", "watch", "create", "patch", "delete"]
+    assert verbs["experiments"] == verbs["mlmodels"] == ["get", "list", "watch"]
     assert verbs["datasets"] == ["get", "list", "watch", "create", "patch"]
     assert verbs["persistentvolumeclaims"] == ["get", "create", "patch", "delete"]
     assert verbs["services"] == verbs["podgroups"] == ["get", "create", "delete"]
@@ -66,6 +67,33 @@ def test_looking_at_a_node_is_a_role_of_its_own_that_can_be_left_out(values: tup
     assert not named(objects("ClusterRole", *values, "rbac.nodes=false"), "trainyard-nodes")
 
 
+def test_read_only_is_in_force_where_the_operator_works_and_can_be_left_out() -> None:
+    def binding(*values: str) -> dict[str, Any]:
+        (one,) = objects("ValidatingAdmissionPolicyBinding", *values)
+        return dict(one["spec"])
+
+    everywhere = {"policyName": "trainyard-read-only", "validationActions": ["Deny"]}
+    assert binding() == everywhere
+    some = binding('settings.namespaces=["a","b"]')["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert some == [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["a", "b"]}]
+    for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"):
+        assert not objects(kind, "readOnly.enabled=false")
+
+
+def test_read_only_lets_the_releases_own_accounts_through() -> None:
+    accounts = ('fullnameOverride="ours"', 'serviceAccount.name="worker"')
+    (policy,) = objects("ValidatingAdmissionPolicy", *accounts)
+    (exempt,) = [
+        one["expression"]
+        for one in policy["spec"]["matchConditions"]
+        if "request.userInfo" in one["expression"]
+    ]
+    for account in ("worker", "ours-release"):
+        assert f"'system:serviceaccount:default:{account}'" in exempt
+    names = {one["metadata"]["name"] for one in objects("ServiceAccount", *accounts)}
+    assert names == {"worker", "ours-release"}
+
+
 @pytest.mark.parametrize(
     ("value", "names"),
     [
@@ -77,6 +105,8 @@ def test_looking_at_a_node_is_a_role_of_its_own_that_can_be_left_out(values: tup
         pytest.param("settings.logs.keep=3", "keep", id="a setting of logs that there is none of"),
         pytest.param('settings.callbacks.allowedCIDRs=["lan"]', "allowedCIDRs", id="a network by its name"),
         pytest.param("settings.callbacks.allowed=[]", "allowed", id="a setting of callbacks of none"),
+        pytest.param("settings.tuner.image=7", "tuner", id="an image that is a number"),
+        pytest.param("settings.tuner.replicas=2", "replicas", id="a setting of the tuner of none"),
         pytest.param('settings.logLevel="LOUD"', "logLevel", id="a log level of none"),
         pytest.param('settings.imagePullPolicy="Sometimes"', "imagePullPolicy", id="a pull policy of none"),
         pytest.param('settings.namespaces=["a.b"]', "namespaces", id="a namespace that cannot be"),
@@ -94,6 +124,30 @@ def test_right_values_of_logs_are_rendered() -> None:
     rendered = yaml.safe_load(config["data"]["settings.yaml"])
     assert rendered["logs"] == {"store": "file:///var/lib/trainyard/logs"}
     assert rendered["logLevel"] == "CRITICAL"
+
+
+def test_what_the_chart_says_of_the_tuner_is_what_the_operator_reads(tmp_path: Path) -> None:
+    def tuner(*values: str) -> settings.Tuner:
+        (config,) = objects("ConfigMap", *values)
+        file = tmp_path / "settings.yaml"
+        file.write_text(config["data"]["settings.yaml"])
+        return settings.load(file).tuner
+
+    assert tuner() == settings.Tuner()
+    given = tuner(
+        'settings.tuner.image="registry/tuner:2"',
+        'settings.tuner.requests={"cpu":"1"}',
+        'settings.tuner.limits={"memory":"2Gi"}',
+        'settings.tuner.nodeSelector={"disk":"ssd"}',
+        'settings.tuner.tolerations=[{"key":"gpu","operator":"Exists"}]',
+    )
+    assert given == settings.Tuner(
+        image="registry/tuner:2",
+        requests={"cpu": "1"},
+        limits={"memory": "2Gi"},
+        node_selector={"disk": "ssd"},
+        tolerations=({"key": "gpu", "operator": "Exists"},),
+    )
 
 
 @pytest.mark.parametrize(

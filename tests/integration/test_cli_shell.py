@@ -138,6 +138,11 @@ def test_completes_what_the_cluster_knows(completes: dict[str, str], jobs: Jobs)
     assert complete(completes, f"trainyard get {where} tj ") == ["resnet-101", "resnet-50"]
     assert complete(completes, f"trainyard get -n {jobs.namespace[:-1]}") == [jobs.namespace]
     assert complete(completes, "trainyard get --context harness") == ["harness-admin"]
+    jobs.client.post(jobs.path("experiments"), manifest("Experiment", "tune", {}))
+    assert complete(completes, f"trainyard pause {where} experiment t") == ["tune"]
+    assert complete(completes, f"trainyard watch {where} exp/t") == ["exp/tune"]
+    assert complete(completes, f"trainyard plot {where} experiment t") == ["tune"]
+    assert complete(completes, "trainyard export ") == ["experiment"]
     assert complete(completes, "trainyard pa") == ["pause"]
     dataset = manifest("Dataset", "digits", {"type": "tabular"})
     jobs.client.post(jobs.path("datasets"), dataset)

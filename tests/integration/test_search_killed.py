@@ -1,0 +1,109 @@
+"""A search is the same search, wherever its operator is killed: the same trials, each run once, the same winner."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from tests.harness import operator as operators
+from tests.harness.client import Client, Json
+from tests.harness.controlplane import ControlPlane
+from tests.integration.experiments import Experiments, searched, step
+
+pytestmark = pytest.mark.timeout(420)
+
+KILLS = 20
+SEED = 9
+SPACE = [
+    {"name": "x", "type": "float", "min": "1e-4", "max": "1", "log": True},
+    {"name": "depth", "type": "int", "min": "1", "max": "32"},
+]
+HYPERBAND: Json = {
+    "algorithm": "hyperband",
+    "maxResource": 9,
+    "nu": 3,
+    "parallelism": 3,
+    "seed": SEED,
+    "space": SPACE,
+    "epochsParameter": "epochs",
+}
+
+
+def begin(experiments: Experiments, *, run_for: str) -> None:
+    experiments.begin(
+        "bands",
+        run_for=run_for,
+        fake={"accuracy-of": "x"},
+        objective={"metric": "accuracy", "goal": "Maximize"},
+        automl=HYPERBAND,
+        actions=[step("train"), step("evaluate", "train")],
+    )
+
+
+def trials(experiments: Experiments) -> dict[str, Json]:
+    """What each run of a trial was made with, by its name."""
+    runs = experiments.children("bands")
+    return {
+        name: {
+            **searched(job),
+            "epochs": job["spec"]["parameters"]["epochs"],
+            "after": job["spec"].get("parentJob"),
+        }
+        for name, job in runs.items()
+        if "trainyard.dev/trial" in job["metadata"]["labels"]
+    }
+
+
+def created(plane: ControlPlane, namespace: str, resource: str) -> Counter[str]:
+    """Names of what the operator has created, as the API server has it."""
+    names: Counter[str] = Counter()
+    for line in plane.audit_log.read_text().splitlines():
+        event = json.loads(line)
+        ref = event.get("objectRef") or {}
+        if (
+            event["user"]["username"] == operators.USER
+            and (event["verb"], ref.get("resource"), ref.get("namespace")) == ("create", resource, namespace)
+            and event["responseStatus"]["code"] == 201
+        ):
+            names[ref["name"]] += 1
+    return names
+
+
+def test_killed_twenty_times_it_finds_what_it_finds_undisturbed(
+    plane: ControlPlane, experiments: Experiments, admin: Client
+) -> None:
+    admin.post("/api/v1/namespaces", {"metadata": {"name": "undisturbed"}})
+    calm = Experiments(admin, "undisturbed")
+    begin(calm, run_for="200ms")
+    with operators.running(plane, name="calm"):
+        found = calm.comes_to("bands", "Done", timeout=120)
+    wanted = trials(calm)
+    assert len(wanted) == 22
+
+    begin(experiments, run_for="3s")
+    moments = random.Random(SEED)
+    for number in range(KILLS):
+        with operators.running(plane, name="killed", wait=False) as one:
+            time.sleep(moments.uniform(1.0, 3.0))
+            one.stop(grace=0)
+        if number == KILLS - 1:
+            assert experiments.told("bands").get("phase") != "Done", "it was under way at every kill"
+    with operators.running(plane, name="last"):
+        status = experiments.comes_to("bands", "Done", timeout=120)
+
+    assert trials(experiments) == wanted
+    best, same = found["automl"]["bestTrial"], status["automl"]["bestTrial"]
+    assert (same["number"], same["rung"], same["value"]) == (best["number"], best["rung"], best["value"])
+    ranks = [[trial["number"] for trial in one["automl"]["topTrials"]] for one in (found, status)]
+    assert ranks[0] == ranks[1]
+    pods = {pod["metadata"]["name"] for pod in experiments.pods()}
+    assert pods == {f"{name}-0-0" for name in (*wanted, "bands-evaluate")}, "one pod for each run"
+    for resource in ("pods", "trainingjobs"):
+        # NB: of a request whose client was killed the log need not have an answer, so a name may be missing there.
+        assert set(created(plane, experiments.namespace, resource).values()) == {1}, (
+            f"none of its {resource} twice"
+        )
