@@ -39,6 +39,7 @@ soak: venv  ## The trainer's and the agent's long tests; the storm over 180 jobs
 	@STORM_RESULT=out STORM_JOBS=20 $(RUN) -m pytest -s tests/e2e/test_storm.py
 	@$(RUN) -m tests.storm.scale docs/soak.md out/storm-on-fake-nodes.json out/storm-with-real-pods.json
 	@$(RUN) -m tests.harness.binaries $(STORE_PROGRAMS) >/dev/null
+	@$(RUN) -m pytest tests/integration/test_cli_mlflow.py tests/integration/test_handed_on.py -m soak
 	@$(RUN) -m tests.bench.pull_speed --out out/pull-speed.json --document docs/datasets.md
 	@$(RUN) -m tests.bench.tuning --out out/tuning.json --document docs/automl-quality.md
 

@@ -24,7 +24,7 @@ from tests.bench import report, tuningreport
 from tests.bench.rounds import say
 from tests.harness import cache
 
-SEEDS, TRIALS = 10, 30
+SEEDS, TRIALS = 10, 20
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -87,13 +87,12 @@ def searches(name: str, seed: int, trials: int) -> list[dict[str, Any]]:
     evaluations = tuningsearch.Evaluations(task)
     algorithms: tuple[Algorithm, ...] = ("random", "bayesian")
     if task.is_network:
-        algorithms = ("random", "bayesian", "hyperband", "asha")
+        algorithms = ("random", "bayesian", "hyperband")
     found = []
     for algorithm in algorithms:
         rules = Rules(
             algorithm,
-            # asha: as many trials as hyperband starts in R = 27.
-            max_recommendations=49 if algorithm == "asha" else trials,
+            max_recommendations=trials,
             max_resource=task.epochs,
             minimize=task.minimize,
         )

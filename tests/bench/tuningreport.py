@@ -25,13 +25,13 @@ WANTED_SHARE, WANTED_EPOCHS = 5 / 6, 0.5
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task: the regrets of each algorithm by seed, and the epochs of hyperband and asha as a share of random's."""
+    """A task: the regrets of each algorithm by seed; of a network also hyperband's epochs as a share of random's."""
 
     task: str
     metric: str
     best: float
     regrets: Mapping[str, tuple[float, ...]]
-    shares: Mapping[str, tuple[float, ...]]
+    shares: tuple[float, ...] = ()
 
     def median(self, algorithm: str) -> float:
         return statistics.median(self.regrets[algorithm])
@@ -42,7 +42,7 @@ class Outcome:
 
     @property
     def hyperband_is_faster(self) -> bool:
-        return statistics.median(self.shares["hyperband"]) <= WANTED_EPOCHS
+        return statistics.median(self.shares) <= WANTED_EPOCHS
 
     def wins(self) -> tuple[int, int]:
         """Seeds from which the Bayesian search found a better value than random search, and a worse one."""
@@ -63,17 +63,19 @@ def outcomes(results: Mapping[str, Any]) -> list[Outcome]:
         best = min(steps[-1][1] for steps in losses.values())
         seeds = sorted({seed for _, seed in losses})
         algorithms = dict.fromkeys(one["algorithm"] for one in searches)
+        total = losses["random", seeds[0]][-1][0]
+        wanted = statistics.median(losses["random", seed][-1][1] for seed in seeds)
         found.append(
             Outcome(
                 task,
                 searches[0]["metric"],
                 sign * best,
                 {name: tuple(losses[name, seed][-1][1] - best for seed in seeds) for name in algorithms},
-                {
-                    name: tuple(_share(losses[name, seed], losses["random", seed]) for seed in seeds)
-                    for name in algorithms
-                    if name in ("hyperband", "asha")
-                },
+                tuple(
+                    _share(losses["hyperband", seed], wanted, total)
+                    for seed in seeds
+                    if "hyperband" in algorithms
+                ),
             )
         )
     return found
@@ -83,9 +85,8 @@ def _loss(value: float | None, sign: float) -> float:
     return math.inf if value is None else sign * value
 
 
-def _share(steps: Sequence[tuple[int, float]], random: Sequence[tuple[int, float]]) -> float:
-    """Epochs until the value is as good as random's last one, as a share of random's; infinite where it never is."""
-    total, wanted = random[-1]
+def _share(steps: Sequence[tuple[int, float]], wanted: float, total: int) -> float:
+    """Epochs until the loss is as low as wanted, as a share of `total`; infinite where it never is."""
     return next((spent / total for spent, loss in steps if loss <= wanted), math.inf)
 
 
@@ -145,14 +146,9 @@ def _regrets(found: Sequence[Outcome]) -> str:
 
 
 def _epochs(networks: Sequence[Outcome]) -> str:
-    head = ("task", "hyperband's share of epochs", "asha's", "hyperband's final regret", "asha's", "random's")
+    head = ("task", "hyperband's share of epochs", "hyperband's final regret", "random's")
     rows = [
-        (
-            one.task,
-            _percent(one.shares["hyperband"]),
-            _percent(one.shares["asha"]),
-            *(f"{one.median(name):.3g}" for name in ("hyperband", "asha", "random")),
-        )
+        (one.task, _percent(one.shares), *(f"{one.median(name):.3g}" for name in ("hyperband", "random")))
         for one in networks
     ]
     return _table(head, rows)

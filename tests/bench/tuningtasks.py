@@ -2,14 +2,13 @@
 
 Separate because what is searched says nothing of how it is searched or told. Called by `tuning`. A network is the
 reference trainer's own, with its ranges, trained epoch by epoch and continued from its pickled state, as a job on a
-higher rung is; the others are scikit-learn's, measured by cross-validation: a tree on a hundred held-out rows is a
-lottery. Every task is a function of its parameters: all seeds are fixed.
+higher rung is; the others are scikit-learn's, measured by cross-validation. Every task is a function of its parameters,
+as all seeds are fixed.
 """
 
 from __future__ import annotations
 
 import pickle
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,8 +19,7 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestRegressor
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold, cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
 from trainyard.search.space import Dimension, Space
@@ -130,28 +128,39 @@ def _loaded(data: Data) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 
 def _model(
-    name: str, data: Data, metric: str, *, scoring: str, build: Callable[..., Any], space: Space
+    name: str,
+    data: Data,
+    metric: str,
+    *,
+    scoring: str,
+    build: Callable[..., Any],
+    space: Space,
+    repeats: int = 1,
 ) -> Task:
     return Task(
         name=f"{name} on {data}",
         metric=metric,
         minimize=scoring.startswith("neg_"),
         space=space,
-        train=partial(_cross_validate, data, scoring, build),
+        train=partial(_cross_validate, data, scoring, build, repeats),
     )
 
 
 def _cross_validate(
-    data: Data, scoring: str, build: Callable[..., Any], given: Json, state: bytes | None, epochs: int
+    data: Data,
+    scoring: str,
+    build: Callable[..., Any],
+    repeats: int,
+    given: Json,
+    state: bytes | None,
+    epochs: int,
 ) -> tuple[list[float], bytes]:
     features, targets = _loaded(data)
-    order = np.random.default_rng(0).permutation(len(targets))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        scores = cross_val_score(
-            build(random_state=0, **given), features[order], targets[order], scoring=scoring, cv=_FOLDS
-        )
-    mean = float(scores.mean())
+    parts = (RepeatedKFold if data == "diabetes" else RepeatedStratifiedKFold)(
+        n_splits=_FOLDS, n_repeats=repeats, random_state=0
+    )
+    model = build(random_state=0, **given)
+    mean = float(cross_val_score(model, features, targets, scoring=scoring, cv=parts).mean())
     return [-mean if scoring.startswith("neg_") else mean], b""
 
 
@@ -192,10 +201,11 @@ TASKS: Mapping[str, Task] = {
         _model(
             "tree",
             "breast_cancer",
-            "accuracy",
-            scoring="accuracy",
+            "log_loss",
+            scoring="neg_log_loss",
             build=DecisionTreeClassifier,
             space=tunable("decision_tree"),
+            repeats=5,
         ),
         _model(
             "forest",

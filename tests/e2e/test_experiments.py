@@ -74,14 +74,13 @@ def metric(field: Experiments, job: str, name: str) -> float:
 
 
 def epochs_of(field: Experiments, pod: Json) -> list[int]:
-    """The epochs that a trainer has told of, in order, each once."""
+    """The epochs that a trainer has trained, in order, each once: those whose metrics it has told."""
     path = f"/api/v1/namespaces/{field.namespace}/pods/{pod['metadata']['name']}/log?container=trainer"
     told: list[int] = []
     for text in field.client.text(path).splitlines():
         line = json.loads(text) if text.startswith("{") else {}
-        epoch = line.get("epoch")
-        if line.get("status") == "RUNNING" and epoch and int(epoch) not in told:
-            told.append(int(epoch))
+        if line.get("status") == "RUNNING" and line.get("kpi") and line["epoch"] not in told:
+            told.append(line["epoch"])
     return told
 
 
@@ -148,7 +147,7 @@ def test_hyperband_runs_what_its_table_says_and_promoted_trials_go_on_where_they
 
 
 def is_of(pod: Json, jobs: dict[str, Json]) -> bool:
-    return pod["metadata"]["labels"].get("trainyard.dev/job") in jobs
+    return pod["metadata"].get("labels", {}).get("trainyard.dev/job") in jobs
 
 
 def test_a_bayesian_search_asks_its_proposer_and_hands_the_best_on(

@@ -1,8 +1,9 @@
-"""`trainyard export --to mlflow`, into a real tracking server and into a folder."""
+"""`trainyard export --to mlflow`, into a folder and, as a server takes long to start, with `soak` into a real one."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,13 +13,28 @@ from typing import Any
 import pytest
 
 from tests.commandline import Cli
-from tests.experiments import a_hyperband, a_random_search, a_trial, accuracy, entry, point, put
+from tests.experiments import a_hyperband, a_random_search, a_trial, accuracy, entry, put
 from tests.harness import mlflow
 from tests.harness.client import Json
 from tests.harness.controlplane import ControlPlane
 from tests.objects import Jobs, found
 
-pytestmark = pytest.mark.timeout(300)
+# NB: the first time MLflow is got from the package index.
+pytestmark = pytest.mark.timeout(900)
+
+
+WHERE = [pytest.param("folder", id="a folder"), pytest.param("server", id="a server", marks=pytest.mark.soak)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    return str(tmp_path / "mlruns")
+
+
+@pytest.fixture
+def uri(request: pytest.FixtureRequest) -> str:
+    """Where a test exports to."""
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +67,15 @@ def the_rest(jobs: Jobs, experiment: Json) -> None:
     )
 
 
-def test_a_second_export_adds_what_is_new_and_no_run_twice(
-    plane: ControlPlane, jobs: Jobs, server: str
-) -> None:
+@pytest.mark.parametrize("uri", WHERE, indirect=True)
+def test_a_second_export_adds_what_is_new_and_no_run_twice(plane: ControlPlane, jobs: Jobs, uri: str) -> None:
     experiment, children = a_random_search(4, failed=(1,))
     whole = [dict(line) for line in experiment["status"]["automl"]["ledger"]]
     experiment["status"]["automl"]["ledger"] = whole[:3]
     children[3] = a_trial("tune", 3, phase="Running", epochs=4, completionTime=None)
     put(jobs, experiment, children)
-    assert export(plane, jobs, "tune", server) == "4 runs added, 0 brought up to date, 0 there already."
-    runs = by_name(jobs, "tune", server)
+    assert export(plane, jobs, "tune", uri) == "4 runs added, 0 brought up to date, 0 there already."
+    runs = by_name(jobs, "tune", uri)
     assert sorted(runs) == ["tune", "tune-t0-r0", "tune-t1-r0", "tune-t2-r0", "tune-t3-r0"]
     first, failed, going = (runs[f"tune-t{number}-r0"] for number in (0, 1, 3))
     assert (first["status"], failed["status"], going["status"]) == ("FINISHED", "FAILED", "RUNNING")
@@ -79,35 +94,18 @@ def test_a_second_export_adds_what_is_new_and_no_run_twice(
     the_rest(jobs, experiment)
     status = a_trial("tune", 3)["status"]
     jobs.client.patch(jobs.path("trainingjobs", "tune-t3-r0") + "/status", {"status": status})
-    assert export(plane, jobs, "tune", server) == "0 runs added, 1 brought up to date, 3 there already."
-    runs = by_name(jobs, "tune", server)
+    assert export(plane, jobs, "tune", uri) == "0 runs added, 1 brought up to date, 3 there already."
+    runs = by_name(jobs, "tune", uri)
     assert len(runs) == 5
     assert runs["tune-t3-r0"]["metrics"]["accuracy"] == [
         [epoch, accuracy(3, epoch)] for epoch in range(1, 11)
     ]
     assert {run["status"] for run in runs.values()} == {"FINISHED", "FAILED"}
-    assert export(plane, jobs, "tune", server) == "0 runs added, 0 brought up to date, 4 there already."
-    assert by_name(jobs, "tune", server) == runs
+    assert export(plane, jobs, "tune", uri) == "0 runs added, 0 brought up to date, 4 there already."
+    assert by_name(jobs, "tune", uri) == runs
 
 
-def test_a_folder_gets_the_same(plane: ControlPlane, jobs: Jobs, tmp_path: Path) -> None:
-    experiment, children = a_random_search(3, failed=(1,))
-    put(jobs, experiment, children)
-    folder = str(tmp_path / "mlruns")
-    assert export(plane, jobs, "tune", folder) == "3 runs added, 0 brought up to date, 0 there already."
-    assert export(plane, jobs, "tune", folder) == "0 runs added, 0 brought up to date, 3 there already."
-    runs = by_name(jobs, "tune", folder)
-    assert {name: run["status"] for name, run in runs.items()} == {
-        "tune": "FINISHED",
-        "tune-t0-r0": "FINISHED",
-        "tune-t1-r0": "FAILED",
-        "tune-t2-r0": "FINISHED",
-    }
-    last = runs["tune-t2-r0"]
-    assert last["metrics"]["accuracy"] == [[epoch, accuracy(2, epoch)] for epoch in range(1, 11)]
-    assert (last["params"], last["end"] - last["start"]) == (point(2), 120_000)
-
-
+@pytest.mark.soak
 def test_an_export_that_was_killed_is_completed(plane: ControlPlane, jobs: Jobs, server: str) -> None:
     experiment, children = a_hyperband(9, 3)
     put(jobs, experiment, children)
@@ -133,14 +131,15 @@ def test_an_export_that_was_killed_is_completed(plane: ControlPlane, jobs: Jobs,
     assert runs["rungs-t0-r0"]["tags"]["trainyard.bracket"] == "2"
 
 
-def test_what_mlflow_would_refuse_is_spelt_otherwise(plane: ControlPlane, jobs: Jobs, server: str) -> None:
+@pytest.mark.parametrize("uri", WHERE, indirect=True)
+def test_what_mlflow_would_refuse_is_spelt_otherwise(plane: ControlPlane, jobs: Jobs, uri: str) -> None:
     experiment, children = a_random_search(1)
     experiment["status"]["automl"]["metric"] = "mAP@0.5"
     odd = {"a@b": "1", "a%b": "2", "../c": "3", "/d//e/": "4", "ä": "5", "long": "x" * 5000, "": "6"}
     children[0]["metadata"]["annotations"]["trainyard.dev/trial-parameters"] = json.dumps(odd)
     put(jobs, experiment, children)
-    export(plane, jobs, "tune", server)
-    run = by_name(jobs, "tune", server)["tune-t0-r0"]
+    export(plane, jobs, "tune", uri)
+    run = by_name(jobs, "tune", uri)["tune-t0-r0"]
     assert {*run["metrics"]} == {"mAP_0.5", "objective"}
     assert run["params"]["a_b"] == "1"
     assert run["params"]["a_b_2"] == "2"
@@ -151,8 +150,9 @@ def test_what_mlflow_would_refuse_is_spelt_otherwise(plane: ControlPlane, jobs: 
 def test_a_server_that_is_not_there_is_told_in_one_line(plane: ControlPlane, jobs: Jobs) -> None:
     experiment, children = a_random_search(1)
     put(jobs, experiment, children)
+    env = {**os.environ, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = subprocess.run(
-        argv(plane, jobs, "tune", "http://127.0.0.1:1"), capture_output=True, text=True, check=False
+        argv(plane, jobs, "tune", "http://127.0.0.1:1"), capture_output=True, text=True, check=False, env=env
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: MLflow at http://127.0.0.1:1 ")

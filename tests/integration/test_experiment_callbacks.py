@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.client import Json
+from tests.harness.client import Client, Json
 from tests.harness.controlplane import ControlPlane
 from tests.harness.operator import Operator
 from tests.hooks import KEY, a_callback, make_secret, starting
@@ -23,11 +24,27 @@ OUTPUT = {"uri": "s3://models/told"}
 BAD = {"template": pretend(exit_code="2", message="no such column")}
 
 
-@pytest.fixture
-def operator(plane: ControlPlane, namespace: str) -> Iterator[Operator]:
-    """An operator for this test's namespace that may reach loopback addresses and tries again soon."""
-    with starting(plane, namespace) as process:
+@pytest.fixture(scope="module")
+def together(plane: ControlPlane) -> str:
+    """The namespace of all tests that share an operator; it goes with the plane."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    with plane.client() as client:
+        client.post("/api/v1/namespaces", {"metadata": {"name": name}})
+    return name
+
+
+@pytest.fixture(scope="module")
+def operator(plane: ControlPlane, together: str) -> Iterator[Operator]:
+    """An operator for their namespace that may reach loopback addresses and tries again soon."""
+    with starting(plane, together) as process:
         yield process
+
+
+@pytest.fixture
+def experiments(request: pytest.FixtureRequest, admin: Client) -> Experiments:
+    """Experiments of the shared operator's namespace, or of one of the test's own where it starts operators itself."""
+    shared = "operator" in request.fixturenames
+    return Experiments(admin, request.getfixturevalue("together" if shared else "namespace"))
 
 
 def begin(experiments: Experiments, name: str, receiver: Receiver, **spec: object) -> None:
@@ -55,6 +72,8 @@ def received(receiver: Receiver, name: str) -> list[str]:
 def test_a_chain_tells_that_it_started_and_completed_once_signed_with_its_steps(
     operator: Operator, experiments: Experiments, receiver: Receiver
 ) -> None:
+    completed = 'trainyard_callbacks_total{event="Completed",outcome="delivered"}'
+    before = operator.metrics().get(completed, 0)
     secret = make_secret(experiments, "hook", secret=KEY)
     callback = a_callback(receiver.url("/chain"), events=EVENTS, secretRef={"name": secret})
     experiments.begin("chain", actions=CHAIN, output=OUTPUT, callbacks=[callback])
@@ -73,7 +92,7 @@ def test_a_chain_tells_that_it_started_and_completed_once_signed_with_its_steps(
         ("evaluate", "chain-evaluate", "Done"),
     ]
     assert data["progress"]["summary"] == "2/2"
-    assert operator.metrics()['trainyard_callbacks_total{event="Completed",outcome="delivered"}'] == 1
+    assert operator.metrics()[completed] == before + 1
 
 
 def test_a_failed_step_is_told_and_so_is_the_end_that_a_changed_one_comes_to(
@@ -106,6 +125,8 @@ def test_a_pause_what_follows_and_a_cancel_are_told(
 def test_a_search_tells_its_progress_and_at_its_end_the_best_trial_and_is_counted(
     operator: Operator, experiments: Experiments, receiver: Receiver
 ) -> None:
+    done = 'trainyard_experiments{phase="Done",reason="Completed"}'
+    before = operator.metrics().get(done, 0)
     values = ["0.1", "0.9", "0.5"]
     experiments.begin(
         "search",
@@ -126,7 +147,7 @@ def test_a_search_tells_its_progress_and_at_its_end_the_best_trial_and_is_counte
     samples = operator.metrics()
     assert samples['trainyard_trials_total{algorithm="grid",state="success"}'] == 3
     assert samples['trainyard_trials_total{algorithm="grid",state="failure"}'] == 0
-    assert samples['trainyard_experiments{phase="Done",reason="Completed"}'] == 1
+    assert samples[done] == before + 1
 
 
 def test_what_is_told_of_an_experiment_outlives_its_operator_and_is_told_under_one_id(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 PARENT, CHILD = "11111111-ceea-467f-a6d1-0c2bd0e3a9b1", "22222222-ceea-467f-a6d1-0c2bd0e3a9b1"
 
 Pods = Callable[..., Pod]
+Trained = tuple[Pod, dict[int, dict[str, bytes]]]
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +32,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         yield server
 
 
-@pytest.fixture
-def pods(server: S3, tmp_path: Path) -> Iterator[Pods]:
+@contextmanager
+def making(server: S3, folder: Path) -> Iterator[Pods]:
     """Makes pods, each with a volume of its own unless it stores in the bucket."""
     made: list[Pod] = []
 
     def make(uid: str, *, volume: bool, **fields: Any) -> Pod:
-        root = tmp_path / f"pod-{len(made)}"
+        root = folder / f"pod-{len(made)}"
         (root / "work").mkdir(parents=True)
-        (tmp_path / f"volume-{uid}").mkdir(exist_ok=True)
+        (folder / f"volume-{uid}").mkdir(exist_ok=True)
         pod = Pod(
             root,
             server=None if volume else server,
-            bucket_folder=f"{tmp_path.name}-{uid[0]}",
-            volume=tmp_path / f"volume-{uid}" if volume else None,
+            bucket_folder=f"{folder.name}-{uid[0]}",
+            volume=folder / f"volume-{uid}" if volume else None,
             uid=uid,
             **fields,
         )
@@ -57,7 +59,20 @@ def pods(server: S3, tmp_path: Path) -> Iterator[Pods]:
             pod.process.wait()
 
 
-def trained(pods: Pods, *, volume: bool) -> tuple[Pod, dict[int, dict[str, bytes]]]:
+@pytest.fixture
+def pods(server: S3, tmp_path: Path) -> Iterator[Pods]:
+    with making(server, tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def in_bucket(server: S3, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """A parent that has ended in the bucket, for all tests, which only read it."""
+    with making(server, tmp_path_factory.mktemp("parent")) as make:
+        yield trained(make, volume=False)
+
+
+def trained(pods: Pods, *, volume: bool) -> Trained:
     """A parent that has ended, and what its checkpoints hold."""
     pod = pods(PARENT, volume=volume)
     assert pod.fetch()[0] == 0
@@ -105,13 +120,16 @@ def there(folder: Path) -> dict[str, dict[str, bytes]]:
 
 @pytest.mark.parametrize(
     ("from_volume", "to_volume"),
-    [(False, True), (True, False), (False, False)],
-    ids=["of a bucket for a volume", "of a volume for a bucket", "of a bucket for a bucket"],
+    [
+        pytest.param(False, True, id="of a bucket for a volume"),
+        pytest.param(True, False, id="of a volume for a bucket"),
+        pytest.param(False, False, id="of a bucket for a bucket", marks=pytest.mark.soak),
+    ],
 )
 def test_a_training_goes_on_with_its_parents_and_then_with_its_own(
-    pods: Pods, from_volume: bool, to_volume: bool
+    pods: Pods, in_bucket: Trained, from_volume: bool, to_volume: bool
 ) -> None:
-    parent, contents = trained(pods, volume=from_volume)
+    parent, contents = trained(pods, volume=True) if from_volume else in_bucket
     before = parent.stored()
     child = pods(CHILD, volume=to_volume)
     handed(parent, child)
@@ -133,8 +151,8 @@ def test_a_training_goes_on_with_its_parents_and_then_with_its_own(
     assert parent.stored() == before
 
 
-def test_another_action_gets_the_epoch_that_was_chosen(pods: Pods) -> None:
-    parent, contents = trained(pods, volume=False)
+def test_another_action_gets_the_epoch_that_was_chosen(pods: Pods, in_bucket: Trained) -> None:
+    parent, contents = in_bucket
     child = pods(CHILD, volume=True, more={"resumable": False})
     handed(parent, child, epoch=1, continues=False)
     code, log = child.fetch()
@@ -143,8 +161,8 @@ def test_another_action_gets_the_epoch_that_was_chosen(pods: Pods) -> None:
     assert list(child.resume.iterdir()) == []
 
 
-def test_an_epoch_that_is_not_there_is_told_with_those_that_are(pods: Pods) -> None:
-    parent, _ = trained(pods, volume=False)
+def test_an_epoch_that_is_not_there_is_told_with_those_that_are(pods: Pods, in_bucket: Trained) -> None:
+    parent, _ = in_bucket
     child = pods(CHILD, volume=True)
     handed(parent, child, epoch=5)
     began = time.monotonic()
@@ -158,14 +176,16 @@ def test_an_epoch_that_is_not_there_is_told_with_those_that_are(pods: Pods) -> N
 
 
 def test_one_that_is_damaged_in_the_parents_bucket_gives_way_to_the_one_before(
-    pods: Pods, server: S3
+    pods: Pods, in_bucket: Trained, server: S3
 ) -> None:
-    parent, contents = trained(pods, volume=False)
+    parent, contents = in_bucket
     top = server.folder / "buckets" / "models" / parent.bucket_folder / PARENT
-    (top / "attempt-0" / "checkpoints" / "epoch-000002" / "state-1.bin").write_bytes(b"y" * (9 << 20))
+    damaged = top / "attempt-0" / "checkpoints" / "epoch-000002" / "state-1.bin"
+    damaged.write_bytes(b"y" * (9 << 20))
     child = pods(CHILD, volume=True)
     handed(parent, child)
     code, log = child.fetch()
+    damaged.write_bytes(contents[2]["state-1.bin"])
     assert code == 0, log
     assert there(child.resume) == {"epoch-000001": contents[1]}
     assert "epoch 2 of attempt 0 is passed over" in log

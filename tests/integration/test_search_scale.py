@@ -28,10 +28,10 @@ pytestmark = pytest.mark.timeout(420)
 TRIALS = 500
 PARALLELISM = 50
 RUN_SECONDS = 3
-#: What is asked for is 50 ms a trial on a machine that does nothing else. Here two cores serve the API server, etcd,
-#: the scheduler and KWOK as well, so a test allows a multiple; the figures themselves are printed.
+#: Milliseconds of the operator's own work for a trial. That of the API server, of etcd, of the scheduler and of KWOK on
+#: the same two cores comes on top, and other tests beside: so what the trials take altogether is given ten times that.
 ASKED_MS = 50
-ALLOWED = 4
+GIVEN_MS = 500
 LARGEST_BYTES = 200_000
 
 
@@ -156,9 +156,12 @@ def test_five_hundred_trials_cost_little_and_nothing_is_listed_anew(
     ends = {one.name: one.ended for one in every if one.user == "kwok" and one.resource == "pods/status"}
     after_verdict = lateness(list(verdicts.values()), posts)
     after_end = lateness(list(ends.values()), posts)
+    seconds = max(verdicts.values()) - min(posts)
+    added = (seconds - RUN_SECONDS * TRIALS / PARALLELISM) * 1000 / TRIALS
     figures = {
         "trials": TRIALS,
-        "seconds": round(max(verdicts.values()) - min(posts), 1),
+        "seconds": round(seconds, 1),
+        "added_ms_a_trial": round(added, 1),
         "operator_cpu_ms_a_trial": round(cpu * 1000 / TRIALS, 1),
         "verdict_to_next_post_ms": _spread(after_verdict),
         "end_of_pod_to_next_post_ms": _spread(after_end),
@@ -173,9 +176,9 @@ def test_five_hundred_trials_cost_little_and_nothing_is_listed_anew(
     assert spent["create", "pods"] == TRIALS
     assert spent["patch", "experiments/status"] < TRIALS
     assert stored < LARGEST_BYTES
-    assert cpu * 1000 / TRIALS < ALLOWED * ASKED_MS
-    assert statistics.median(after_verdict) < ALLOWED * ASKED_MS
-    assert statistics.quantiles(felt.milliseconds, n=100)[98] < 100
+    assert cpu * 1000 / TRIALS < ASKED_MS
+    assert added < GIVEN_MS
+    assert statistics.quantiles(felt.milliseconds, n=100)[94] < 100, "the loop never stalls"
 
 
 def _spread(milliseconds: list[float]) -> dict[str, float]:

@@ -15,12 +15,12 @@ import pytest
 from trainyard_trainer import checkpoints
 
 NETWORK = {"hidden_layer_sizes": [32]}
-FOREST = {"trees_per_batch": 10}
+FOREST = {"trees_per_batch": 4}
 TYPES = [
     pytest.param("neural_network", "wine", NETWORK, id="a network"),
     pytest.param("neural_network", "diabetes", NETWORK, id="a network of a quantity"),
     pytest.param("random_forest", "wine", FOREST, id="a forest"),
-    pytest.param("decision_tree", "digits", {}, id="a tree"),
+    pytest.param("decision_tree", "diabetes", {}, id="a tree"),
     pytest.param("regression", "diabetes", {}, id="a regression"),
 ]
 
@@ -175,7 +175,7 @@ def test_a_folder_without_a_checkpoint_is_no_beginning(trainer, tmp_path):
 
 RETRAINED = [
     pytest.param("neural_network", "wine", {"epochs": 4, **NETWORK}, id="a network"),
-    pytest.param("random_forest", "wine", {"n_estimators": 20, "trees_per_batch": 5}, id="a forest"),
+    pytest.param("random_forest", "wine", {"n_estimators": 8, "trees_per_batch": 2}, id="a forest"),
     pytest.param("regression", "diabetes", {"epochs": 10}, id="a regression"),
 ]
 
@@ -200,8 +200,8 @@ def test_a_retraining_of_a_training_is_none_to_go_on_with(trainer):
 
 
 CHAINED = [
-    pytest.param("decision_tree", "digits", {}, "leaves", id="a tree"),
-    pytest.param("random_forest", "digits", {"epochs": 5, "trees_per_batch": 4}, "trees", id="a forest"),
+    pytest.param("decision_tree", "wine", {}, "leaves", id="a tree"),
+    pytest.param("random_forest", "wine", {"epochs": 5, "trees_per_batch": 2}, "trees", id="a forest"),
     pytest.param("neural_network", "wine", {"epochs": 5, "checkpoint_every": 1}, "weights", id="a network"),
     pytest.param(
         "neural_network",

@@ -140,6 +140,22 @@ def test_a_dimension_of_one_value_has_that_value() -> None:
     assert point[1:] == ("relu", "1")
 
 
+def test_a_range_so_narrow_that_all_of_its_numbers_were_tried_is_no_endless_search() -> None:
+    narrow = {**RATE, "low": "0.1", "high": "0.100001"}
+    tried = [[["0.1"], 1.0], [["0.100001"], 2.0]]
+    assert {*propose([narrow], tried, count=2)} <= {("0.1",), ("0.100001",)}
+
+
+@pytest.mark.parametrize("more", [{}, {"log": True}], ids=["linear", "log"])
+def test_whole_numbers_beyond_what_floats_can_tell_apart_stay_within_their_range(more: Any) -> None:
+    high = 10**23
+    huge = {**UNITS, "log": False, "high": str(high), **more}
+    history = [[["1"], 1.0], [[str(high // 3)], 0.5], [[str(high)], 0.1]]
+    proposed = propose([huge], history, count=5)
+    assert len(set(proposed)) == 5
+    assert all(1 <= int(one) <= high for (one,) in proposed)
+
+
 @pytest.mark.parametrize(("trials", "count"), [(195, 4), (1000, 4)], ids=["Gaussian process", "TPE"])
 def test_it_is_done_in_time(trials: int, count: int) -> None:
     space = [{**X, "name": f"x{n}"} for n in range(12)] + [{**UNITS, "name": f"u{n}"} for n in range(4)]

@@ -15,6 +15,8 @@ from trainyard.cli.reading import printable
 
 #: More parameters than this are not drawn side by side: the most important ones are.
 MOST_AXES = 12
+#: A loss that went as far has diverged; the distance of two such values would be infinite on an axis.
+_FARTHEST = 1e300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +41,12 @@ class Curve:
 
 def final_runs(history: History) -> list[Run]:
     """Of each trial that has a value the run of the highest rung, by number."""
-    found = [run for run in history.trials if run.value is not None and run.state in (SUCCESS, "stopped")]
+    found = [run for run in history.trials if _is_shown(run.value) and run.state in (SUCCESS, "stopped")]
     return [list(runs)[-1] for _, runs in groupby(found, key=lambda run: run.number)]
+
+
+def _is_shown(value: float | None) -> bool:
+    return value is not None and abs(value) < _FARTHEST
 
 
 def best_so_far(history: History) -> list[tuple[int, float]]:
@@ -60,14 +66,15 @@ def curves(history: History) -> list[Curve]:
     found = []
     for number, group in groupby(history.trials, key=lambda run: run.number):
         runs = list(group)
-        points = sorted({epoch: value for run in runs for epoch, value in run.curve}.items())
+        told = {epoch: value for run in runs for epoch, value in run.curve if _is_shown(value)}
+        points = sorted(told.items())
         values = [run.value for run in runs if run.value is not None]
         if points:
             value = values[-1] if values else None
             found.append(Curve(number=number, name=f"trial {number}", points=tuple(points), value=value))
     for run in () if found else history.others:
-        if run.curve:
-            found.append(Curve(number=None, name=run.step or run.job, points=run.curve, value=run.value))
+        if shown := tuple((epoch, value) for epoch, value in run.curve if _is_shown(value)):
+            found.append(Curve(number=None, name=run.step or run.job, points=shown, value=run.value))
     return found
 
 

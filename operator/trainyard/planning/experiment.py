@@ -8,15 +8,18 @@ status has recorded of one that is gone, and by the steps before it (`planning.s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from trainyard.api import names
 from trainyard.api.experiment import ExperimentSpec, Step
 from trainyard.api.reasons import Reason
 from trainyard.planning import (
     callbackevents,
     callbacks,
     experimentstatus,
+    proposals,
     retention,
     stepjobs,
     steps,
@@ -27,9 +30,12 @@ from trainyard.planning.experimentrules import ExperimentRules
 from trainyard.planning.plan import Plan
 from trainyard.planning.runtime import Unresolved
 from trainyard.planning.steps import StepState
-from trainyard.planning.times import sooner
+from trainyard.planning.times import sooner, stamp
 
 Json = Mapping[str, Any]
+
+_STEP_REMOVED = "stepRemoved"
+_LIKE_A_TRIAL = re.compile(r"t[0-9]+-r[0-9]+")
 
 
 def plan_experiment(observed: ObservedExperiment, *, now: float, rules: ExperimentRules) -> ExperimentPlan:
@@ -48,17 +54,22 @@ def _plan(observed: ObservedExperiment, *, now: float, rules: ExperimentRules) -
     if spec is None:
         return experimentstatus.refused(observed, Reason.INVALID_SPEC, observed.spec_error, now=now)
     if not spec.actions:
-        return experimentstatus.draft(observed, now=now)
+        drafted = experimentstatus.draft(observed, now=now)
+        return dataclasses.replace(drafted, jobs=_of_no_step(observed, ()))
     if observed.unsupported is not None:
         return experimentstatus.refused(observed, Reason.NOT_YET_SUPPORTED, observed.unsupported, now=now)
     problem = _problem(spec, rules)
     if problem is not None:
         return experimentstatus.refused(observed, Reason.INVALID_SPEC, problem, now=now)
+    back = _back_again(observed, spec, now=now)
+    if back:
+        observed = _with_those(observed, back)
     states = _states(observed, spec, now=now, rules=rules)
     kept = retention.step(observed, states, now=now, rules=rules)
     if kept is not None:
         states = [kept if state.step.name == kept.step.name else state for state in states]
-    jobs = (*(job for state in states for job in state.jobs), *_of_no_step(observed, states))
+    jobs = (*back, *(job for state in states for job in state.jobs), *_of_no_step(observed, states))
+    left_over = proposals.left_over(observed) if tuned_step(spec) is None else ()
     later: float | None = None
     for state in states:
         if state.requeue_after is not None:
@@ -68,7 +79,7 @@ def _plan(observed: ObservedExperiment, *, now: float, rules: ExperimentRules) -
         status = {**status, "retryRequestedAt": observed.retry_requested_at}
     plan = Plan(
         create=tuple(pod for state in states for pod in state.create),
-        delete=tuple(dict.fromkeys(pod for state in states for pod in state.delete)),
+        delete=tuple(dict.fromkeys((*left_over, *(pod for state in states for pod in state.delete)))),
         status=status if status != observed.status else None,
         announce=announce,
         requeue_after=later,
@@ -101,6 +112,9 @@ def _problem(spec: ExperimentSpec, rules: ExperimentRules) -> str | None:
                 "claimName or as uri."
             )
     tuned = spec.automl is not None and spec.automl.enabled
+    for number, step in enumerate(spec.actions):
+        if tuned and _LIKE_A_TRIAL.fullmatch(step.name):
+            return f"spec.actions[{number}] ({step.name}): jobs of trials are called like this; give it another name."
     if tuned and tuned_step(spec) is None:
         return "spec.automl.action: name the step that is tuned, as none of spec.actions is a train."
     return None
@@ -129,7 +143,7 @@ def _states(
         needed = frozenset(
             state.step.depends_on[0]
             for state in states.values()
-            if any(job.verb == "make" for job in state.jobs)
+            if any(_begins(job) for job in state.jobs)
             and state.step.depends_on
             and states[state.step.depends_on[0]].absent
         )
@@ -137,6 +151,12 @@ def _states(
             break
         again |= needed
     return [states[step.name] for step in spec.actions]
+
+
+def _begins(job: JobStep) -> bool:
+    """Whether a job is made, or asked to run again."""
+    annotations = (job.body.get("metadata") or {}).get("annotations") or {}
+    return job.verb == "make" or (job.verb == "patch" and names.RETRY_REQUESTED_AT in annotations)
 
 
 def _judged(
@@ -153,19 +173,21 @@ def _judged(
         assert isinstance(step, Step)  # cycles are refused
         parents = [states[name] for name in step.depends_on]
         body, checkpoint = stepjobs.spec_of(spec, step), stepjobs.checkpoint_of(spec, step)
-        after = tuple(parent.digest for parent in parents)
+        after = tuple(parent.handed for parent in parents)
         digest = stepjobs.digest_of(body, checkpoint=checkpoint if parents else None, after=after)
         if step.name == tuned:
-            states[step.name] = trials.tuned(
+            found = trials.tuned(
                 observed,
                 step,
                 parents,
                 spec=body,
                 checkpoint=checkpoint,
                 digest=digest,
+                again=step.name in again,
                 rules=rules,
                 now=now,
             )
+            states[step.name] = dataclasses.replace(found, tuned=True)
         else:
             states[step.name] = steps.plain(
                 observed,
@@ -184,14 +206,56 @@ def _of_no_step(observed: ObservedExperiment, states: Sequence[StepState]) -> tu
     """Jobs of steps that are gone, or that are tuned no longer: what runs is cancelled, and the record is kept."""
     known = {state.step.name for state in states}
     tuned = tuned_step(observed.spec) if observed.spec is not None else None
-
-    def left_over(job: ChildView) -> bool:
-        if job.owner != observed.uid or job.over or job.deleting or job.told_to_cancel:
-            return False
-        return job.step not in known or (job.number is None) == (job.step == tuned)
-
+    change = {"metadata": {"annotations": {names.STOPPED: _STEP_REMOVED}}, "spec": {"cancel": True}}
     return tuple(
-        JobStep(verb="patch", name=job.name, uid=job.uid, body={"spec": {"cancel": True}})
+        JobStep(verb="patch", name=job.name, uid=job.uid, body=change)
         for job in observed.jobs
-        if left_over(job)
+        if job.owner == observed.uid
+        and not (job.over or job.deleting or job.told_to_cancel)
+        and job.step
+        and not _has_a_step(observed, job, known, tuned)
     )
+
+
+def _has_a_step(
+    observed: ObservedExperiment, job: ChildView, known: Collection[str], tuned: str | None
+) -> bool:
+    """NB: labels can be changed by anybody, and a job that only seems to be left over is not to be cancelled."""
+    if job.name == names.step_job_name(experiment=observed.name, step=job.step):
+        return job.step in known and job.step != tuned
+    return job.step in known and (job.number is None or job.step == tuned)
+
+
+def _back_again(observed: ObservedExperiment, spec: ExperimentSpec, *, now: float) -> tuple[JobStep, ...]:
+    """Jobs that were cancelled as their step was gone, which is there again. NB: not every action goes on by itself
+    when its cancel is taken back; a request for a retry has it go on from its checkpoint or its beginning.
+    """
+    if spec.cancel:
+        return ()
+    known, tuned = {step.name for step in spec.actions}, tuned_step(spec)
+    change = {
+        "metadata": {"annotations": {names.STOPPED: None, names.RETRY_REQUESTED_AT: stamp(now)}},
+        "spec": {"cancel": False},
+    }
+    return tuple(
+        JobStep(verb="patch", name=job.name, uid=job.uid, body=change)
+        for job in observed.jobs
+        if job.owner == observed.uid
+        and job.stopped == _STEP_REMOVED
+        and not job.deleting
+        and _has_a_step(observed, job, known, tuned)
+    )
+
+
+def _with_those(observed: ObservedExperiment, back: Sequence[JobStep]) -> ObservedExperiment:
+    """As it will be when these jobs go on."""
+    uids = {step.uid for step in back}
+    jobs = tuple(
+        dataclasses.replace(
+            job, finished=False, canceled=False, ended_at=None, phase="", reason="", message=""
+        )
+        if job.uid in uids and not job.succeeded
+        else job
+        for job in observed.jobs
+    )
+    return dataclasses.replace(observed, jobs=jobs)

@@ -23,6 +23,9 @@ from trainyard.planning.podview import PodView
 Json = Mapping[str, Any]
 Curve = tuple[tuple[float, float], ...]
 
+#: What the API server, a quota or a policy has refused is tried again as often.
+REFUSED_AGAIN_SECONDS = 15.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildView:
@@ -141,7 +144,8 @@ class ObservedExperiment:
     """One Experiment. `jobs` are all TrainingJobs that name it, and `strangers` names of jobs that do not and stand
     where one of its own would; `refusals` are the API server's answers to jobs that it would not create, by name and
     digest; `pods` are those that propose trials and remove what trials have stored, `proposals` the last line of those
-    that have ended, by UID; `answers` are those of callbacks.
+    that have ended, by UID; `pod_refusal` is the answer to the last pod that it would not create; `answers` are those
+    of callbacks.
     """
 
     namespace: str
@@ -159,7 +163,15 @@ class ObservedExperiment:
     refusals: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
     pods: tuple[PodView, ...] = ()
     proposals: Mapping[str, str] = field(default_factory=dict)
+    pod_refusal: Refusal | None = None
     answers: Mapping[str, Answer] = field(default_factory=dict)
+
+    def pod_refused(self, *, now: float) -> tuple[str, float] | None:
+        """Why no pod is tried now, in words of the API server, and the seconds until one is again."""
+        if self.pod_refusal is None:
+            return None
+        left = self.pod_refusal.last_at + REFUSED_AGAIN_SECONDS - now
+        return (self.pod_refusal.message, left) if left > 0 else None
 
     @property
     def callbacks(self) -> list[Callback] | None:

@@ -75,7 +75,8 @@ def wanted(
         )
     if broken:
         ended = broken[0].trainer.finished_at if broken[0].trainer is not None else None
-        wait = (ended or now) + _AGAIN_SECONDS - now
+        # NB: one that was evicted or refused by its node may tell of no container, nor when it ended.
+        wait = (ended or broken[0].created_at or 0.0) + _AGAIN_SECONDS - now
         said = (
             broken[0].trainer.message.strip()[-300:] if broken[0].trainer is not None else broken[0].message
         )
@@ -83,6 +84,9 @@ def wanted(
         gone = tuple(broken) if wait <= 0 else ()
         return Proposals(points=points, delete=(*done, *gone), message=message, requeue_after=max(wait, 1.0))
     first = lacking[0]
+    if refused := observed.pod_refused(now=now):
+        message = f"The pod that proposes trial {first} is refused and tried again: {refused[0]}"
+        return Proposals(points=points, delete=tuple(done), message=message, requeue_after=refused[1])
     # NB: numbers are given in one piece, as the pod's name tells the first alone.
     count = next((i for i, number in enumerate(lacking) if number != first + i), len(lacking))
     told = tunerpod.order(

@@ -57,8 +57,8 @@ def automl(
                 "running": len(running),
                 **counts,
             },
-            "bestTrial": _trial(experiment, search, decision.best, children) if decision.best else None,
-            "topTrials": [_trial(experiment, search, run, children) for run in decision.top] or None,
+            "bestTrial": _trial(experiment, search, decision.best, told, children) if decision.best else None,
+            "topTrials": [_trial(experiment, search, run, told, children) for run in decision.top] or None,
             "rungs": [_rung(rung) for rung in decision.rungs] or None,
             "ledger": list(ledger) or None,
             "completionTime": told.get("completionTime") or stamp(now) if ended else None,
@@ -68,8 +68,14 @@ def automl(
 
 
 def _trial(
-    experiment: str, search: Search, run: Run, children: Mapping[tuple[int, int], ChildView]
+    experiment: str,
+    search: Search,
+    run: Run,
+    told: Json,
+    children: Mapping[tuple[int, int], ChildView],
 ) -> dict[str, Any]:
+    """NB: what only its job had is kept as it was told before, when the job is gone."""
+    former = known_trial(told, run.number, run.rung)
     child = children.get((run.number, run.rung))
     point = search.point_of(run.number, child or children.get((run.number, 0)))
     given = search.space.as_mapping(point) if point is not None else {}
@@ -80,11 +86,17 @@ def _trial(
             "job": names.trial_job_name(experiment=experiment, number=run.number, rung=run.rung),
             "state": run.state,
             "value": f"{run.value:.9g}" if run.value is not None else None,
-            "epoch": child.epoch if child is not None else None,
+            "epoch": child.epoch if child is not None else former.get("epoch"),
             "parameters": [{"name": name, "value": value[:_TEXT_LIMIT]} for name, value in given.items()]
-            or None,
+            or former.get("parameters"),
         }
     )
+
+
+def known_trial(told: Json, number: int, rung: int) -> Json:
+    """What `status.automl` has told of one of the best trials; empty for another."""
+    trials = (told.get("bestTrial"), *(told.get("topTrials") or ()))
+    return next((t for t in trials if t and (t["number"], t.get("rung", 0)) == (number, rung)), {})
 
 
 def _rung(rung: Any) -> dict[str, Any]:

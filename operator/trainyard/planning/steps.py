@@ -14,14 +14,17 @@ from trainyard.api import names
 from trainyard.api.experiment import Step
 from trainyard.api.reasons import FINAL, Phase, Reason
 from trainyard.planning import stepjobs
-from trainyard.planning.experimentobserved import ChildView, JobStep, ObservedExperiment
+from trainyard.planning.experimentobserved import (
+    REFUSED_AGAIN_SECONDS,
+    ChildView,
+    JobStep,
+    ObservedExperiment,
+)
 from trainyard.planning.podview import PodView
 
 Json = Mapping[str, Any]
 
 _MESSAGE_LIMIT = 1024
-#: Steps of a pause after a job that the API server, a quota or a policy has refused.
-REFUSED_AGAIN_SECONDS = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,12 @@ class StepState:
     requeue_after: float | None = None
     automl: Json | None = None
     output: Json | None = None
+    tuned: bool = False
+
+    @property
+    def handed(self) -> str:
+        """Digest of what the steps after it work on: of the tuned one also by which trial is the best."""
+        return stepjobs.digest(self.digest, self.job) if self.tuned else self.digest
 
     @property
     def phase(self) -> str:
@@ -119,7 +128,7 @@ def plain(
     recorded = entry_of(observed.status, step.name)
     child = next((job for job in observed.jobs if job.name == name and job.owner == observed.uid), None)
     run = int(recorded.get("run") or 0)
-    if recorded.get("digest") not in (None, digest):
+    if recorded.get("digest") not in (None, digest) and recorded.get("job"):
         run += 1
     base = {"name": step.name, "action": step.action, "digest": digest, "run": run}
     if child is not None and child.digest == digest and not child.deleting:
@@ -186,8 +195,10 @@ def of_child(observed: ObservedExperiment, step: Step, child: ChildView, base: J
 
 def retry_is_new(observed: ObservedExperiment) -> bool:
     """Whether somebody asks for another try that has not been given yet."""
+    assert observed.spec is not None
     asked = observed.retry_requested_at
-    return bool(asked) and asked != observed.status.get("retryRequestedAt")
+    # NB: cancel wins; taken back, the request still stands.
+    return bool(asked) and asked != observed.status.get("retryRequestedAt") and not observed.spec.cancel
 
 
 def held_back(observed: ObservedExperiment) -> tuple[Phase, Reason, str] | None:
@@ -208,6 +219,12 @@ def refused_job(
         message = (
             f"There is a TrainingJob {name} that this Experiment has not made, and it is left as it is. Delete it, or "
             "give the step another name."
+        )
+        return stated(step, digest, base, Phase.PENDING, Reason.JOB_NAME_TAKEN, message)
+    if any(job.name == name and job.owner == observed.uid for job in observed.jobs):
+        message = (
+            f"TrainingJob {name} is this Experiment's and has lost the labels that say what it is for. Put them back, "
+            "or delete it, and it is made again."
         )
         return stated(step, digest, base, Phase.PENDING, Reason.JOB_NAME_TAKEN, message)
     refusal = observed.refusals.get((name, digest))

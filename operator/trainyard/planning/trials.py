@@ -23,7 +23,7 @@ from trainyard.planning.proposals import Proposals
 from trainyard.planning.searchsetup import Search, search_of
 from trainyard.planning.searchspace import with_epochs
 from trainyard.planning.steps import StepState, stated
-from trainyard.search.decisions import Decision, Start, decide, is_final
+from trainyard.search.decisions import Decision, Start, decide, epochs_of, is_final
 from trainyard.search.runs import Run
 
 Json = Mapping[str, Any]
@@ -33,6 +33,7 @@ Children = Mapping[tuple[int, int], ChildView]
 #: So many jobs are made at one look, so that other objects get their turn.
 _AT_ONCE = 50
 _PARAMETERS_LIMIT = 60_000
+_MAX_FAILED = "maxFailed"
 
 
 def tuned(
@@ -43,15 +44,24 @@ def tuned(
     spec: Json,
     checkpoint: Json | None,
     digest: str,
+    again: bool,
     rules: ExperimentRules,
     now: float,
 ) -> StepState:
-    """The state of the step that is tuned; `digest` is that of the step by itself."""
+    """The state of the step that is tuned; `digest` is that of the step by itself. `again`: the best trial's job is
+    gone, and a step that is to run needs what it made.
+    """
     search = search_of(observed, step, spec=spec, checkpoint=checkpoint, digest=digest, rules=rules)
+    entry = steps.entry_of(observed.status, step.name)
+    if _has_ended_as_it_is(observed, entry) and (
+        isinstance(search, str) or search.digest != entry.get("digest")
+    ):
+        return _as_it_was(observed, step, entry, spec)
     base: dict[str, Any] = {"name": step.name, "action": step.action, "digest": digest, "run": 0}
     if isinstance(search, str):
-        return stated(step, digest, base, Phase.ERROR, Reason.INVALID_SPEC, search)
-    entry = steps.entry_of(observed.status, step.name)
+        # NB: with the digest and the job that it had, so that what follows is not taken for changed.
+        base |= {key: entry[key] for key in ("digest", "run", "job", "metric", "startTime") if key in entry}
+        return stated(step, base["digest"], base, Phase.ERROR, Reason.INVALID_SPEC, search)
     told = _told(observed, search)
     before = entry.get("digest")
     base |= {
@@ -66,14 +76,15 @@ def tuned(
     }
     held = steps.held_back(observed)
     if stale:
-        return _replacing(step, search, base, stale, held=held is not None)
+        replacing = _replacing(step, search, base, stale, held=held is not None)
+        return replace(replacing, delete=proposals.left_over(observed))
     ledger = _ledger(search, told, children, retry=_retried(observed, entry, told))
     runs = [*_ended_runs(ledger, children), *_running(children, ledger)]
     decision = decide(search.rules, runs)
     automl = searchstatus.automl(observed.name, search, told, ledger, children, decision, now=now)
     state = _state(observed, search, base, decision, children, automl)
     retries = _asked_again(observed, children) if _retried(observed, entry, told) else ()
-    rule = "maxFailed" if decision.failed else "median"
+    rule = _MAX_FAILED if decision.failed else "median"
     hopeless = [children[run] for run in decision.stop if run in children]
     cancel = tuple(_stop(child, rule) for child in hopeless if not child.told_to_cancel)
     state = replace(
@@ -84,7 +95,13 @@ def tuned(
         output=search.body.get("output"),
     )
     if decision.ended or decision.failed:
-        return replace(state, delete=proposals.left_over(observed))
+        state = replace(state, delete=proposals.left_over(observed))
+        best = decision.best
+        if state.phase != Phase.DONE or best is None or (best.number, best.rung) in children:
+            return state
+        if not again or held is not None:
+            return replace(state, absent=True)
+        return _best_again(observed, search, state, parents, best, told, children, now=now)
     finding = steps.waiting_for(parents)
     if finding is not None and not runs:
         return replace(stated(step, search.digest, base, *finding), automl=automl)
@@ -95,6 +112,31 @@ def tuned(
             stated(step, search.digest, base, *held), automl=automl, delete=proposals.left_over(observed)
         )
     return _starting(observed, search, state, parents, decision, ledger, children, rules=rules, now=now)
+
+
+def _has_ended_as_it_is(observed: ObservedExperiment, entry: Json) -> bool:
+    """Whether a search has found its best by a spec that nobody has edited since: what it was may then differ by the
+    operator's release alone (a range, a metric of the catalogue), and that runs nothing again.
+    """
+    told = observed.status.get("automl") or {}
+    unedited = observed.status.get("observedGeneration") == observed.generation
+    ended = entry.get("phase") == Phase.DONE and bool(told.get("completionTime"))
+    return unedited and ended and told.get("digest") == entry.get("digest")
+
+
+def _as_it_was(observed: ObservedExperiment, step: Step, entry: Json, spec: Json) -> StepState:
+    best = next(
+        (job for job in observed.jobs if job.owner == observed.uid and job.name == entry.get("job")), None
+    )
+    return StepState(
+        step=step,
+        status=dict(entry),
+        digest=str(entry["digest"]),
+        child=best,
+        absent=best is None,
+        automl=observed.status.get("automl"),
+        output=spec.get("output"),
+    )
 
 
 def _told(observed: ObservedExperiment, search: Search) -> Json:
@@ -130,7 +172,10 @@ def _asked_again(observed: ObservedExperiment, children: Children) -> tuple[JobS
     return tuple(
         JobStep(verb="patch", name=child.name, uid=child.uid, body=change)
         for child in children.values()
-        if child.finished and not child.succeeded and not child.stopped and child.retry_requested_at != asked
+        if child.finished
+        and not child.succeeded
+        and child.stopped in ("", _MAX_FAILED)
+        and child.retry_requested_at != asked
     )
 
 
@@ -145,9 +190,12 @@ def _ledger(
     ledger: list[Json] = list(told.get("ledger") or [])
     if retry:
         ledger = [entry for entry in ledger if entry["state"] not in ("failure", "canceled")]
-    # NB: a job that goes on after all (somebody has taken its cancel back, or asked for a retry) has not ended.
+    # NB: a job that goes on after all (somebody has taken its cancel back, or asked for a retry) has not ended. One
+    # that was a success does not: it is made again for what it left.
     ledger = [
-        entry for entry in ledger if not _goes_on(children.get((entry["number"], entry.get("rung", 0))))
+        entry
+        for entry in ledger
+        if entry["state"] == "success" or not _goes_on(children.get((entry["number"], entry.get("rung", 0))))
     ]
     known = {(entry["number"], entry.get("rung", 0)) for entry in ledger}
     for run in sorted(children.keys() - known):
@@ -232,13 +280,15 @@ def _state(
     running = [child for child in children.values() if not child.over]
     if (decision.ended or decision.failed) and not running:
         base["completionTime"] = automl.get("completionTime")
+        canceled = observed.spec is not None and observed.spec.cancel
+        if best is None and counts["canceled"] and (canceled or not counts["failed"]):
+            message = decision.failed or "The trials were cancelled."
+            return stated(search.step, search.digest, base, Phase.CANCELED, Reason.CANCELED_BY_USER, message)
         if decision.failed:
             return stated(
                 search.step, search.digest, base, Phase.ERROR, Reason.TRIALS_FAILED, decision.failed
             )
         if best is None:
-            if observed.spec is not None and observed.spec.cancel:
-                return stated(search.step, search.digest, base, *(steps.held_back(observed) or ()))
             message = f"No trial has ended with a value of {search.goal.metric}."
             return stated(search.step, search.digest, base, Phase.ERROR, Reason.TRIALS_FAILED, message)
         message = f"{far}; the best is trial {best.number}: {shown}."
@@ -256,6 +306,39 @@ def _state(
             search.step, search.digest, base, Phase.PENDING, reason, f"{first.name}: {first.message}"
         )
     return stated(search.step, search.digest, base, Phase.PENDING, Reason.ACCEPTED, message)
+
+
+def _best_again(
+    observed: ObservedExperiment,
+    search: Search,
+    state: StepState,
+    parents: Sequence[StepState],
+    best: Run,
+    told: Json,
+    children: Children,
+    *,
+    now: float,
+) -> StepState:
+    """The job of the best trial is made once more, with the parameters that it had."""
+    known = searchstatus.known_trial(told, best.number, best.rung).get("parameters") or ()
+    values = {one["name"]: one["value"] for one in known}
+    point = tuple(values.get(dimension.name, "") for dimension in search.space.dimensions)
+    found = point if all(point) else search.point_of(best.number, children.get((best.number, 0)))
+    if found is None:
+        return replace(state, absent=True)
+    epochs = epochs_of(search.rules, best.number, best.rung)
+    start = Start(best.number, best.rung, epochs=epochs)
+    # NB: what it went on from may be gone as well; it runs from its beginning.
+    step = _job(observed, search, parents, start, found, {})
+    base = {key: value for key, value in _base_of(state).items() if key != "completionTime"}
+    blocked = steps.refused_job(observed, search.step, base, step.name, search.digest, now=now)
+    if blocked is not None and blocked.requeue_after != 0.0:
+        return replace(blocked, automl=state.automl, delete=state.delete)
+    message = (
+        f"The job of trial {best.number}, the best, is made again: it is gone, and a step needs what it left."
+    )
+    again = stated(search.step, search.digest, base, Phase.PENDING, Reason.ACCEPTED, message)
+    return replace(again, automl=state.automl, jobs=(*state.jobs, step), delete=state.delete)
 
 
 def _stop(child: ChildView, rule: str) -> JobStep:
@@ -280,6 +363,8 @@ def _starting(
     if search.automl.algorithm == "bayesian":
         lacking = [start.number for start in decision.start if search.drawn(start.number) is None]
         asked = proposals.wanted(observed, search, lacking, ledger, children, rules=rules, now=now)
+    # NB: the search had ended, and was given more trials: no checkpoint of an earlier one is left to go on from.
+    removed = bool((state.automl or {}).get("retention"))
     made: list[JobStep] = []
     refused: StepState | None = None
     for start in decision.start:
@@ -288,7 +373,7 @@ def _starting(
         point = asked.points.get(start.number) or search.drawn(start.number)
         if point is None or (start.number, start.rung) in children:
             continue
-        step = _job(observed, search, parents, start, point, children)
+        step = _job(observed, search, parents, start, point, {} if removed else children)
         blocked = steps.refused_job(observed, search.step, _base_of(state), step.name, search.digest, now=now)
         if blocked is not None:
             refused = blocked
@@ -326,8 +411,8 @@ def _job(
     point: Point,
     children: Children,
 ) -> JobStep:
-    """The job of one run. A promoted trial goes on from its own checkpoint; where the job that has it was deleted it
-    runs from its beginning, which comes to the same.
+    """The job of one run. A promoted trial goes on from its own checkpoint; where that or the job that has it was
+    removed it runs from its beginning, which comes to the same.
     """
     given = parameters.merged(search.body.get("parameters") or {}, search.space.parameters(point))
     if start.epochs is not None:

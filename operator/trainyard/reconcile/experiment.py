@@ -6,6 +6,7 @@ has changed since the last look: what was read of them is kept, by their version
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -36,10 +37,10 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 _READ_AGAIN_SECONDS = 2.0
-#: A pod that was refused is tried again as often.
-_REFUSED_AGAIN_SECONDS = 15.0
 #: A name that somebody else's job has is looked at again as often.
 _STRANGER_AGAIN_SECONDS = 15.0
+#: Jobs that are made or changed at the same time: a search with many places waits for none of them.
+_AT_ONCE = 8
 
 
 class ExperimentReconciler:
@@ -86,8 +87,10 @@ class ExperimentReconciler:
         if outcome.refusal is not None:
             logger.warning("A pod of Experiment %s/%s: %s", *key[1:], outcome.refusal.message)
             self._pod_refusals[uid] = outcome.refusal
-            return _REFUSED_AGAIN_SECONDS
-        self._pod_refusals.pop(uid, None)
+            # NB: nothing else of the plan was carried out; that is planned anew, without the pod for a while.
+            return 0.0
+        if found.plan.create:
+            self._pod_refusals.pop(uid, None)
         self._deliveries.written(uid, observed.answers)
         accounting.account_trials(raw, found.plan.status)
         if outcome.failure is not None:
@@ -105,26 +108,29 @@ class ExperimentReconciler:
         """Do what is to be done to jobs; whether one was refused that had not been before."""
         known = self._refusals.get(uid, {})
         news = False
-        for step in steps:
-            error = await self._children.do(key.namespace, step)
-            if step.verb != "make":
-                continue
-            mark = (step.name, step.digest)
-            if error is None:
-                known.pop(mark, None)
-                continue
-            now = time.time()
-            before = known.get(mark)
-            news = news or before is None
-            known[mark] = Refusal(
-                status=error.status,
-                message=error.message,
-                first_at=before.first_at if before is not None else now,
-                last_at=now,
-                count=before.count + 1 if before is not None else 1,
-            )
-            self._refusals[uid] = known
-            break  # NB: what one was refused for, the others would be as well
+        for first in range(0, len(steps), _AT_ONCE):
+            batch = steps[first : first + _AT_ONCE]
+            answers = await asyncio.gather(*(self._children.do(key.namespace, step) for step in batch))
+            for step, error in zip(batch, answers, strict=True):
+                if step.verb != "make":
+                    continue
+                mark = (step.name, step.digest)
+                if error is None:
+                    known.pop(mark, None)
+                    continue
+                now = time.time()
+                before = known.get(mark)
+                news = news or before is None
+                known[mark] = Refusal(
+                    status=error.status,
+                    message=error.message,
+                    first_at=before.first_at if before is not None else now,
+                    last_at=now,
+                    count=before.count + 1 if before is not None else 1,
+                )
+                self._refusals[uid] = known
+            if any(error is not None for error in answers):
+                break  # NB: what one was refused for, the others would be as well
         return news
 
     async def _observe(self, key: Key, raw: Json) -> ObservedExperiment:
@@ -151,6 +157,7 @@ class ExperimentReconciler:
             refusals=self._refusals.get(uid, {}),
             pods=pods,
             proposals=await self._read(key.namespace, uid, pods),
+            pod_refusal=self._pod_refusals.get(uid),
             answers=self._deliveries.answers(uid),
         )
 

@@ -14,7 +14,7 @@ from trainyard.search.record import Record
 from trainyard.search.rules import Rules
 from trainyard.search.runs import Run
 
-__all__ = ["Decision", "Plan", "RungState", "Start", "decide", "is_final"]
+__all__ = ["Decision", "Plan", "RungState", "Start", "decide", "epochs_of", "is_final"]
 
 
 def decide(rules: Rules, runs: Sequence[Run]) -> Decision:
@@ -48,6 +48,11 @@ def decide(rules: Rules, runs: Sequence[Run]) -> Decision:
 def is_final(rules: Rules, number: int, rung: int) -> bool:
     """Whether the best value of a run counts; on a rung from which trials go on, it is the last one that counts."""
     return not rules.by_rungs or halving.is_last_rung(rules, number, rung)
+
+
+def epochs_of(rules: Rules, number: int, rung: int) -> int | None:
+    """The epochs, from its first start, that a trial comes to on a rung; None where there are no rungs."""
+    return halving.units_of(rules, number, rung) * rules.epoch_multiplier if rules.by_rungs else None
 
 
 def _plan(rules: Rules, record: Record, free: int) -> Plan:

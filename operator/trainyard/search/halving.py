@@ -103,6 +103,17 @@ def asha(rules: Rules, record: Record, free: int) -> Plan:
     return Plan(tuple(start), states)
 
 
+def units_of(rules: Rules, number: int, rung: int) -> int:
+    """The units that a trial comes to on a rung of its bracket."""
+    if rules.algorithm == "asha":
+        return rules.ladder[rung]
+    for bracket in rules.brackets:
+        if number < bracket.configurations:
+            return bracket.rungs[rung].units
+        number -= bracket.configurations
+    raise ValueError(f"There is no bracket with trial {number}.")
+
+
 def is_last_rung(rules: Rules, number: int, rung: int) -> bool:
     """Whether no trial goes on from this rung of the trial's bracket."""
     if rules.algorithm == "asha":

@@ -200,6 +200,15 @@ def a_page(found: History) -> str:
     return plotpage.page(found, drawn, when="2025-03-09 07:05 UTC")
 
 
+def test_a_value_without_a_place_on_any_axis_is_left_out_of_the_picture() -> None:
+    experiment, jobs = a_random_search(5)
+    experiment["status"]["automl"]["ledger"][0]["value"] = "1.7e308"
+    jobs[1]["status"]["objective"]["curve"]["values"][3] = "-1.7e308"
+    found = history(experiment, jobs)
+    assert [run.number for run in plotdata.final_runs(found)] == [1, 2, 3, 4]
+    assert len(pictures.png(panels(found), title="diverged")) > 1000
+
+
 def test_a_page_needs_nothing_beside_itself() -> None:
     found = history(*a_hyperband(9, 3))
     text = a_page(found)

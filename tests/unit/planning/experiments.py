@@ -21,6 +21,7 @@ from trainyard.planning.experiment import plan_experiment
 from trainyard.planning.experimentobserved import ChildView, ExperimentPlan, JobStep, ObservedExperiment
 from trainyard.planning.experimentrules import ExperimentRules
 from trainyard.planning.merge import merged
+from trainyard.planning.observed import Refusal
 from trainyard.planning.podview import ContainerView, PodView
 from trainyard.planning.runtime import Runtime, RuntimeAction
 from trainyard.planning.times import stamp
@@ -88,8 +89,10 @@ class World:
     made: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    pod_refusal: Refusal | None = None
     writes: int = 0
     writes_left: int | None = None
+    rules: ExperimentRules = RULES
 
     def observed(self) -> ObservedExperiment:
         read = ExperimentSpec.model_validate(self.spec)
@@ -106,18 +109,26 @@ class World:
             jobs=tuple(ChildView.from_raw(raw, with_curve=with_curve) for raw in self.jobs.values()),
             pods=tuple(self.pods.values()),
             proposals={pod.uid: self.lines[pod.uid] for pod in self.pods.values() if pod.uid in self.lines},
+            pod_refusal=self.pod_refusal,
         )
 
     def look(self) -> ExperimentPlan:
         """One look: plan and carry it out."""
-        plan = plan_experiment(self.observed(), now=self.now, rules=RULES)
+        plan = plan_experiment(self.observed(), now=self.now, rules=self.rules)
         self._carry_out(plan)
         return plan
 
     def settle(self, limit: int = 60) -> None:
-        """Looks until one asks for nothing. What was written is looked at again, as a doorbell would have it."""
+        """Looks until one asks for nothing: one after all that has changed jobs or pods, as a doorbell would have it.
+
+        NB: nobody rings for a status alone, so a look after that must find nothing to do.
+        """
+        rung = True
         for _ in range(limit):
             plan = self.look()
+            done = (plan.jobs, plan.plan.create, plan.plan.delete)
+            assert rung or not any(done), f"Nobody rings for it: {done}"
+            rung = any(done) or plan.plan.requeue_after is not None
             if not plan.jobs and plan.plan == dataclasses.replace(
                 plan.plan, status=None, create=(), delete=(), announce=()
             ):

@@ -377,6 +377,44 @@ class TestRetention:
         assert told["state"] == "Failed"
         assert "The claim is gone." in told["message"]
 
+    def test_what_trials_that_were_added_later_have_stored_is_removed_as_well(self) -> None:
+        world = self.a_world()
+        world.pod_ends(world.pods["digits-sweep-1"], "Succeeded", '{"removed": 2, "bytes": 1000}')
+        world.settle()
+        world.edit(automl={**world.spec["automl"], "maxRecommendations": 5})
+        world.runs_all(quality)
+        (pod,) = world.pods.values()
+        best = world.status["automl"]["bestTrial"]["job"]
+        order = orjson.loads(world.orders[pod.name]["TRAINYARD_SWEEP"])
+        assert set(order["uids"]) == {
+            job["metadata"]["uid"] for name, job in world.jobs.items() if name != best
+        }
+        world.pod_ends(pod, "Succeeded", '{"removed": 2, "bytes": 500}')
+        world.settle()
+        assert world.status["automl"]["retention"]["state"] == "Done"
+        assert world.status["automl"]["retention"]["jobs"] == 4
+        assert not world.pods
+
+    def test_a_trial_that_goes_on_after_its_checkpoint_was_removed_starts_from_its_beginning(self) -> None:
+        spec = a_search(
+            algorithm="asha", maxResource=9, maxRecommendations=9, parallelism=9, checkpointRetention="Best"
+        )
+        world = World(spec=spec)
+        world.runs_all(lambda job: -quality(job))
+        assert any("parentJob" in job["spec"] for job in world.jobs.values())
+        world.pod_ends(world.pods["digits-sweep-1"], "Succeeded", '{"removed": 9, "bytes": 1000}')
+        world.settle()
+        before = set(world.jobs)
+        world.edit(automl={**world.spec["automl"], "maxRecommendations": 27})
+        world.settle()
+        added = [name for name in world.jobs if name not in before and name.endswith("-r0")]
+        for name in added:
+            world.ends(name, value=-9.0)
+        world.settle()
+        promoted = [name for name in world.jobs if name not in before and not name.endswith("-r0")]
+        assert promoted, "an earlier trial was meant to go on"
+        assert all("parentJob" not in world.jobs[name]["spec"] for name in promoted)
+
 
 def test_hyperband_needs_somewhere_to_keep_checkpoints() -> None:
     spec = a_search(algorithm="hyperband")

@@ -18,6 +18,8 @@ from trainyard_tuner.space import Array, Choice, Point, Space
 SMALL = 4096
 #: On average, so many dimensions of a point are changed to get one near it, and at least this share of them.
 _CHANGED, _SHARE = 2.0, 0.3
+#: So often is a large space drawn from for a point that was not tried; nearly always the first is none.
+_DRAWS = 200
 
 
 def drawn(space: Space, rng: np.random.Generator, count: int) -> Array:
@@ -54,11 +56,12 @@ def untried(space: Space, rng: np.random.Generator, tried: Set[Point]) -> Point:
         points = [space.point(space.at(row)) for row in every(space)]
         left = [point for point in points if point not in tried] or points
         return left[int(rng.integers(len(left)))]
-    # NB: it ends, as there are more points than trials; nearly always at once.
-    while True:
+    for _ in range(_DRAWS):
         point = space.point(space.at(drawn(space, rng, 1)[0]))
-        if point not in tried or space.size <= len(tried):
-            return point
+        if point not in tried:
+            break
+    # NB: a range may be so narrow that its few numbers of so many digits have all been tried.
+    return point
 
 
 def columns(space: Space, points: Array) -> tuple[NDArray[np.intp], Array]:

@@ -111,7 +111,9 @@ def _dimension(entry: Any) -> Dimension:
     low, high = _bound(entry, "low"), _bound(entry, "high")
     step = _bound(entry, "step") if entry.get("step") is not None else None
     log = bool(entry.get("log"))
-    if low > high or (log and low <= 0) or (step is not None and step <= 0) or (log and step is not None):
+    # NB: floats have an end at both sides; what lies beyond would be infinite, or 0 on a log scale.
+    too_wide = not math.isfinite(float(high) - float(low)) or (log and float(low) <= 0)
+    if low > high or too_wide or (step is not None and step <= 0) or (log and step is not None):
         raise OrderError(
             f"has a range for {name} that cannot be: low {low}, high {high}, step {step}, log {log}."
         )

@@ -27,6 +27,8 @@ Point = tuple[str, ...]
 #: a linear one digits of the range.
 _DIGITS = 6
 _LONGEST_NUMBER = 512
+#: Floats tell larger whole numbers apart no longer.
+_MOST_EXACT = 2**53
 #: Digits enough for sums of any two decimals that the operator sends.
 EXACT = Context(prec=600)
 
@@ -97,10 +99,21 @@ class Steps:
         steps, rest = EXACT.divmod(EXACT.subtract(_decimal(text, self.name), self.low), self.step)
         if rest or not 0 <= steps <= self.last:
             raise OrderError(f'has "{text}" for {self.name}, which is none of its values.')
-        return int(steps) + self._offset
+        return self._held(int(steps) + self._offset)
 
     def text(self, value: Value) -> str:
         return plain(EXACT.fma(Decimal(int(value) - self._offset), self.step, self.low))
+
+    def _held(self, number: int) -> int:
+        """The number, or the nearest in the range that a float can hold.
+
+        NB: Optuna keeps ints as floats, and the float next to a large one may lie above the highest.
+        """
+        low, high = self._offset, self._offset + self.last
+        held = float(min(max(number, low), high))
+        if not low <= int(held) <= high:
+            held = math.nextafter(held, low if int(held) > high else high)
+        return int(held)
 
     @cached_property
     def _scale(self) -> tuple[float, float]:
@@ -122,7 +135,7 @@ class Steps:
         return float(self._coordinates(np.array([float(value)]))[0])
 
     def at(self, coordinate: float) -> Value:
-        return int(self._values(np.array([coordinate]))[0])
+        return self._held(int(self._values(np.array([coordinate]))[0]))
 
     def snap(self, coordinates: Array) -> Array:
         return self._coordinates(self._values(np.clip(coordinates, 0, 1)))
@@ -131,7 +144,7 @@ class Steps:
         return self._coordinates(self._offset + np.arange(self.last + 1, dtype=np.float64))
 
     def draw(self, rng: np.random.Generator, count: int) -> Array:
-        if self.log:
+        if self.log or self.last > _MOST_EXACT:
             return self.snap(rng.random(count))
         return self._coordinates(rng.integers(self.last, size=count, endpoint=True).astype(np.float64))
 
