@@ -110,11 +110,11 @@ def missed(results: Mapping[str, Any]) -> list[str]:
 def text(results: Mapping[str, Any]) -> str:
     """All of it as Markdown."""
     found = outcomes(results)
-    machine, seeds, trials = results["machine"], results["seeds"], results["trials"]
+    machine, trials = results["machine"], results["trials"]
     better = sum(one.bayesian_is_better for one in found)
     parts = [
         f"Measured on {machine['date']} on {machine['cores']} cores, Python {machine['python']}, in"
-        f" {results['seconds'] / 60:.0f} minutes: {seeds} seeds, {trials} trainings a search.",
+        f" {results['seconds'] / 60:.0f} minutes, {trials} trainings a search.",
         f"The Bayesian search has the lower median regret on {better} of {len(found)} tasks.",
         _regrets(found),
     ]
@@ -130,11 +130,12 @@ def text(results: Mapping[str, Any]) -> str:
 
 
 def _regrets(found: Sequence[Outcome]) -> str:
-    head = ("task", "metric", "best known", "random", "bayesian", "bayesian better / worse")
+    head = ("task", "metric", "seeds", "best known", "random", "bayesian", "bayesian better / worse")
     rows = [
         (
             one.task,
             one.metric,
+            str(len(one.regrets["random"])),
             f"{one.best:.4g}",
             f"{one.median('random'):.3g}",
             f"{one.median('bayesian'):.3g}",

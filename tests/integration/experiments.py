@@ -115,5 +115,11 @@ def searched(job: Json) -> dict[str, str]:
     return dict(json.loads(job["metadata"]["annotations"]["trainyard.dev/trial-parameters"]))
 
 
+def owners(job: Json) -> list[tuple[str, str, bool]]:
+    """Kind and name of the owners of a job, and whether each controls it."""
+    references = job["metadata"].get("ownerReferences") or []
+    return [(one["kind"], one["name"], bool(one.get("controller"))) for one in references]
+
+
 def condition(status: Json, kind: str) -> str:
     return str(next((c["status"] for c in status.get("conditions") or [] if c["type"] == kind), "absent"))

@@ -150,7 +150,7 @@ def test_a_missed_target_is_told(bayesian: float, reached: int, told: tuple[str,
 
 def test_the_tables_have_each_task() -> None:
     lines = tuningreport.text(made_up(bayesian=0.9, reached=40)).splitlines()
-    assert "| made up | accuracy | 0.9 | 0.2 | 0 | 3 / 0 |" in lines
+    assert "| made up | accuracy | 3 | 0.9 | 0.2 | 0 | 3 / 0 |" in lines
     assert "| made up | 40% | 0.1 | 0.2 |" in lines
 
 
