@@ -51,7 +51,7 @@ def test_a_draft_model_is_in_lifecycle_draft(jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("kind", "spec", "named"),
     [
-        ("Experiment", {"actions": [{"name": "train", "action": "train"}]}, "spec.actions"),
+        ("Experiment", {"actions": [{"name": "train", "action": "train"}], "model": "m"}, "spec.model"),
         ("MLModel", {"monitor": {"schedule": "@daily", "dataset": "d", "threshold": "0.9"}}, "spec.monitor"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -39,8 +40,10 @@ def namespace(admin: Client) -> Iterator[str]:
     wait_for(lambda: admin.find(f"/api/v1/namespaces/{name}/serviceaccounts/default"), what="an account")
     yield name
     for pod in admin.list(pods(name)):
-        admin.patch(f"{pods(name)}/{pod['metadata']['name']}", {"metadata": {"finalizers": None}})
-        admin.delete(f"{pods(name)}/{pod['metadata']['name']}", gracePeriodSeconds=0)
+        # NB: one that is deleted already is gone with its finalizers.
+        with contextlib.suppress(ApiError):
+            admin.patch(f"{pods(name)}/{pod['metadata']['name']}", {"metadata": {"finalizers": None}})
+            admin.delete(f"{pods(name)}/{pod['metadata']['name']}", gracePeriodSeconds=0)
     admin.delete(f"/api/v1/namespaces/{name}")
 
 

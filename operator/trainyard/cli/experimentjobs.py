@@ -76,7 +76,8 @@ async def next_started(there: Connection, name: str, after: Json | None, *, wait
     """
     while True:
         experiment = await there.object("Experiment", name)
-        found = chosen(await children(there, experiment), after)
+        order = [str(step.get("name")) for step in (experiment.get("status") or {}).get("steps") or []]
+        found = chosen(await children(there, experiment), after, order)
         if found is not None:
             return found
         if not wait or ended(experiment):
@@ -86,16 +87,28 @@ async def next_started(there: Connection, name: str, after: Json | None, *, wait
         await asyncio.sleep(_LOOK_SECONDS)
 
 
-def chosen(jobs: Sequence[Json], after: Json | None) -> Json | None:
-    """The last that has started, one that runs before those that have ended; or the first that did after another."""
+def chosen(jobs: Sequence[Json], after: Json | None, order: Sequence[str] = ()) -> Json | None:
+    """The last that has started, one that runs before those that have ended; or the first that did after another.
+
+    Of those that have started in the same second it is the step that is later in `order`, or the higher trial.
+    """
+
+    def started(job: Json) -> tuple[str, int, int, int, str]:
+        labels = job["metadata"].get("labels") or {}
+        step = str(labels.get(names.LABEL_STEP))
+        trial, rung = (str(labels.get(label) or "") for label in (names.LABEL_TRIAL, names.LABEL_RUNG))
+        return (
+            str(job["status"]["startTime"]),
+            order.index(step) if step in order else -1,
+            int(trial) if trial.isdecimal() else -1,
+            int(rung) if rung.isdecimal() else -1,
+            str(job["metadata"]["name"]),
+        )
+
     begun = [job for job in jobs if (job.get("status") or {}).get("startTime")]
     if after is None:
-        return max(begun, key=lambda job: (phase(job) == Phase.RUNNING, _started(job)), default=None)
-    return min((job for job in begun if _started(job) > _started(after)), key=_started, default=None)
-
-
-def _started(job: Json) -> tuple[str, str]:
-    return str(job["status"]["startTime"]), str(job["metadata"]["name"])
+        return max(begun, key=lambda job: (phase(job) == Phase.RUNNING, started(job)), default=None)
+    return min((job for job in begun if started(job) > started(after)), key=started, default=None)
 
 
 async def kept(there: Connection, name: str) -> Json:

@@ -241,3 +241,17 @@ def test_the_artifacts_of_an_experiment_are_those_of_one_of_its_jobs() -> None:
     assert experimentjobs.holder(experiment, jobs) is None
     experiment["status"]["artifacts"] = [{"uri": "pvc://models/uid-2/attempt-0"}]
     assert experimentjobs.holder(experiment, jobs) is jobs[2]
+
+
+def test_of_jobs_that_started_in_the_same_second_the_later_step_is_the_newest() -> None:
+    def a_job(name: str, step: str, **labels: str) -> dict[str, Any]:
+        metadata = {"name": name, "labels": {"trainyard.dev/step": step, **labels}}
+        return {"metadata": metadata, "status": {"phase": "Done", "startTime": "2026-01-01T00:00:00Z"}}
+
+    train, evaluate = a_job("chain-train", "train"), a_job("chain-evaluate", "evaluate")
+    order = ["train", "evaluate"]
+    assert experimentjobs.chosen([evaluate, train], None, order) is evaluate
+    assert experimentjobs.chosen([evaluate, train], train, order) is evaluate
+    assert experimentjobs.chosen([evaluate, train], evaluate, order) is None
+    trials = [a_job(f"e-t{n}-r0", "train", **{"trainyard.dev/trial": str(n)}) for n in (2, 10)]
+    assert experimentjobs.chosen(trials, None, order) is trials[1]
