@@ -7,7 +7,7 @@ is remembered but the ledger and the seed. Called by `planning.experiment`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,14 @@ import orjson
 from trainyard.api import names
 from trainyard.api.experiment import Step
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import parameters, proposals, searchstatus, stepjobs, steps
+from trainyard.planning import parameters, proposals, searchledger, searchstatus, stepjobs, steps
 from trainyard.planning.experimentobserved import ChildView, JobStep, ObservedExperiment
 from trainyard.planning.experimentrules import ExperimentRules
 from trainyard.planning.proposals import Proposals
 from trainyard.planning.searchsetup import Search, search_of
 from trainyard.planning.searchspace import with_epochs
 from trainyard.planning.steps import StepState, stated
-from trainyard.search.decisions import Decision, Start, decide, epochs_of, is_final
+from trainyard.search.decisions import Decision, Start, decide, epochs_of
 from trainyard.search.runs import Run
 
 Json = Mapping[str, Any]
@@ -78,8 +78,8 @@ def tuned(
     if stale:
         replacing = _replacing(step, search, base, stale, held=held is not None)
         return replace(replacing, delete=proposals.left_over(observed))
-    ledger = _ledger(search, told, children, retry=_retried(observed, entry, told))
-    runs = [*_ended_runs(ledger, children), *_running(children, ledger)]
+    ledger = searchledger.written(search, told, children, retry=_retried(observed, entry, told))
+    runs = [*searchledger.ended_runs(ledger, children), *searchledger.running(ledger, children)]
     decision = decide(search.rules, runs)
     automl = searchstatus.automl(observed.name, search, told, ledger, children, decision, now=now)
     state = _state(observed, search, base, decision, children, automl)
@@ -177,80 +177,6 @@ def _asked_again(observed: ObservedExperiment, children: Children) -> tuple[JobS
         and child.stopped in ("", _MAX_FAILED)
         and child.retry_requested_at != asked
     )
-
-
-def _ledger(
-    search: Search,
-    told: Json,
-    children: Children,
-    *,
-    retry: bool,
-) -> list[Json]:
-    """Every run that has ended, those first that were known."""
-    ledger: list[Json] = list(told.get("ledger") or [])
-    if retry:
-        ledger = [entry for entry in ledger if entry["state"] not in ("failure", "canceled")]
-    # NB: a job that goes on after all (somebody has taken its cancel back, or asked for a retry) has not ended. One
-    # that was a success does not: it is made again for what it left.
-    ledger = [
-        entry
-        for entry in ledger
-        if entry["state"] == "success" or not _goes_on(children.get((entry["number"], entry.get("rung", 0))))
-    ]
-    known = {(entry["number"], entry.get("rung", 0)) for entry in ledger}
-    for run in sorted(children.keys() - known):
-        child = children[run]
-        if child.over and not (retry and not child.succeeded and not child.stopped):
-            ledger.append(_ended(search, *run, child))
-    return ledger
-
-
-def _goes_on(child: ChildView | None) -> bool:
-    return child is not None and not child.over
-
-
-def _ended(search: Search, number: int, rung: int, child: ChildView) -> Json:
-    """How a run has ended. NB: its value goes through the ledger's words, so that it is the same after a restart."""
-    value = child.value if is_final(search.rules, number, rung) else child.last
-    of_goal = child.metric == search.goal.metric
-    if child.succeeded:
-        state = "success" if value is not None and of_goal else "failure"
-    elif child.canceled:
-        state = "stopped" if child.stopped else "canceled"
-    else:
-        state = "failure"
-    counts = state in ("success", "stopped") and value is not None and of_goal
-    point = search.point_of(number, child)
-    entry = {
-        "number": number,
-        "rung": rung,
-        "digest": search.space.digest(point) if point is not None else "",
-        "value": f"{value:.9g}" if counts else None,
-        "state": state,
-    }
-    return steps.clean(entry)
-
-
-def _ended_runs(ledger: Sequence[Json], children: Children) -> Iterator[Run]:
-    """The runs that have ended."""
-    for entry in ledger:
-        number, rung = entry["number"], entry.get("rung", 0)
-        child = children.get((number, rung))
-        value = entry.get("value")
-        yield Run(
-            number=number,
-            rung=rung,
-            state=entry["state"],
-            value=float(value) if value is not None else None,
-            curve=child.curve if child is not None else (),
-        )
-
-
-def _running(children: Children, ledger: Sequence[Json]) -> Iterator[Run]:
-    known = {(entry["number"], entry.get("rung", 0)) for entry in ledger}
-    for (number, rung), child in children.items():
-        if (number, rung) not in known:
-            yield Run(number=number, rung=rung, state="running", value=child.value, curve=child.curve)
 
 
 def _best(decision: Decision, children: Children) -> ChildView | None:
