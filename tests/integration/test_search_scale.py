@@ -178,7 +178,7 @@ def test_five_hundred_trials_cost_little_and_nothing_is_listed_anew(
     assert stored < LARGEST_BYTES
     assert cpu * 1000 / TRIALS < ASKED_MS
     assert added < GIVEN_MS
-    assert statistics.quantiles(felt.milliseconds, n=100)[94] < 100, "the loop never stalls"
+    assert statistics.quantiles(felt.milliseconds, n=100)[94] < 100, "95 of 100 answers are prompt"
 
 
 def _spread(milliseconds: list[float]) -> dict[str, float]:

@@ -18,6 +18,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainyard.cli.errors import as_sentence
+from trainyard.cli.exits import CommandError
+from trainyard.cli.experimenthistory import SUCCESS, History
+from trainyard.cli.experimenthistory import Run as TrialRun
+from trainyard.planning.times import seconds
+
 # NB: before the client is loaded. It would tell its makers of its use, retry for minutes, and refuse folders.
 for _name, _value in (
     ("MLFLOW_DISABLE_TELEMETRY", "true"),
@@ -33,12 +39,6 @@ for _name, _value in (
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
-
-from trainyard.cli.errors import as_sentence  # noqa: E402
-from trainyard.cli.exits import CommandError  # noqa: E402
-from trainyard.cli.experimenthistory import SUCCESS, History  # noqa: E402
-from trainyard.cli.experimenthistory import Run as TrialRun  # noqa: E402
-from trainyard.planning.times import seconds  # noqa: E402
 
 _RUN, _EXPORTED, _UID = "trainyard.dev/run", "trainyard.dev/exported", "trainyard.dev/experiment-uid"
 _OBJECTIVE = "objective"
