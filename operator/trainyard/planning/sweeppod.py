@@ -13,7 +13,7 @@ import orjson
 
 from trainyard.api import names
 from trainyard.api.shared import Output
-from trainyard.planning import stepjobs, uris
+from trainyard.planning import experimentpod, uris
 from trainyard.planning.agentpod import OUTPUT_MOUNT, SECRETS_DIR, place
 from trainyard.planning.context import Context
 from trainyard.planning.experimentobserved import ObservedExperiment
@@ -22,7 +22,6 @@ from trainyard.planning.podview import PodView
 Json = dict[str, Any]
 
 STAGE = "sweep"
-_USER_ID = 65532
 _MAX_MESSAGE = 500
 
 
@@ -44,71 +43,27 @@ def build(
         "output": place(output, OUTPUT_MOUNT),
         "uids": list(uids),
     }
-    mounts: list[Json] = [{"name": "tmp", "mountPath": "/tmp"}]
-    volumes: list[Json] = [{"name": "tmp", "emptyDir": {}}]
+    mounts: list[Json] = []
+    volumes: list[Json] = []
     if output.claim_name is not None:
         volumes.append({"name": "output", "persistentVolumeClaim": {"claimName": output.claim_name}})
         mounts.append({"name": "output", "mountPath": OUTPUT_MOUNT})
     if output.secret_ref is not None:
         volumes.append({"name": "secret", "secret": {"secretName": output.secret_ref.name}})
         mounts.append({"name": "secret", "mountPath": f"{SECRETS_DIR}/output", "readOnly": True})
-    agent = rules.agent
-    container: Json = {
-        "name": names.SWEEP_CONTAINER,
-        "image": agent.image,
-        "args": ["sweep"],
-        "env": [
-            {"name": "HOME", "value": "/tmp"},
-            # NB: Kubernetes expands $(NAME) in values; this is data and must arrive as it is.
-            {"name": "TRAINYARD_SWEEP", "value": orjson.dumps(told).decode().replace("$", "$$")},
-        ],
-        "resources": {
-            key: dict(value)
-            for key, value in (("requests", agent.requests), ("limits", agent.limits))
-            if value
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": mounts,
-    }
-    if rules.image_pull_policy is not None:
-        container["imagePullPolicy"] = rules.image_pull_policy
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": names.staged_pod_name(owner=observed.name, stage=STAGE, number=number),
-            "namespace": observed.namespace,
-            "labels": {
-                names.LABEL_MANAGED_BY: names.MANAGED_BY,
-                names.LABEL_EXPERIMENT: observed.name,
-                names.LABEL_EXPERIMENT_UID: observed.uid,
-                names.LABEL_ATTEMPT: str(number),
-            },
-            "ownerReferences": [stepjobs.owner(observed)],
-        },
-        "spec": {
-            "restartPolicy": "Never",
-            # NB: it may be killed at any moment; another one removes what is left.
-            "terminationGracePeriodSeconds": 1,
-            "enableServiceLinks": False,
-            "automountServiceAccountToken": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": _USER_ID,
-                "runAsGroup": _USER_ID,
-                "fsGroup": _USER_ID,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-            "volumes": volumes,
-        },
-    }
+    # NB: Kubernetes expands $(NAME) in values; this is data and must arrive as it is.
+    value = orjson.dumps(told).decode().replace("$", "$$")
+    main = experimentpod.container(
+        names.SWEEP_CONTAINER,
+        rules.agent.image,
+        verb="sweep",
+        env=[{"name": "TRAINYARD_SWEEP", "value": value}],
+        mounts=mounts,
+        requests=rules.agent.requests,
+        limits=rules.agent.limits,
+        image_pull_policy=rules.image_pull_policy,
+    )
+    return experimentpod.pod(observed, STAGE, number, main, volumes=volumes, group=True)
 
 
 def swept(pod: PodView) -> Swept | None:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from trainyard.api import names
-from trainyard.planning import stepjobs
+from trainyard.planning import experimentpod
 from trainyard.planning.experimentobserved import ObservedExperiment
 from trainyard.search.space import Space, SpaceError
 
@@ -25,7 +25,6 @@ Point = tuple[str, ...]
 STAGE = "propose"
 #: Of the 128 KiB that Linux allows one string of the environment.
 _ROOM = 120 * 1024
-_USER_ID = 65532
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,59 +68,23 @@ def order(
 
 def pod(observed: ObservedExperiment, told: str, *, first: int, rules: TunerRules) -> Json:
     """The pod that proposes trials from number `first` on."""
-    resources = {k: dict(v) for k, v in (("requests", rules.requests), ("limits", rules.limits)) if v}
-    container: Json = {
-        "name": names.PROPOSE_CONTAINER,
-        "image": rules.image,
-        "args": ["propose"],
-        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "TRAINYARD_SEARCH", "value": told}],
-        "resources": resources,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
-    }
-    if rules.image_pull_policy is not None:
-        container["imagePullPolicy"] = rules.image_pull_policy
-    spec: Json = {
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": 1,
-        "enableServiceLinks": False,
-        "automountServiceAccountToken": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER_ID,
-            "runAsGroup": _USER_ID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
-    }
-    for key, value in (
-        ("nodeSelector", dict(rules.node_selector)),
-        ("tolerations", [dict(one) for one in rules.tolerations]),
-    ):
-        if value:
-            spec[key] = value
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": names.staged_pod_name(owner=observed.name, stage=STAGE, number=first),
-            "namespace": observed.namespace,
-            "labels": {
-                names.LABEL_MANAGED_BY: names.MANAGED_BY,
-                names.LABEL_EXPERIMENT: observed.name,
-                names.LABEL_EXPERIMENT_UID: observed.uid,
-                names.LABEL_ATTEMPT: str(first),
-            },
-            "ownerReferences": [stepjobs.owner(observed)],
-        },
-        "spec": spec,
-    }
+    main = experimentpod.container(
+        names.PROPOSE_CONTAINER,
+        rules.image,
+        verb="propose",
+        env=[{"name": "TRAINYARD_SEARCH", "value": told}],
+        requests=rules.requests,
+        limits=rules.limits,
+        image_pull_policy=rules.image_pull_policy,
+    )
+    return experimentpod.pod(
+        observed,
+        STAGE,
+        first,
+        main,
+        nodeSelector=dict(rules.node_selector),
+        tolerations=[dict(one) for one in rules.tolerations],
+    )
 
 
 def proposed(line: str, space: Space) -> list[Point] | None:
