@@ -24,8 +24,8 @@ def a_done_parent(jobs: Jobs, *, action: str = "train") -> str:
     }
     body = manifest("TrainingJob", "parent", spec)
     body["metadata"]["annotations"] = {"trainyard.dev/store-uids": "parent/the-first,the-second"}
-    uid: str = jobs.client.post(jobs.path("trainingjobs"), body)["metadata"]["uid"]
     bind_claim(jobs, "out")
+    uid: str = jobs.client.post(jobs.path("trainingjobs"), body)["metadata"]["uid"]
     jobs.reaches("parent", "Done")
     return uid
 

@@ -114,9 +114,9 @@ def test_a_child_waits_for_its_parent_and_fails_with_it(jobs: Jobs) -> None:
 
 
 def test_a_child_is_handed_its_parents_artifacts(jobs: Jobs) -> None:
+    bind_claim(jobs, "out")
     parent = jobs.create("parent", output={"claimName": "out"}, template=run_briefly())
     jobs.create("child", parentJob="parent")
-    bind_claim(jobs, "out")
     jobs.reaches("parent", "Done")
     (pod,) = found(lambda: jobs.pods("child"), what="the child's pod")
     assert folders(pod) == {"/trainyard/parent": f"{parent['metadata']['uid']}/attempt-0"}
@@ -133,7 +133,11 @@ def run_briefly() -> Json:
 
 
 def bind_claim(jobs: Jobs, name: str) -> None:
-    """A claim with a volume, as a provisioner would leave it."""
+    """A claim with a volume, as a provisioner would leave it.
+
+    Called before its pod is there: a pod that the scheduler tries while its claim is being bound is sometimes
+    not tried again for minutes.
+    """
     volume = f"{jobs.namespace}-{name}"
     size = {"storage": "1Gi"}
     jobs.client.post(
@@ -160,6 +164,8 @@ def bind_claim(jobs: Jobs, name: str) -> None:
             },
         },
     )
+    claim = f"/api/v1/namespaces/{jobs.namespace}/persistentvolumeclaims/{name}"
+    found(lambda: jobs.client.get(claim)["status"].get("phase") == "Bound", what=f"claim {name} to be bound")
 
 
 def test_a_job_that_no_node_can_take_says_what_is_lacking(jobs: Jobs) -> None:
