@@ -165,6 +165,14 @@ class Trainer:
             (folder / f"{stem}.csv").write_text(text)
         return name
 
+    def sample_in_two(self, name: str, *, fraction: float) -> None:
+        """Write one of scikit-learn's datasets as two, NAME-seen and NAME-unseen, which has that share of the rows."""
+        self._own_data()
+        parts = self.root / "parts"
+        sample_data.write(parts, name, test_fraction=fraction)
+        (parts / name).rename(self.data / f"{name}-seen")
+        (parts / f"{name}-test").rename(self.data / f"{name}-unseen")
+
     def close(self) -> None:
         for process in self._processes:
             if process.process.poll() is None:

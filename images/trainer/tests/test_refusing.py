@@ -51,7 +51,7 @@ def test_parameters(trainer, parameters, says):
         pytest.param({"TRAINYARD_ACTION": "trian"}, 'Did you mean "train"?', id="an unknown action"),
         pytest.param(
             {"TRAINYARD_ACTION": "gen_trt_engine"},
-            "It knows: train, evaluate, prune, retrain, inference, export.",
+            "It knows: train, evaluate, prune, retrain, inference, export, recommend.",
             id="an action of others",
         ),
         pytest.param(

@@ -42,6 +42,7 @@ def test_classification(trainer, type_name, dataset, least):
         "learning_curve.csv",
         "metrics.json",
         "model.joblib",
+        "profile.json",
     }
 
 

@@ -76,7 +76,6 @@ ARCHITECTURES = {
 }
 # Of those APIs' actions, these belong to a labelling service and have no container.
 WITHOUT_RUNTIME = {"annotation", "nextimage", "cacheimage", "notify"}
-OURS = {"recommend"}
 
 
 def test_every_architecture_of_the_tao_apis_has_its_actions() -> None:
@@ -91,7 +90,7 @@ def test_every_architecture_of_the_tao_apis_has_its_actions() -> None:
 
 def test_every_action_has_a_runtime_but_those_that_are_named_here() -> None:
     served = {action for entry in ENTRIES for action in entry.actions}
-    assert set(get_args(Action)) - served == WITHOUT_RUNTIME | OURS
+    assert set(get_args(Action)) - served == WITHOUT_RUNTIME
 
 
 def test_the_types_of_the_reference_trainer_are_served() -> None:

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 import warnings
+from dataclasses import replace
 
 from trainyard_trainer import guarding
 from trainyard_trainer.actions import perform
@@ -56,13 +57,17 @@ def _carry_out(reporter: Reporter, stop: StopFlag) -> int:
     except Exception as error:
         reporter.log(traceback.format_exc())
         verdict, code = _failed(reporter, _advice(error)), EXIT_FAILED
-    write_termination(termination_log(os.environ), verdict)
+    write_termination(termination_log(os.environ), _marked(reporter, verdict))
     return code
 
 
 def _lost(reporter: Reporter, message: str) -> int:
-    write_termination(termination_log(os.environ), _failed(reporter, message))
+    write_termination(termination_log(os.environ), _marked(reporter, _failed(reporter, message)))
     return EXIT_FAILED
+
+
+def _marked(reporter: Reporter, verdict: Verdict) -> Verdict:
+    return replace(verdict, message=reporter.marked(verdict.message))
 
 
 def _log_warnings(reporter: Reporter) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trainyard_trainer import parameters, ranks
+from trainyard_trainer import parameters, ranks, synthetic
 from trainyard_trainer.contract import Order
-from trainyard_trainer.learners import BUILDERS, DISTRIBUTED_TYPES
+from trainyard_trainer.learners import BACKBONE_TYPES, BUILDERS, DISTRIBUTED_TYPES
 from trainyard_trainer.problems import Refused, nearest
 from trainyard_trainer.reporting import Reporter, Verdict
 from trainyard_trainer.stopping import StopFlag
 
 Checked = Mapping[str, Any]
+_WITHOUT_A_MODEL = frozenset({"train", "recommend"})
 
 
 def perform(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
@@ -27,8 +28,11 @@ def perform(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
         )
     check, run = ACTIONS[order.action]
     checked = check(order)
+    _check_backbone(order)
+    if synthetic.is_asked(checked):
+        reporter.mark(synthetic.LABEL)
     of_type = f" {order.type}" if order.action == "train" else ""
-    reading = "the data" if order.action == "train" else "the model and the data"
+    reading = "the data" if order.action in _WITHOUT_A_MODEL else "the model and the data"
     reporter.line("STARTED", f"{order.action}{of_type}: reading {reading}", epoch=0)
     stop.raise_if_requested()
     return run(order, checked, reporter, stop)
@@ -59,6 +63,27 @@ def _check_prune(order: Order) -> Checked:
 def _check_other(order: Order) -> Checked:
     ranks.check(order.place, order.action, distributed=False)
     return parameters.check(order.parameters, schema_name=order.action)
+
+
+def _check_backbone(order: Order) -> None:
+    """Raises Refused for a backbone where nothing can begin with one."""
+    names = [model.name for model in order.base_models if model.backbone]
+    if not names:
+        return
+    if order.action != "train":
+        raise Refused(
+            f"{order.action} begins with no other model's weights, and the base model {names[0]} is a backbone. Leave"
+            " it out, or, where it is the model to work on, say isPtmBackbone: false."
+        )
+    if order.type not in BACKBONE_TYPES:
+        raise Refused(
+            f"A {order.type} cannot begin with the weights of another model, and the base model {names[0]} is a"
+            f" backbone. Leave it out, or train a {' or a '.join(sorted(BACKBONE_TYPES))}."
+        )
+    if len(names) > 1:
+        raise Refused(
+            f"A network begins with one backbone, and {' and '.join(names)} are two. Leave one out."
+        )
 
 
 # NB: functions that import, so that an action does not wait for what only another one needs.
@@ -98,6 +123,12 @@ def _export(order: Order, checked: Checked, reporter: Reporter, stop: StopFlag) 
     return export(order, checked, reporter=reporter, stop=stop)
 
 
+def _recommend(order: Order, checked: Checked, reporter: Reporter, stop: StopFlag) -> Verdict:
+    from trainyard_trainer.recommending import recommend
+
+    return recommend(order, checked, reporter=reporter, stop=stop)
+
+
 ACTIONS: Mapping[
     str,
     tuple[Callable[[Order], Checked], Callable[[Order, Checked, Reporter, StopFlag], Verdict]],
@@ -108,4 +139,5 @@ ACTIONS: Mapping[
     "retrain": (_check_retrain, _retrain),
     "inference": (_check_other, _infer),
     "export": (_check_other, _export),
+    "recommend": (_check_other, _recommend),
 }

@@ -33,6 +33,15 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaseModel:
+    """A model that lies at `path`, a folder or a file. One that is no `backbone` is a whole model, to be worked on."""
+
+    name: str
+    path: Path
+    backbone: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """One run of one action. Folders that were not given are None: nothing is kept there.
 
@@ -51,6 +60,7 @@ class Order:
     parent_dir: Path | None
     parent_checkpoint: Path | None = None
     continues: bool = False
+    base_models: tuple[BaseModel, ...] = ()
     place: Place = Place()
 
 
@@ -68,6 +78,7 @@ def read_order(environ: Mapping[str, str]) -> Order:
         parent_dir=_folder(environ, "TRAINYARD_PARENT_DIR"),
         parent_checkpoint=_folder(environ, "TRAINYARD_PARENT_CHECKPOINT"),
         continues=environ.get("TRAINYARD_CONTINUES", "") == "true",
+        base_models=_base_models(environ),
         place=read_place(environ),
     )
 
@@ -141,6 +152,23 @@ def _mapping(environ: Mapping[str, str], name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refused(f"{name} must be a JSON object, not {type(value).__name__}.")
     return value
+
+
+def _base_models(environ: Mapping[str, str]) -> tuple[BaseModel, ...]:
+    name = "TRAINYARD_BASE_MODELS"
+    text = environ.get(name, "").strip()
+    if not text:
+        return ()
+    try:
+        return tuple(
+            BaseModel(name=str(told["name"]), path=Path(told["path"]), backbone=bool(told["backbone"]))
+            for told in json.loads(text)
+        )
+    except (ValueError, LookupError, TypeError) as error:
+        raise Refused(
+            f"{name} cannot be read ({type(error).__name__}: {error}). It must be a JSON list of objects with name,"
+            " path and backbone."
+        ) from error
 
 
 def _no_constant(name: str) -> Any:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from trainyard_trainer import artifacts, checkpoints, resuming
+from trainyard_trainer import artifacts, checkpoints, drift, resuming, synthetic
+from trainyard_trainer.backbones import Backbone
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.learners import Learner, Measures
@@ -29,12 +30,16 @@ _TOP_FEATURES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The training data: its SHA-256, the number of rows to learn from, how the test rows were split off."""
+    """The training data: its SHA-256, the number of rows to learn from, how the test rows were split off.
+
+    `profile` is what rows are made up from (`profiles`), `spread` what drift is measured by (`drift`).
+    """
 
     sha256: str
     learned: int
     split: Mapping[str, Any]
     profile: Mapping[str, Any]
+    spread: drift.Profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,7 @@ class Training:
     prepared: Prepared
     learner: Learner
     parent: Parent | None = None
+    backbone: Backbone | None = None
     team: Ranks = field(default_factory=Alone)
     progress: Progress = field(default_factory=Progress)
     epoch_seconds: list[float] = field(default_factory=list)
@@ -249,6 +255,7 @@ class Training:
         }
         if self.order.output_dir is not None:
             artifacts.write_model(self.order.output_dir, model, {**summary, **self._facts()})
+            drift.write(self.order.output_dir, self.rows.spread)
             artifacts.write_results(
                 self.order.output_dir, summary=summary, scores=scores, curve=self.progress.curve
             )
@@ -264,12 +271,19 @@ class Training:
             message,
             **self._position(),
             eta=duration(0),
-            kpi={name: value for name, value in metrics.items() if not name.endswith("_loss")},
+            kpi={name: value for name, value in metrics.items() if not name.endswith("_loss")}
+            | synthetic.metric(self.parameters),
             categorical=scores.categorical() | ({"feature_importance": top} if top else {}),
             artifacts=artifacts.listed(self.order.output_dir),
             **({"checkpoint": self.saved.reported()} if self.saved else {}),
         )
-        return Verdict(status="SUCCESS", complete=True, message=message, metrics=metrics, key_metric=key)
+        return Verdict(
+            status="SUCCESS",
+            complete=True,
+            message=message,
+            metrics=synthetic.metric(self.parameters) | metrics,
+            key_metric=key,
+        )
 
     def _facts(self) -> dict[str, Any]:
         """What a model has with it, wherever it is kept."""
@@ -287,10 +301,12 @@ class Training:
             "task": self.layout.task,
             "target": self.layout.target,
             "parameters": dict(self.parameters),
+            **synthetic.fact(self.parameters),
             "dataSha256": self.rows.sha256,
             "split": self.rows.split,
             "testedOn": "eval" if "eval" in self.order.datasets else "split",
             **({"parent": {"sha256": parent.sha256, "metrics": parent.metrics}} if parent else {}),
+            **({"backbone": self.backbone.as_told()} if self.backbone else {}),
             **({"pruned": parent.pruned} if parent and parent.pruned else {}),
         }
 

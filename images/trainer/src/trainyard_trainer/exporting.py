@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainyard_trainer import artifacts, columns, onnxfile, parents, profiles
+from trainyard_trainer import artifacts, columns, onnxfile, parents, profiles, synthetic
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.files import written_whole
@@ -50,6 +50,7 @@ def export(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, s
     model, facts = parent.pipeline, parent.facts
     layout = Layout(**facts["layout"])
     artifacts.remark_on_type(order, facts, log=reporter.log)
+    synthetic.remark(facts["parameters"], reporter)
     stop.raise_if_requested()
     features, source = _rows(order, facts, layout, parameters["verify_rows"], stop=stop)
     about = {"type": facts["type"], "target": layout.target, "dataSha256": facts["dataSha256"]}

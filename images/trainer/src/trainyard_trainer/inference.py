@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from trainyard_trainer import artifacts, columns, parents
+from trainyard_trainer import artifacts, columns, parents, synthetic
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.predictions import Sink, open_sinks
@@ -70,6 +70,7 @@ def infer(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, st
     model, facts = parent.pipeline, parent.facts
     layout = Layout(**facts["layout"])
     artifacts.remark_on_type(order, facts, log=reporter.log)
+    synthetic.remark(facts["parameters"], reporter)
     stop.raise_if_requested()
     role = first_role(order, _ROLES)
     table = read_role(order, role, stop=stop)

@@ -45,6 +45,9 @@ def for_training(given: Mapping[str, Any], *, type_name: str) -> dict[str, Any]:
     knows quantities is settled, too. Raises Refused where two parameters contradict each other.
     """
     values = _with_one_length(check(given, schema_name=type_name), given)
+    if not values["synthetic_data"]:
+        # NB: named only where it counts, so that what earlier releases have saved can be gone on with.
+        del values["synthetic_data"]
     if "n_estimators" in values:
         values["n_estimators"] = values["n_estimators"] or _DEFAULT_TREES
     if "classification" not in schema(type_name)["properties"]["task"]["enum"]:

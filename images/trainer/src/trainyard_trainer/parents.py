@@ -58,7 +58,7 @@ def read(order: Order, *, log: Log) -> ParentModel:
     if order.parent_checkpoint is not None:
         return _of_checkpoint(order.parent_checkpoint, log=log)
     path = _path(order)
-    pipeline = _loaded(path)
+    pipeline = loaded(path)
     metadata = getattr(pipeline, "trainyard", None)
     if not isinstance(metadata, dict) or metadata.get("version") != METADATA_VERSION:
         raise Refused(
@@ -88,7 +88,7 @@ def _of_checkpoint(folder: Path, *, log: Log) -> ParentModel:
             f"There is no complete checkpoint in {folder}. Name another one in spec.checkpoint, or leave that out."
         )
     path = found.path / checkpoints.STATE
-    saved = _loaded(path)
+    saved = loaded(path)
     if not isinstance(saved, Saved) or saved.format != FORMAT:
         raise Refused(
             f"{path} was not written by this version of the trainer. Leave spec.checkpoint out, to work on the model"
@@ -102,7 +102,8 @@ def _of_checkpoint(folder: Path, *, log: Log) -> ParentModel:
     return ParentModel(pipeline=saved.model, path=path)
 
 
-def _loaded(path: Path) -> Any:
+def loaded(path: Path, *, advice: str = "Train it again.") -> Any:
+    """What a file of joblib holds. Raises Refused, with the advice, for one that cannot be loaded."""
     import joblib
 
     try:
@@ -112,6 +113,4 @@ def _loaded(path: Path) -> Any:
             return joblib.load(path)
     except Exception as error:
         # NB: unpickling runs what the file says and so can raise anything.
-        raise Refused(
-            f"{path} cannot be loaded ({type(error).__name__}: {error}). Train it again."
-        ) from error
+        raise Refused(f"{path} cannot be loaded ({type(error).__name__}: {error}). {advice}") from error

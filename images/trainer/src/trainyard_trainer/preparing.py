@@ -1,7 +1,7 @@
 """From examples to matrices: the split, the preprocessing, the encoded classes.
 
 Separate because an evaluation must find the same held-out rows again, from nothing but the seed and the
-fraction that the model carries. Called by `training`, `retraining` and `testrows`.
+fraction that the model carries. Called by `training`, `retraining`, `testrows` and `crossvalidation`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def split(examples: Examples, layout: Layout, *, fraction: float, seed: int) -> 
             f"{rows} rows cannot be split with a fraction of {fraction:g} to learn from: add rows"
             " or change it."
         ) from error
-    return _rows(examples, np.sort(kept)), _rows(examples, np.sort(held))
+    return rows_at(examples, np.sort(kept)), rows_at(examples, np.sort(held))
 
 
 def prepare(
@@ -117,7 +117,8 @@ def encode(targets: Array, classes: Array) -> Array:
     return np.asarray(pd.Index(classes).get_indexer(pd.Index(targets)))
 
 
-def _rows(examples: Examples, rows: Array) -> Examples:
+def rows_at(examples: Examples, rows: Array) -> Examples:
+    """The examples at these places, numbered anew."""
     return Examples(
         features=examples.features.iloc[rows].reset_index(drop=True),
         targets=examples.targets[rows],

@@ -13,7 +13,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from trainyard_trainer import artifacts, parents
+from trainyard_trainer import artifacts, drift, parents, synthetic
 from trainyard_trainer.columns import Examples, Layout, Task
 from trainyard_trainer.contract import Order
 from trainyard_trainer.learners.pruners import PRUNERS, Pruner
@@ -40,6 +40,7 @@ def prune(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, st
     model, facts = parent.pipeline, parent.facts
     layout = Layout(**facts["layout"])
     artifacts.remark_on_type(order, facts, log=reporter.log)
+    synthetic.remark(facts["parameters"], reporter)
     stop.raise_if_requested()
     rows, source = test_rows(order, facts, layout, stop=stop)
     stop.raise_if_requested()
@@ -57,6 +58,7 @@ def prune(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, st
     changes = _changes(sizes[0], sizes[1], before, after, key=KEY_METRIC[layout.task])
     summary = {
         **{name: facts[name] for name in _INHERITED},
+        **synthetic.fact(facts["parameters"]),
         "metrics": after.metrics,
         "keyMetric": {
             "name": KEY_METRIC[layout.task],
@@ -67,9 +69,10 @@ def prune(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter, st
     }
     kept = Pipeline([("preprocess", model["preprocess"]), ("model", pruned.model["model"])])
     artifacts.write_model(folder, kept, facts | summary)
+    drift.hand_on(order.parent_dir, folder)
     changes["bytes"] = (folder / artifacts.MODEL).stat().st_size
     changes["bytes_before"] = parent.bytes()
-    metrics = {**after.metrics, **changes}
+    metrics = {**after.metrics, **changes, **synthetic.metric(facts["parameters"])}
     artifacts.write_results(folder, summary={**summary, "metrics": metrics, "testedOn": source}, scores=after)
     message = _message(
         facts["type"], pruned, sizes, before, after, unit=pruner.unit, key=KEY_METRIC[layout.task]

@@ -45,6 +45,15 @@ class Reporter:
         self._reports = reports
         self._now = now or (lambda: datetime.now(UTC))
         self._progress: dict[str, Any] = {}
+        self._mark = ""
+
+    def mark(self, text: str) -> None:
+        """From now on every status line's message ends with this remark."""
+        self._mark = f" ({text})"
+
+    def marked(self, message: str) -> str:
+        """The message with the remark, if there is one."""
+        return message + self._mark
 
     def log(self, text: str) -> None:
         """A line for people. NB: never begins with a brace, or it would read as a status line."""
@@ -70,7 +79,7 @@ class Reporter:
             "time": f"{now.hour}:{now.minute}:{now.second}",
             "status": status,
             "verbosity": "ERROR" if status == "FAILURE" else "INFO",
-            "message": message,
+            "message": self.marked(message),
         }
         for name in ("kpi", "graphical", "categorical"):
             record[name] = finite(record.get(name) or {})

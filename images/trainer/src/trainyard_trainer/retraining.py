@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from trainyard_trainer import drift, parents, profiles, ranks, resuming, synthetic
 from trainyard_trainer import parameters as checking
-from trainyard_trainer import parents, profiles, ranks, resuming
 from trainyard_trainer.columns import Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.epochs import Parent, Rows, Training
@@ -38,6 +38,7 @@ def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
         )
     ranks.check(order.place, type_name, distributed=type_name in DISTRIBUTED_TYPES)
     layout = Layout(**facts["layout"])
+    synthetic.remark(facts["parameters"], reporter)
     given = checking.for_retraining(order.parameters, type_name=type_name)
     stop.raise_if_requested()
     table = read_role(order, "train", stop=stop)
@@ -84,6 +85,7 @@ def retrain(order: Order, *, reporter: Reporter, stop: StopFlag) -> Verdict:
             learned=len(learned.targets),
             split=parts,
             profile=profiles.of_features(learned.features, layout, prepared.preprocess),
+            spread=drift.profile_of(learned.features, layout),
         ),
         layout=layout,
         prepared=prepared,

@@ -66,7 +66,7 @@ def first_role(order: Order, roles: Sequence[str]) -> str:
 
 def _folders(order: Order, role: str) -> list[Path]:
     if order.data_dir is None:
-        raise Refused(f"There is no data: TRAINYARD_DATA_DIR is not set. Name a dataset in datasets.{role}.")
+        raise Refused(f"There is no data: TRAINYARD_DATA_DIR is not set. {_advice(order, role)}")
     if not order.data_dir.is_dir():
         raise Refused(f"The data folder {order.data_dir} does not exist. Check the job's datasets.")
     present = sorted(path.name for path in order.data_dir.iterdir() if path.is_dir())
@@ -74,7 +74,7 @@ def _folders(order: Order, role: str) -> list[Path]:
     if not names and not order.datasets and len(present) == 1:
         names = (present[0],)
     if not names:
-        raise Refused(f"No dataset has the role {role}. Name one in datasets.{role}.")
+        raise Refused(f"No dataset has the role {role}. {_advice(order, role)}")
     for name in names:
         if name not in present:
             raise Refused(
@@ -82,6 +82,15 @@ def _folders(order: Order, role: str) -> list[Path]:
                 f" Folders there: {', '.join(present) or 'none'}."
             )
     return [order.data_dir / name for name in names]
+
+
+def _advice(order: Order, role: str) -> str:
+    if order.action == "train" and not order.datasets:
+        return (
+            f"Name a dataset in datasets.{role}; or, to try a training without data of your own, set the parameter"
+            " synthetic_data to true."
+        )
+    return f"Name a dataset in datasets.{role}."
 
 
 def _files(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainyard_trainer import columns
+from trainyard_trainer import columns, synthetic
 from trainyard_trainer.columns import Examples, Layout
 from trainyard_trainer.contract import Order
 from trainyard_trainer.preparing import split
@@ -29,7 +29,11 @@ def test_rows(
         return columns.examples(read_role(order, "eval", stop=stop), layout), "eval"
     if facts["testedOn"] == "eval":
         raise Refused(NONE_HELD_OUT)
-    table = read_role(order, "train", stop=stop)
+    if synthetic.is_asked(facts["parameters"]) and not order.datasets:
+        made = {"target": layout.target, "task": layout.task, "seed": facts["split"]["seed"]}
+        table = synthetic.made(**made)
+    else:
+        table = read_role(order, "train", stop=stop)
     if table.sha256 != facts["dataSha256"]:
         raise Refused(
             "The training data has changed since the parent was trained, so which rows it has not learned"

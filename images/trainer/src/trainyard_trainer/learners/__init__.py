@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from trainyard_trainer.backbones import Backbone
     from trainyard_trainer.preparing import Prepared
 
 
@@ -54,13 +55,23 @@ class Learner(Protocol):
         """Continue from a state."""
 
 
+@runtime_checkable
+class WholeEpochs(Protocol):
+    """A learner that can do an epoch in one piece, faster, where nobody has to be heard between two mini steps."""
+
+    def whole_epoch(self, epoch: int) -> None:
+        """The same as all mini steps of the epoch."""
+
+
 Builder = Callable[..., Learner]
 
 
-def _neural_network(prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool) -> Learner:
+def _neural_network(
+    prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool, backbone: Backbone | None = None
+) -> Learner:
     from trainyard_trainer.learners.neural_network import NeuralNetwork
 
-    return NeuralNetwork(prepared, parameters, classify=classify)
+    return NeuralNetwork(prepared, parameters, classify=classify, backbone=backbone)
 
 
 def _random_forest(prepared: Prepared, parameters: Mapping[str, Any], *, classify: bool) -> Learner:
@@ -151,3 +162,6 @@ SCALED_TYPES = frozenset({"distributed_neural_network", "neural_network", "regre
 
 DISTRIBUTED_TYPES = frozenset({"distributed_neural_network"})
 """Types that several processes train together, with jax."""
+
+BACKBONE_TYPES = frozenset({"neural_network"})
+"""Types that can begin with the weights of another model."""
