@@ -1,11 +1,11 @@
-"""A server that speaks the Hugging Face hub's API for datasets, as far as listing and fetching go.
+"""A server that speaks the Hugging Face hub's API for datasets and models, as far as listing and fetching go.
 
 Separate because the real hub cannot be part of a test. What it speaks: `/api/datasets/<repo>[/revision/<rev>]`;
 `/api/datasets/<repo>/tree/<rev>[/<folder>]` in pages with a `Link` to the next;
 `/datasets/<repo>/resolve/<rev>/<path>`, which redirects small files to itself and large ones (LFS) to another host,
-whose addresses are signed and take no credentials; branches, tags and commits; tokens, gated repositories, and the
-errors' `X-Error-Code`. A test runs the hub's own client against it. Called by tests of the puller;
-`python3 -m tests.harness.hub` serves a folder in a pod.
+whose addresses are signed and take no credentials; the same of models, under `/api/models` and `/<repo>`; branches,
+tags and commits; tokens, gated repositories, and the errors' `X-Error-Code`. A test runs the hub's own client against
+it. Called by tests of the puller; `python3 -m tests.harness.hub` serves a folder in a pod.
 """
 
 from __future__ import annotations
@@ -111,11 +111,11 @@ class _Hub(ranged.Handler):
             raise _Refused(429, "", "We had to rate limit you.")
         path, _, query = self.path.partition("?")
         asked = dict(urllib.parse.parse_qsl(query))
-        if found := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
+        if found := re.fullmatch(r"/api/(?:datasets|models)/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
             self._tell(found[1], found[2] or "main")
-        elif found := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?", path):
+        elif found := re.fullmatch(r"/api/(?:datasets|models)/([^/]+/[^/]+)/tree/([^/]+)(?:/(.+))?", path):
             self._list(found[1], found[2], urllib.parse.unquote(found[3] or "").strip("/"), asked)
-        elif found := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        elif found := re.fullmatch(r"(?:/datasets)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self._resolve(found[1], found[2], urllib.parse.unquote(found[3]))
         elif found := re.fullmatch(r"/api/resolve-cache/datasets/([^/]+/[^/]+)/([^/]+)/(.+)", path):
             commit, content = self._file(found[1], found[2], urllib.parse.unquote(found[3]))

@@ -25,13 +25,14 @@ _ASK = """
 import json, sys
 from pathlib import Path
 from huggingface_hub import HfApi, hf_hub_download
-name, told, path = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+name, told, path, kind = sys.argv[1], json.loads(sys.argv[2]), *sys.argv[3:]
 try:
-    said = {"sha": HfApi(token=told.get("token")).dataset_info(name, revision=told.get("revision")).sha}
-    found = HfApi(token=told.get("token")).list_repo_tree(name, repo_type="dataset", recursive=True, **told)
+    api = HfApi(token=told.get("token"))
+    said = {"sha": api.repo_info(name, repo_type=kind, revision=told.get("revision")).sha}
+    found = api.list_repo_tree(name, repo_type=kind, recursive=True, **told)
     listed = [entry for entry in found if hasattr(entry, "size")]
     said["files"] = {entry.path: [entry.size, entry.lfs.sha256 if entry.lfs else None] for entry in listed}
-    got = Path(hf_hub_download(name, path, repo_type="dataset", **told))
+    got = Path(hf_hub_download(name, path, repo_type=kind, **told))
     said |= {"content": got.read_bytes().hex(), "folder": got.parts}
 except Exception as error:
     said = {"error": type(error).__name__, "status": error.response.status_code if error.response else 0}
@@ -49,7 +50,7 @@ def served() -> Iterator[Hub]:
         yield one
 
 
-def asked(served: Hub, folder: Path, name: str, path: str, **told: str) -> Any:
+def asked(served: Hub, folder: Path, name: str, path: str, *, kind: str = "dataset", **told: str) -> Any:
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))},
         "HF_ENDPOINT": served.endpoint,
@@ -57,15 +58,18 @@ def asked(served: Hub, folder: Path, name: str, path: str, **told: str) -> Any:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PYTHONPATH": str(hub_client.ensure()),
     }
-    argv = [sys.executable, "-c", _ASK, name, json.dumps(told), path]
+    argv = [sys.executable, "-c", _ASK, name, json.dumps(told), path, kind]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize("kind", ["dataset", "model"])
 @pytest.mark.parametrize("path", ["README.md", "data/train.parquet"], ids=["small", "large"])
-def test_the_hubs_client_lists_and_fetches_at_the_commit(served: Hub, tmp_path: Path, path: str) -> None:
-    said = asked(served, tmp_path, "team/digits", path)
+def test_the_hubs_client_lists_and_fetches_at_the_commit(
+    served: Hub, tmp_path: Path, path: str, kind: str
+) -> None:
+    said = asked(served, tmp_path, "team/digits", path, kind=kind)
     assert said["sha"] == served.repositories["team/digits"].refs["main"]
     assert said["files"].keys() == FILES.keys(), "more than one page"
     digest = hashlib.sha256(FILES["data/train.parquet"]).hexdigest()

@@ -1,4 +1,4 @@
-"""`trainyard-agent fetch | run | share | receive | survey | pull | sweep`.
+"""`trainyard-agent fetch | run | share | receive | survey | pull | sweep | record`.
 
 Separate because a handler for SIGTERM must be in place before the slow imports. Called by the container's command.
 """
@@ -14,7 +14,7 @@ from trainyard_agent import messages
 from trainyard_agent.endings import Ending
 from trainyard_agent.log import say
 from trainyard_agent.order import Order, read_order, termination_log
-from trainyard_agent.troubles import of
+from trainyard_agent.troubles import ModelFailed, of
 
 #: Exit codes of `fetch`: the job has its result already; a later attempt has begun.
 COMPLETE, FENCED = 10, 11
@@ -45,6 +45,7 @@ def command(arguments: Sequence[str]) -> int:
     commands.add_parser("survey", help="what a dataset's source holds now, pinned by a digest")
     commands.add_parser("pull", help="bring a dataset from its source onto a volume")
     commands.add_parser("sweep", help="remove the checkpoints and artifacts that jobs have stored")
+    commands.add_parser("record", help="store the record and the card of a model's version")
     chosen, more = parser.parse_known_args(arguments)
     if chosen.command == "share":
         from trainyard_agent.sharing import share
@@ -60,6 +61,8 @@ def command(arguments: Sequence[str]) -> int:
         return _dataset(chosen.command)
     if chosen.command == "sweep":
         return _sweep()
+    if chosen.command == "record":
+        return _record()
     return _fetch() if chosen.command == "fetch" else _run()
 
 
@@ -73,7 +76,8 @@ def _fetch() -> int:
         trouble = of(error, place="The output")
         say(str(trouble))
         kind = trouble.kind if trouble.kind == "absent" else None
-        said = messages.failed(str(trouble), claimed=trouble.claimed, kind=kind)
+        model = trouble.model if isinstance(trouble, ModelFailed) else None
+        said = messages.failed(str(trouble), claimed=trouble.claimed, kind=kind, model=model)
         messages.write(termination_log(os.environ), said)
         return FENCED if trouble.kind == "fenced" else 1
 
@@ -93,6 +97,11 @@ def _fetched(order: Order) -> int:
     except fetching.Complete as complete:
         messages.write(order.termination_log, messages.complete(complete.result))
         return COMPLETE
+    if order.base_models:
+        from trainyard_agent import models
+
+        brought = models.bring(order.base_models, cards=order.work / "base-models", patience=patience)
+        messages.write(order.termination_log, messages.done(models.told(brought, room=messages.LIMIT)))
     return 0
 
 
@@ -157,7 +166,7 @@ def _sweep() -> int:
         from trainyard_agent.sweeporder import read_sweep_order
 
         order = read_sweep_order(os.environ)
-        told = sweeping.sweep(order, places.swept(order, Patience(tolerance=FETCH_SECONDS)))
+        told = sweeping.sweep(order, places.whole(order, Patience(tolerance=FETCH_SECONDS)))
     except Exception as error:
         trouble = of(error, place="The output")
         say(str(trouble))
@@ -165,6 +174,26 @@ def _sweep() -> int:
         return 1
     messages.write(log, messages.done(told))
     return 1 if "error" in told else 0
+
+
+def _record() -> int:
+    """NB: SIGTERM ends it at once; another pod does it again."""
+    Ending().install(then=lambda: os._exit(143))
+    log = termination_log(os.environ)
+    try:
+        from trainyard_agent import places, recording
+        from trainyard_agent.patience import Patience
+        from trainyard_agent.recordorder import read_record_order
+
+        order = read_record_order(os.environ)
+        told = recording.record(order, places.whole(order, Patience(tolerance=FETCH_SECONDS)))
+    except Exception as error:
+        trouble = of(error, place="The output")
+        say(str(trouble))
+        messages.write(log, messages.failed(str(trouble)))
+        return 1
+    messages.write(log, messages.done(told))
+    return 0
 
 
 if __name__ == "__main__":

@@ -78,6 +78,15 @@ class Bucket:
     def read(self, path: str) -> bytes | None:
         return self.patiently(lambda: self._found(lambda fs: bytes(fs.cat_file(self._full(path)))))
 
+    def read_at_most(self, path: str, size: int) -> bytes | None:
+        """The beginning of an object of which nobody has said how large it is; None where there is none."""
+
+        def ask(fs: Any) -> bytes:
+            with fs.open(self._full(path), "rb") as file:
+                return bytes(file.read(size))
+
+        return self.patiently(lambda: self._found(ask))
+
     def read_range(self, path: str, start: int, end: int) -> bytes | None:
         """Bytes of an object; None where there is none. Raises Corrupt where they are not what was stored."""
 

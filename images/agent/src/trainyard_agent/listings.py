@@ -84,9 +84,8 @@ def pinned(
     entries = tuple(sorted(collector.entries))
     if not entries:
         left_out = f" ({collector.seen} files there match none of source.filters)" if collector.seen else ""
-        raise Trouble(
-            "empty", f"There is nothing to pull at {place}{left_out}: check source.uri and source.filters."
-        )
+        what = "source.filters" if collector.seen else "its address"
+        raise Trouble("empty", f"There is nothing to pull at {place}{left_out}: check {what}.")
     for entry in entries:
         safenames.checked(entry.path)
     safenames.together(entry.path for entry in entries)

@@ -26,10 +26,16 @@ def write(path: Path, message: bytes) -> None:
         say(f"{path} cannot be written: {error}")
 
 
-def failed(sentence: str, *, claimed: int | None = None, kind: Kind | None = None) -> bytes:
-    """`claimed` is the attempt that has begun instead; `kind` is told where the operator acts by it."""
-    more = {"claimed": claimed, "kind": kind}
-    return _dumped({"error": _cut(sentence)} | {name: one for name, one in more.items() if one is not None})
+def failed(
+    sentence: str, *, claimed: int | None = None, kind: Kind | None = None, model: str | None = None
+) -> bytes:
+    """`claimed` is the attempt that has begun instead; `kind` is told where the operator acts by it; `model` is the
+    base model which no other attempt can help, and is left out where its name is too long.
+    """
+    more = {"claimed": claimed, "kind": kind, "modelFailed": True if model is not None else None}
+    said = {"error": _cut(sentence)} | {name: one for name, one in more.items() if one is not None}
+    whole = _dumped({**said, "baseModel": model})
+    return whole if model is not None and len(whole) <= LIMIT else _dumped(said)
 
 
 def done(told: Mapping[str, Any]) -> bytes:

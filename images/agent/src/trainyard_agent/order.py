@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainyard_agent.troubles import Trouble
 
@@ -57,6 +57,25 @@ class Handed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaseModel:
+    """A model to start from, which users call `name`. One that is `mounted` lies in `folder`, and is checked there; any
+    other is fetched into it from `place`, which `secret` opens.
+
+    A "version" is what a job has stored, a "file" one file, a "folder" whatever lies there. `sha256` is what it must
+    have, empty where any will do; `card` is the address of its model card in a bucket, empty without one.
+    """
+
+    name: str
+    folder: Path
+    mounted: bool
+    kind: Literal["version", "folder", "file"]
+    place: Place
+    secret: Path
+    sha256: str
+    card: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """Whose data it is, where it goes, and how long that may take."""
 
@@ -81,6 +100,7 @@ class Order:
     secrets: Path
     termination_log: Path
     handed: Handed | None = None
+    base_models: tuple[BaseModel, ...] = ()
 
     @property
     def continues(self) -> bool:
@@ -131,6 +151,7 @@ def read_order(environ: Mapping[str, str]) -> Order:
             secrets=Path(environ.get("TRAINYARD_SECRETS") or DEFAULT_SECRETS),
             termination_log=termination_log(environ),
             handed=_handed(said.get("handed")),
+            base_models=tuple(_base_model(one) for one in said.get("baseModels") or ()),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Trouble(
@@ -152,6 +173,21 @@ def _handed(said: Mapping[str, Any] | None) -> Handed | None:
         epoch=int(epoch) if epoch is not None else None,
         continues=bool(said["continues"]),
         folder=Path(said["folder"]),
+    )
+
+
+def _base_model(said: Mapping[str, Any]) -> BaseModel:
+    if said["kind"] not in ("version", "folder", "file"):
+        raise ValueError(f"{said['kind']!r} is no kind of base model")
+    return BaseModel(
+        name=said["name"],
+        folder=Path(said["folder"]),
+        mounted=bool(said["mounted"]),
+        kind=said["kind"],
+        place=read_place({**said, "path": None}),
+        secret=Path(said.get("secrets") or f"{DEFAULT_SECRETS}/none"),
+        sha256=(said.get("sha256") or "").removeprefix("sha256:").lower(),
+        card=said.get("card") or "",
     )
 
 

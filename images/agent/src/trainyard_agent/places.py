@@ -9,6 +9,7 @@ from trainyard_agent import credentials
 from trainyard_agent.bucket import Bucket
 from trainyard_agent.order import Order, Place
 from trainyard_agent.patience import Patience
+from trainyard_agent.recordorder import RecordOrder
 from trainyard_agent.stores import Store
 from trainyard_agent.sweeporder import SweepOrder
 from trainyard_agent.volume import Volume
@@ -40,13 +41,15 @@ def handed(order: Order, patience: Patience) -> Store | None:
     return _bucket(order, place, name=name, secret="parent", patience=patience)
 
 
-def swept(order: SweepOrder, patience: Patience) -> Volume | Bucket:
-    """The output that is swept."""
+def whole(order: SweepOrder | RecordOrder, patience: Patience) -> Volume | Bucket:
+    """The output that is swept, or in which a version is recorded."""
     if order.output.path is not None:
         return Volume(order.output.path, order.store)
     return _bucket(order, order.output, name=order.store, secret="output", patience=patience)
 
 
-def _bucket(order: Order | SweepOrder, place: Place, *, name: str, secret: str, patience: Patience) -> Bucket:
+def _bucket(
+    order: Order | SweepOrder | RecordOrder, place: Place, *, name: str, secret: str, patience: Patience
+) -> Bucket:
     folder = order.secrets / secret
     return Bucket(place, name=name, options=lambda: credentials.options(place, folder), patience=patience)

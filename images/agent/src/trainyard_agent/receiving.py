@@ -1,6 +1,6 @@
 """Bringing files from a bucket: several at once, large ones in ranges, each checked against its SHA-256.
 
-Separate because it is the only place where much data moves in. Called by `fetching`.
+Separate because it is the only place where much data moves in. Called by `bringing` and `models`.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class _Receiver:
                 output.flush()
             if digest != file.sha256:
                 temporary.unlink()
-                raise Broken(f"{file.path} has another SHA-256 in {self.bucket.name} than its manifest says")
+                raise Broken(
+                    f"{file.path} has another SHA-256 in {self.bucket.name} than its manifest says: {digest} and not"
+                    f" {file.sha256}"
+                )
             temporary.replace(final)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -14,7 +14,7 @@ _NOT_HERE = ("NoSuch", "InvalidBucketName", "PermanentRedirect", "AuthorizationH
 def refused(place: str, why: str) -> Passing:
     return Passing(
         "forbidden",
-        f"{place} refuses us ({why}): check the Secret of source.secretRef, or the rights of the pod's service"
+        f"{place} refuses us ({why}): check the Secret of its secretRef, or the rights of the pod's service"
         " account, to list and read there.",
     )
 
@@ -22,7 +22,7 @@ def refused(place: str, why: str) -> Passing:
 def missing(place: str, why: str) -> Passing:
     return Passing(
         "missing",
-        f"{place} is not there ({why}): check the address, the bucket's region and the endpoint in source.",
+        f"{place} is not there ({why}): check its address, the bucket's region and the endpoint.",
     )
 
 

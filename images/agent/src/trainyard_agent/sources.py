@@ -57,7 +57,7 @@ def source_of(order: DataOrder, patience: Patience) -> Source:
     if kind == "pvc":
         why = "a claim is mounted as it is, and nothing is pulled"
     elif kind == "ngc":
-        why = "NVIDIA's registry is not read; copy the dataset to a bucket, or give its https:// address"
+        why = "NVIDIA's registry is not read; copy it to a bucket, or give its https:// address"
     else:
         why = "the kinds that are pulled are s3://, gs://, abfs://, hf:// and https://"
     raise Trouble("unsupported", f"{order.source.name} cannot be pulled: {why}.")

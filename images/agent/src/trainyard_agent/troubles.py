@@ -57,6 +57,14 @@ class Trouble(Final):
         self.claimed = claimed
 
 
+class ModelFailed(Trouble):
+    """The base model `model` is not what it should be, which no other attempt can help."""
+
+    def __init__(self, kind: Kind, sentence: str, *, model: str) -> None:
+        super().__init__(kind, sentence)
+        self.model = model
+
+
 class Passing(Exception):
     """A trouble that is known already, and may pass: unlike a Trouble, it is worth another attempt."""
 
