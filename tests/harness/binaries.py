@@ -56,6 +56,7 @@ _COSCHEDULING = "trainyard.dev/harness/coscheduling"
 _PLUGINS = "sigs.k8s.io/scheduler-plugins"
 _VERSITYGW = "github.com/versity/versitygw"
 _FAKE_GCS = "github.com/fsouza/fake-gcs-server"
+_DISTRIBUTION = "github.com/distribution/distribution/v3"
 
 PROGRAMS = {
     program.name: program
@@ -76,6 +77,9 @@ PROGRAMS = {
         Program("versitygw", "versitygw", "versitygw", _VERSITYGW, f"{_VERSITYGW}/cmd/versitygw"),
         Program("fake-gcs-server", "fake-gcs-server", "fake-gcs", _FAKE_GCS, _FAKE_GCS),
         Program("rclone", "rclone", "rclone", "github.com/rclone/rclone", "trainyard.dev/harness/rclone"),
+        Program(
+            "registry", "distribution", "distribution", _DISTRIBUTION, "trainyard.dev/harness/distribution"
+        ),
         Program("podlogs", "podlogs", "podlogs", "", "trainyard.dev/harness/podlogs"),
     )
 }

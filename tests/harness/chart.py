@@ -38,17 +38,21 @@ def install(
     data: str,
     tuner: str,
     trainer: str,
+    publisher: str = "",
     more: Mapping[str, Any] | None = None,
 ) -> None:
     """CRDs and chart, new or brought up to date; returns when the operator is ready.
 
     `operator`, `agent`, `data`, `tuner` and `trainer` are images that the nodes have or can pull; `more` are values of
-    the chart that go before these. Raises HarnessError that says what the operator's pod is stuck on.
+    the chart that go before these. `publisher` is for tests that publish. Raises HarnessError
+    that says what the operator's pod is stuck on.
     """
     kubectl = Kubectl(handle)
     with console.step("Installing the operator"), _diagnosed(kubectl):
         _clear_interrupted(handle)
-        ours = values(operator=operator, agent=agent, data=data, tuner=tuner, trainer=trainer)
+        ours = values(
+            operator=operator, agent=agent, data=data, tuner=tuner, trainer=trainer, publisher=publisher
+        )
         # NB: Helm never changes CRDs that are there.
         kubectl.run("apply", "--server-side", "--force-conflicts", f"--filename={CRDS}")
         kubectl.run("wait", "--for=condition=Established", f"--filename={CRDS}", "--timeout=30s")
@@ -84,7 +88,7 @@ def _clear_interrupted(handle: ClusterHandle) -> None:
         uninstall(handle, hooks=False)
 
 
-def values(*, operator: str, agent: str, data: str, tuner: str, trainer: str) -> Json:
+def values(*, operator: str, agent: str, data: str, tuner: str, trainer: str, publisher: str = "") -> Json:
     """The chart's values for a cluster whose nodes were handed their images."""
     if ":" not in operator.rpartition("/")[2]:
         operator += ":latest"
@@ -92,10 +96,14 @@ def values(*, operator: str, agent: str, data: str, tuner: str, trainer: str) ->
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         "settings": {
-            "agent": {"image": agent},
+            "agent": {"image": agent, "tolerations": [GPU_TOLERATION]},
             "data": {"image": data, "tolerations": [GPU_TOLERATION]},
             "tuner": {"image": tuner, "tolerations": [GPU_TOLERATION]},
-            "images": {"reference": trainer, "reference-data": data},
+            "images": {
+                "reference": trainer,
+                "reference-data": data,
+                **({"publisher": publisher} if publisher else {}),
+            },
             "imagePullPolicy": "IfNotPresent",
         },
         "tolerations": [GPU_TOLERATION],

@@ -1,5 +1,5 @@
 """The cluster and the images that the environment chooses: CLUSTER, NODES, IMAGES, OPERATOR_IMAGE, AGENT_IMAGE,
-DATA_IMAGE, TUNER_IMAGE, TRAINER_IMAGE.
+DATA_IMAGE, TUNER_IMAGE, PUBLISHER_IMAGE, TRAINER_IMAGE.
 
 Separate because `make cluster`, `make demo` and `make test-e2e` must understand the same words in the same way, for
 clusters of ours and of the user's. Called by `__main__`, `demo` and the fixtures of tests/e2e.
@@ -30,9 +30,9 @@ def cluster(name: str, *, wanted: str | None = None, nodes: int | None = None) -
 def image(handle: ClusterHandle, name: images.Name) -> str:
     """An image of ours that the cluster's nodes have or can pull.
 
-    What OPERATOR_IMAGE, AGENT_IMAGE, DATA_IMAGE, TUNER_IMAGE, TRAINER_IMAGE or TRAINER_JAX_IMAGE names is taken as it
-    is. Else it is built from this checkout and pushed under the prefix IMAGES ("registry.example.com/team"), or loaded
-    into a kind cluster of this machine's Docker.
+    What OPERATOR_IMAGE, AGENT_IMAGE, DATA_IMAGE, TUNER_IMAGE, PUBLISHER_IMAGE, TRAINER_IMAGE or TRAINER_JAX_IMAGE names
+    is taken as it is. Else it is built from this checkout and pushed under the prefix IMAGES
+    ("registry.example.com/team"), or loaded into a kind cluster of this machine's Docker.
     """
     if given := os.environ.get(f"{name.upper().replace('-', '_')}_IMAGE"):
         return given
@@ -41,7 +41,7 @@ def image(handle: ClusterHandle, name: images.Name) -> str:
         raise HarnessError(
             f"The cluster of context {handle.context} is not a kind cluster of this machine's Docker: set"
             " IMAGES=REGISTRY/PREFIX to have the images built and pushed there, or OPERATOR_IMAGE, AGENT_IMAGE,"
-            " DATA_IMAGE, TUNER_IMAGE and TRAINER_IMAGE to images that it can pull."
+            " DATA_IMAGE, TUNER_IMAGE, PUBLISHER_IMAGE and TRAINER_IMAGE to images that it can pull."
         )
     built = images.ensure(name)[name]
     if prefix:

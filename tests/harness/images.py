@@ -30,7 +30,7 @@ PUSH_SECONDS = 1800.0
 # Of each image; older ones are removed from Docker.
 KEPT_VERSIONS = 3
 
-Name = Literal["operator", "agent", "data", "tuner", "trainer", "trainer-jax"]
+Name = Literal["operator", "agent", "data", "tuner", "publisher", "trainer", "trainer-jax"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,13 @@ RECIPES: dict[Name, Recipe] = {
             "Dockerfile": "images/tuner/Dockerfile",
             "pyproject.toml": "images/tuner/pyproject.toml",
             "src": "images/tuner/src",
+        }
+    ),
+    "publisher": Recipe(
+        {
+            "Dockerfile": "images/publisher/Dockerfile",
+            "pyproject.toml": "images/publisher/pyproject.toml",
+            "src": "images/publisher/src",
         }
     ),
     "trainer": Recipe(_TRAINER),
