@@ -1,9 +1,10 @@
 """How good tuning is: `python -m tests.bench.tuning` searches real tasks with each algorithm, from several seeds.
 
 Random search and the Bayesian one have an equal number of trainings. Regret is the best value found less the best that
-anybody found on the task. Of the networks, hyperband is told by the epochs after which it has what random search has at
-its end. `make test` runs two tasks at a small size (tests/unit/bench/test_tuning.py), `make soak` all of them, which
-goes into docs/automl-quality.md. Everything but the seconds is repeatable on one machine.
+anybody found on the task. Of the networks, hyperband is told by the epochs after which its median is what random
+search's is at its end. `make test` runs two tasks at a small size (tests/unit/bench/test_tuning.py), `make soak` all of
+them, which goes into docs/automl-quality.md and needs the extra `bench`. Everything but the seconds is repeatable on
+one machine.
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ def searches(name: str, seed: int, trials: int) -> list[dict[str, Any]]:
                 "algorithm": algorithm,
                 "metric": task.metric,
                 "minimize": task.minimize,
-                "network": task.is_network,
-                "steps": [[step.spent, step.best] for step in steps],
+                "rows": task.rows if task.is_network else None,
+                "steps": [[step.spent, step.best, step.told] for step in steps],
                 "seconds": time.monotonic() - started,
             }
         )

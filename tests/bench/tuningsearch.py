@@ -23,10 +23,15 @@ from trainyard_tuner import orders, proposing
 
 @dataclass(frozen=True)
 class Step:
-    """After a run: the epochs (or trainings, of a task without epochs) so far, and the best value."""
+    """After a run: the epochs (or trainings, of a task without epochs) so far, the value of the best trial as the
+    operator has it, and the best value that any training has told after any epoch.
+
+    They differ where trials have rungs: there the operator goes by the last value of a run that is not the last one.
+    """
 
     spent: int
     best: float | None
+    told: float | None
 
 
 @dataclass
@@ -68,6 +73,7 @@ def search(rules: Rules, evaluations: Evaluations, *, seed: int) -> tuple[list[S
     done: dict[int, int] = {}
     steps: list[Step] = []
     spent = 0
+    told: list[float] = []
     while not (decision := decide(rules, runs)).ended:
         numbers = [start.number for start in decision.start if start.number not in points]
         points |= _points(rules, task, runs, points, numbers, seed=seed)
@@ -81,8 +87,14 @@ def search(rules: Rules, evaluations: Evaluations, *, seed: int) -> tuple[list[S
             own = values[before:] if values else None
             runs.append(_run(rules, start.number, start.rung, own, minimize=task.minimize))
             best = decide(rules, runs).best
-            steps.append(Step(spent, best.value if best else None))
+            told = _best([*told, *(values or ())], minimize=task.minimize)
+            steps.append(Step(spent, best.value if best else None, told[0] if told else None))
     return steps, runs
+
+
+def _best(values: list[float], *, minimize: bool) -> list[float]:
+    """The best one, if there is any."""
+    return [min(values) if minimize else max(values)] if values else []
 
 
 def _run(rules: Rules, number: int, rung: int, values: list[float] | None, *, minimize: bool) -> Run:

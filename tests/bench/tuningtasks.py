@@ -1,4 +1,4 @@
-"""Trainings that are really tuned: data sets that scikit-learn ships, and models that take a second or less.
+"""Trainings that are really tuned: tables that packages ship, and models that take seconds or less.
 
 Separate because what is searched says nothing of how it is searched or told. Called by `tuning`. A network is the
 reference trainer's own, with its ranges, trained epoch by epoch and continued from its pickled state, as a job on a
@@ -13,24 +13,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from sklearn import datasets
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor, RandomForestRegressor
 from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold, cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
+from tests.bench.tuningdata import table
 from trainyard.search.space import Dimension, Space
 from trainyard_trainer import parameters as trainer_parameters
 from trainyard_trainer.columns import Examples, Layout
-from trainyard_trainer.learners import BUILDERS
+from trainyard_trainer.learners.neural_network import NeuralNetwork
 from trainyard_trainer.preparing import Prepared, prepare, split
 from trainyard_trainer.problems import Refused
 
 Json = Mapping[str, Any]
-Data = Literal["digits", "breast_cancer", "wine", "iris", "diabetes"]
 #: Epochs of a whole training of a network: R of hyperband.
 EPOCHS = 27
 _NETWORK = "neural_network"
@@ -50,20 +48,27 @@ class Task:
     minimize: bool
     space: Space
     train: Callable[[Json, bytes | None, int], tuple[list[float], bytes]]
+    data: str
     epochs: int = 1
 
     @property
     def is_network(self) -> bool:
         return self.epochs > 1
 
+    @property
+    def rows(self) -> int:
+        """Rows of its table; a network learns from half of them."""
+        return len(table(self.data).targets)
 
-def _network(data: Data, metric: Literal["validation_loss", "rmse"]) -> Task:
+
+def _network(data: str, metric: str = "validation_loss") -> Task:
     return Task(
         name=f"network on {data}",
         metric=metric,
         minimize=True,
         space=tunable(_NETWORK),
         train=partial(_train_network, data, metric),
+        data=data,
         epochs=EPOCHS,
     )
 
@@ -86,50 +91,44 @@ def _dimension(name: str, given: Json) -> Dimension:
 
 
 def _train_network(
-    data: Data, metric: str, given: Json, state: bytes | None, epochs: int
+    data: str, metric: str, given: Json, state: bytes | None, epochs: int
 ) -> tuple[list[float], bytes]:
-    prepared, classify = _prepared(data)
     values = trainer_parameters.for_training({**given, "epochs": EPOCHS}, type_name=_NETWORK)
-    learner = BUILDERS[_NETWORK](prepared, values, classify=classify)
+    learner = NeuralNetwork(prepared(data), values, classify=table(data).classify)
     done = 0
     if state is not None:
         done, restored = pickle.loads(state)
         learner.restore(restored)
     told: list[float] = []
     for epoch in range(done + 1, done + epochs + 1):
-        for index in range(learner.steps_in(epoch)):
-            learner.step(epoch=epoch, index=index)
+        learner.whole_epoch(epoch)
         measures = learner.measure()
         told.append(measures.validation_loss if metric == "validation_loss" else measures.score)
     return told, pickle.dumps((done + epochs, learner.state()))
 
 
 @cache
-def _prepared(data: Data) -> tuple[Prepared, bool]:
-    features, targets = _loaded(data)
-    classify = data != "diabetes"
-    frame = pd.DataFrame(features, columns=[f"f{n}" for n in range(features.shape[1])])
+def prepared(data: str) -> Prepared:
+    """A table as the trainer makes it ready: half of the rows to learn from, half to measure on."""
+    found = table(data)
+    frame = pd.DataFrame(found.features, columns=[f"f{n}" for n in range(found.features.shape[1])])
     layout = Layout(
         target="target",
-        task="classification" if classify else "regression",
-        labels="integer" if classify else "none",
+        task="classification" if found.classify else "regression",
+        labels="integer" if found.classify else "none",
         numeric=tuple(frame.columns),
         categorical=(),
     )
-    learned, test = split(Examples(features=frame, targets=targets, dropped=0), layout, fraction=0.5, seed=0)
+    learned, test = split(
+        Examples(features=frame, targets=found.targets, dropped=0), layout, fraction=0.5, seed=0
+    )
     values = trainer_parameters.for_training({}, type_name=_NETWORK)
-    return prepare(learned, test, layout, values, scale=True), classify
-
-
-@cache
-def _loaded(data: Data) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    features, targets = getattr(datasets, f"load_{data}")(return_X_y=True)
-    return np.asarray(features, dtype=float), np.asarray(targets)
+    return prepare(learned, test, layout, values, scale=True)
 
 
 def _model(
     name: str,
-    data: Data,
+    data: str,
     metric: str,
     *,
     scoring: str,
@@ -143,11 +142,12 @@ def _model(
         minimize=scoring.startswith("neg_"),
         space=space,
         train=partial(_cross_validate, data, scoring, build, repeats),
+        data=data,
     )
 
 
 def _cross_validate(
-    data: Data,
+    data: str,
     scoring: str,
     build: Callable[..., Any],
     repeats: int,
@@ -155,12 +155,12 @@ def _cross_validate(
     state: bytes | None,
     epochs: int,
 ) -> tuple[list[float], bytes]:
-    features, targets = _loaded(data)
-    parts = (RepeatedKFold if data == "diabetes" else RepeatedStratifiedKFold)(
+    found = table(data)
+    parts = (RepeatedStratifiedKFold if found.classify else RepeatedKFold)(
         n_splits=_FOLDS, n_repeats=repeats, random_state=0
     )
     model = build(random_state=0, **given)
-    mean = float(cross_val_score(model, features, targets, scoring=scoring, cv=parts).mean())
+    mean = float(cross_val_score(model, found.features, found.targets, scoring=scoring, cv=parts).mean())
     return [-mean if scoring.startswith("neg_") else mean], b""
 
 
@@ -194,9 +194,15 @@ _BOOSTING = Space(
 TASKS: Mapping[str, Task] = {
     task.name: task
     for task in (
-        _network("digits", "validation_loss"),
-        _network("breast_cancer", "validation_loss"),
-        _network("iris", "validation_loss"),
+        _network("digits"),
+        _network("image_segments"),
+        _network("phishing"),
+        _network("bananas"),
+        _network("shuttle"),
+        _network("fair", "rmse"),
+        _network("randhie", "rmse"),
+        _network("breast_cancer"),
+        _network("iris"),
         _network("diabetes", "rmse"),
         _model(
             "tree",

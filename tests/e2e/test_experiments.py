@@ -20,13 +20,14 @@ from tests.harness.cluster import ClusterHandle
 from tests.harness.kindnodes import GPU_TOLERATION
 from tests.harness.kubectl import Kubectl
 from tests.integration.experiments import Experiments, searched, step
+from trainyard.search.brackets import brackets
 
 pytestmark = pytest.mark.timeout(600)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUICKSTART, OURS = EXAMPLES / "quickstart", EXAMPLES / "experiments"
-#: Hyperband of R = 9 and nu = 3: for each bracket its rungs as (trials, epochs of each in all).
-TABLE = {2: ((9, 1), (3, 3), (1, 9)), 1: ((5, 3), (1, 9)), 0: ((3, 9),)}
+#: Of Hyperband with this R and nu = 3: the pods that there are, the epochs that they train, and the most seconds.
+SIZES = {9: (22, 69, 360), 27: (69, 357, 1500)}
 _TRAINER = """
 import json, os, pathlib
 parameters = json.loads(os.environ["TRAINYARD_PARAMETERS"])
@@ -108,41 +109,50 @@ def test_a_chain_trains_prunes_retrains_and_exports(
     assert f"accuracy {trained:.4g}" in printed
 
 
+@pytest.mark.parametrize(
+    "resource", [9, pytest.param(27, marks=[pytest.mark.soak, pytest.mark.timeout(1800)])]
+)
 def test_hyperband_runs_what_its_table_says_and_promoted_trials_go_on_where_they_were(
-    field: Experiments, kubectl: Kubectl, trainer_image: str
+    field: Experiments, kubectl: Kubectl, trainer_image: str, resource: int
 ) -> None:
-    applied(field, kubectl, trainer_image, "hyperband.yaml")
-    done = field.comes_to("mlp-hyperband", "Done", "Completed", timeout=360)
-    runs = field.children("mlp-hyperband")
+    all_pods, all_epochs, seconds = SIZES[resource]
+    (experiment,) = demo.manifests(
+        OURS / "hyperband.yaml", trainer=trainer_image, gpus=demo.offers_gpus(kubectl)
+    )
+    name = experiment["metadata"]["name"] = f"mlp-hyperband-{resource}"
+    experiment["spec"]["automl"]["maxResource"] = resource
+    kubectl.apply([experiment], namespace=field.namespace)
+    done = field.comes_to(name, "Done", "Completed", timeout=seconds)
+    runs = field.children(name)
     pods = {pod["metadata"]["labels"]["trainyard.dev/job"]: pod for pod in field.pods() if is_of(pod, runs)}
     assert set(pods) == set(runs)
-    assert len(pods) == sum(trials for rungs in TABLE.values() for trials, _ in rungs) == 22
-    firsts = {2: range(9), 1: range(9, 14), 0: range(14, 17)}
+    assert len(pods) == all_pods
     counted: Counter[tuple[int, int, int]] = Counter()
-    for bracket, numbers in firsts.items():
-        for number in numbers:
+    wanted: dict[tuple[int, int, int], int] = {}
+    trained = first = 0
+    for bracket in brackets(resource, 3):
+        wanted |= {(bracket.s, i, rung.units): rung.configurations for i, rung in enumerate(bracket.rungs)}
+        for number in range(first, first + bracket.configurations):
             before = 0
-            for rung, (_, epochs) in enumerate(TABLE[bracket]):
-                name = f"mlp-hyperband-t{number}-r{rung}"
-                if name not in runs:
+            for index, rung in enumerate(bracket.rungs):
+                run = f"{name}-t{number}-r{index}"
+                if run not in runs:
                     break
-                told = epochs_of(field, pods[name])
-                assert told == list(range(before + 1, epochs + 1)), f"{name}: on from its parent's last epoch"
-                assert pods[name]["metadata"]["name"] == f"{name}-0-0", "one attempt"
-                counted[bracket, rung, epochs] += 1
-                before = epochs
-    wanted = {
-        (bracket, rung, epochs): trials
-        for bracket, rungs in TABLE.items()
-        for rung, (trials, epochs) in enumerate(rungs)
-    }
+                told = epochs_of(field, pods[run])
+                assert told == list(range(before + 1, rung.units + 1)), f"{run}: from its parent's last epoch"
+                assert pods[run]["metadata"]["name"] == f"{run}-0-0", "one attempt"
+                counted[bracket.s, index, rung.units] += 1
+                trained += len(told)
+                before = rung.units
+        first += bracket.configurations
     assert counted == wanted
+    assert trained == all_epochs
     told_rungs = {
         (one["bracket"], one["rung"], one["epochs"]): one["finished"] for one in done["automl"]["rungs"]
     }
     assert told_rungs == wanted
     assert float(done["automl"]["bestTrial"]["value"]) > 0.9
-    printed = cli(field, kubectl, "describe", "experiment", "mlp-hyperband")
+    printed = cli(field, kubectl, "describe", "experiment", name)
     assert f"t{done['automl']['bestTrial']['number']}" in printed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from functools import cache
 from typing import Any
@@ -32,7 +33,7 @@ def of(task: str, algorithm: str, seed: int = 0) -> list[tuple[int, float]]:
         for one in measured()["searches"]
         if (one["task"], one["algorithm"], one["seed"]) == (task, algorithm, seed)
     ]
-    return [(spent, best) for spent, best in found]
+    return [(spent, best) for spent, best, _ in found]
 
 
 def test_every_algorithm_spends_what_it_may() -> None:
@@ -49,6 +50,16 @@ def test_the_best_loss_so_far_never_grows(task: str, seed: int) -> None:
     for algorithm in ("random", "bayesian"):
         losses = [best for _, best in of(task, algorithm, seed)]
         assert losses == sorted(losses, reverse=True)
+
+
+def test_what_a_search_has_been_told_is_never_worse_than_its_best_trial() -> None:
+    """And with rungs sometimes better; without them the best epoch of each training is what its trial has."""
+    differ = {}
+    for one in measured()["searches"]:
+        assert all(told <= best for _, best, told in one["steps"])
+        differ[one["task"], one["algorithm"]] = any(told < best for _, best, told in one["steps"])
+    assert differ.pop((NETWORK, "hyperband"))
+    assert set(differ.values()) == {False}
 
 
 @pytest.mark.parametrize(("task", "seed"), SEARCHES)
@@ -90,7 +101,7 @@ def test_a_training_that_fails_is_a_failed_trial() -> None:
         return task.train(given, state, epochs)
 
     rules = Rules("bayesian", max_recommendations=8)
-    broken = type(task)(name="broken", metric=task.metric, minimize=False, space=task.space, train=train)
+    broken = dataclasses.replace(task, name="broken", minimize=False, train=train)
     steps, runs = tuningsearch.search(rules, Evaluations(broken), seed=1)
     assert [run.state for run in runs] == ["failure", "success"] * 4
     assert steps[0].best is None
@@ -98,14 +109,15 @@ def test_a_training_that_fails_is_a_failed_trial() -> None:
 
 
 def search(algorithm: str, seed: int, *steps: tuple[int, float | None]) -> dict[str, Any]:
+    """One of which the best trial has the best value that was told."""
     return {
         "task": "made up",
         "seed": seed,
         "algorithm": algorithm,
         "metric": "accuracy",
         "minimize": False,
-        "network": True,
-        "steps": [list(step) for step in steps],
+        "rows": 1000,
+        "steps": [[spent, best, best] for spent, best in steps],
     }
 
 
@@ -121,13 +133,25 @@ def made_up(*, bayesian: float, reached: int) -> dict[str, Any]:
     return {"machine": machine, "seeds": 3, "trials": 4, "seconds": 120, "searches": searches}
 
 
-def test_regrets_and_shares_are_counted() -> None:
+def test_regrets_and_paces_are_counted() -> None:
     (found,) = tuningreport.outcomes(made_up(bayesian=0.9, reached=40))
     assert found.best == pytest.approx(0.9)
     assert found.regrets["random"] == pytest.approx((0.2, 0.2, 0.2))
     assert found.regrets["bayesian"] == (0, 0, 0)
     assert found.wins() == (3, 0)
-    assert found.shares == (0.4, 0.4, 0.4)
+    assert found.pace == tuningreport.Pace(rows=1000, share=0.4, by_trial=0.4, seeds=3, own=1, spent=0.9)
+
+
+def test_it_is_the_medians_that_are_compared_after_each_number_of_epochs() -> None:
+    """Of four seeds random search ends with a median of 0.7; hyperband's is that once its third seed has 0.8."""
+    searches = []
+    for seed, (end, *steps) in enumerate(
+        [(0.6, (20, 0.9)), (0.7, (30, 0.6)), (0.7, (10, 0.3), (45, 0.8)), (0.8, (60, 0.6))]
+    ):
+        searches += [search("random", seed, (50, end), (100, end)), search("bayesian", seed, (100, end))]
+        searches.append(search("hyperband", seed, *steps))
+    (found,) = tuningreport.outcomes({"searches": searches})
+    assert found.pace == tuningreport.Pace(rows=1000, share=0.45, by_trial=0.45, seeds=2, own=0.5, spent=0.6)
 
 
 @pytest.mark.parametrize(
@@ -148,18 +172,40 @@ def test_a_missed_target_is_told(bayesian: float, reached: int, told: tuple[str,
         assert f"**Missed:** {sentence}" in tuningreport.text(results)
 
 
+def test_what_was_told_counts_and_beside_it_what_the_best_trial_has() -> None:
+    """A run on an inner rung counts to the operator by its last value, and may have told a better one before."""
+    results = made_up(bayesian=0.9, reached=60)
+    for one in results["searches"]:
+        if one["algorithm"] == "hyperband":
+            one["steps"][0][2] = 0.7
+    (found,) = tuningreport.outcomes(results)
+    assert found.pace == tuningreport.Pace(rows=1000, share=0.1, by_trial=0.6, seeds=3, own=1, spent=0.9)
+    assert "| made up | 1,000 | 10% | 60% | 3 of 3 |" in tuningreport.text(results)
+
+
 def test_the_tables_have_each_task() -> None:
     lines = tuningreport.text(made_up(bayesian=0.9, reached=40)).splitlines()
     assert "| made up | accuracy | 3 | 0.9 | 0.2 | 0 | 3 / 0 |" in lines
-    assert "| made up | 40% | 0.1 | 0.2 |" in lines
+    assert "| made up | 1,000 | 40% | 40% | 3 of 3 | 100% | 0.1 (90%) | 0.2 |" in lines
+
+
+def test_of_a_small_table_the_pace_is_told_and_nothing_is_claimed() -> None:
+    results = made_up(bayesian=0.9, reached=51)
+    for one in results["searches"]:
+        one["rows"] = 999
+    assert not tuningreport.missed(results)
+    told = tuningreport.text(results)
+    assert "on 0 of 1 networks of fewer rows, of which nothing is claimed." in told
+    assert "| made up | 999 | 51% | 51% | 0 of 3 |" in told
 
 
 def test_what_hyperband_never_reaches_is_told() -> None:
     results = made_up(bayesian=0.9, reached=40)
     for one in results["searches"]:
         if one["algorithm"] == "hyperband" and one["seed"] > 0:
-            one["steps"] = [[10, 0.6], [90, 0.65]]
+            one["steps"] = [[10, 0.6, 0.6], [90, 0.65, 0.65]]
     (found,) = tuningreport.outcomes(results)
-    assert found.shares == (0.4, math.inf, math.inf)
-    assert "not reached (1 of 3 reach it)" in tuningreport.text(results)
+    assert found.pace is not None
+    assert (found.pace.share, found.pace.seeds) == (math.inf, 1)
+    assert "| made up | 1,000 | not reached | not reached | 1 of 3 |" in tuningreport.text(results)
     assert tuningreport.missed(results)
