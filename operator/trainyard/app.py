@@ -33,6 +33,7 @@ from trainyard.planning.context import Context
 from trainyard.planning.datapods import DataRules
 from trainyard.planning.deliveries import RetryRules
 from trainyard.planning.experimentrules import ExperimentRules
+from trainyard.planning.modelrules import ModelRules
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.tunerpod import TunerRules
 from trainyard.reconcile import watches
@@ -42,8 +43,8 @@ from trainyard.reconcile.experiment import ExperimentReconciler
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
 from trainyard.reconcile.loop import Doorbell, Loop, Reconcile
+from trainyard.reconcile.model import ModelReconciler
 from trainyard.reconcile.queue import KeyedQueue
-from trainyard.reconcile.records import RecordReconciler
 from trainyard.reconcile.references import References
 from trainyard.reconcile.reported import PostedReports
 from trainyard.reconcile.resync import Versions, prime, resync_forever
@@ -142,15 +143,23 @@ class Operator:
             references=references,
             rules=_data_rules(settings),
         )
+        children = Children(client, self._cache, made=self._doorbell.made, failpoint=executor.failpoint)
         experiments = ExperimentReconciler(
             client=client,
             cache=self._cache,
             executor=executor,
-            children=Children(client, self._cache, made=self._doorbell.made, failpoint=executor.failpoint),
+            children=children,
             deliveries=self._deliveries,
             rules=ExperimentRules(context=planning, tuner=_tuner_rules(settings)),
         )
-        models = RecordReconciler(cache=self._cache, executor=executor)
+        models = ModelReconciler(
+            client=client,
+            cache=self._cache,
+            executor=executor,
+            children=children,
+            references=references,
+            rules=ModelRules(context=planning),
+        )
         kinds: dict[str, Reconcile] = {
             TRAINING_JOB: jobs.reconcile,
             DATASET: datasets.reconcile,
@@ -306,7 +315,11 @@ def _planning_context(settings: Settings) -> Context:
         progress_interval=settings.progress.interval_seconds,
         log_store=settings.logs.store,
         agent=AgentRules(
-            image=settings.agent.image, requests=settings.agent.requests, limits=settings.agent.limits
+            image=settings.agent.image,
+            requests=settings.agent.requests,
+            limits=settings.agent.limits,
+            node_selector=settings.agent.node_selector,
+            tolerations=settings.agent.tolerations,
         ),
         schedulers=settings.gang_scheduling.schedulers,
         callbacks=RetryRules(

@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from trainyard.api.reasons import ConditionType, Phase
 from trainyard.cluster.cache import EXPERIMENT, TRAINING_JOB, Cache
 from trainyard.cluster.packed import Packed
+from trainyard.modelinventory import ModelInventory, family
 from trainyard.planning.accounting import ANY, devices, known_reason
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.times import seconds
@@ -38,7 +39,9 @@ class _Counted(NamedTuple):
 
 
 class Inventory(Collector):
-    """Gauges over all TrainingJobs and Experiments. A combination of labels that has occurred stays, at 0."""
+    """Gauges over all TrainingJobs and Experiments, of which a combination of labels that has occurred stays, at 0; and
+    those of `modelinventory`.
+    """
 
     def __init__(
         self, cache: Cache, *, rules: AcceleratorRules, clock: Callable[[], float] = time.time
@@ -49,12 +52,13 @@ class Inventory(Collector):
         self._seen: dict[str, _Counted] = {}
         self._shared: dict[Labels, Labels] = {}
         self._seen_experiments: dict[str, tuple[int, Labels]] = {}
+        self._models = ModelInventory(cache)
         self._jobs: set[Labels] = set()
         self._experiments: set[Labels] = set()
         self._gpus: set[Labels] = {(phase, ANY) for phase in (str(Phase.PENDING), str(Phase.RUNNING))}
 
     def collect(self) -> Iterable[Metric]:
-        """The four families."""
+        """All families."""
         jobs: Counter[Labels] = Counter(dict.fromkeys(self._jobs, 0))
         gpus: Counter[Labels] = Counter(dict.fromkeys(self._gpus, 0))
         waiting: dict[str, str] = {}
@@ -78,26 +82,27 @@ class Inventory(Collector):
             (reason,): max(0.0, now - (seconds(since) or now)) for reason, since in waiting.items()
         }
         return (
-            _family("trainyard_jobs", "TrainingJobs by phase and reason.", ("phase", "reason"), jobs),
-            _family(
+            family("trainyard_jobs", "TrainingJobs by phase and reason.", ("phase", "reason"), jobs),
+            family(
                 "trainyard_gpus_requested",
                 "Accelerators that unfinished TrainingJobs ask for on all their nodes, paused ones apart.",
                 ("phase", "accelerator"),
                 gpus,
             ),
-            _family(
+            family(
                 "trainyard_oldest_pending_seconds",
                 "For each reason to be Pending, how long the job that has waited longest has not run: since its "
                 "creation, the end of its last attempt, or when it was paused or resumed.",
                 ("reason",),
                 ages,
             ),
-            _family(
+            family(
                 "trainyard_experiments",
                 "Experiments by phase and reason.",
                 ("phase", "reason"),
                 self._experiments_now(),
             ),
+            *self._models.collect(),
         )
 
     def _experiments_now(self) -> Counter[Labels]:
@@ -132,13 +137,6 @@ class Inventory(Collector):
         if asked is None:
             return _Counted(version, job, since)
         return _Counted(version, job, since, (job[0], asked.accelerator), asked.count)
-
-
-def _family(name: str, text: str, labels: Labels, samples: Mapping[Labels, float]) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, value in sorted(samples.items()):
-        family.add_metric(values, value)
-    return family
 
 
 def _waiting_since(raw: Json, status: Json) -> str:

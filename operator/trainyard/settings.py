@@ -197,11 +197,16 @@ class Endpoint(_Section):
 
 
 class Agent(_Section):
-    """The agent in pods of jobs with an output: its image, and what each of its two containers may use."""
+    """The agent in pods of jobs with an output: its image, and what each of its two containers may use. `node_selector`
+    and `tolerations` are those of pods of its own: these store the records of models and remove what losing trials
+    left.
+    """
 
     image: Annotated[str, Field(min_length=1, max_length=1024)] = "trainyard/agent:0.1.0"
     requests: dict[str, str] = Field(default_factory=lambda: {"cpu": "50m", "memory": "256Mi"})
     limits: dict[str, str] = Field(default_factory=lambda: {"memory": "1Gi"})
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
 
 
 class Data(_Section):

@@ -8,8 +8,9 @@ from typing import Any
 from prometheus_client.registry import CollectorRegistry
 
 from tests.unit.planning.builders import CONTEXT, NOW
-from trainyard.cluster.cache import EXPERIMENT, TRAINING_JOB, Cache
+from trainyard.cluster.cache import EXPERIMENT, MODEL, TRAINING_JOB, Cache
 from trainyard.inventory import Inventory
+from trainyard.modelinventory import MOST_COLUMNS, MOST_MODELS
 from trainyard.planning.times import stamp
 
 
@@ -120,6 +121,56 @@ def test_names_and_made_up_words_do_not_add_series() -> None:
         jobs.put(f"j-{number}", namespace=f"n-{number}", spec=spec, phase="Running", reason=f"R-{number}")
         jobs.put(f"k-{number}", phase=f"P-{number}", reason="Training")
     assert jobs.series() <= before + 2  # the phase and the accelerator "other"
+
+
+def measured(value: str | None, **columns: float) -> Any:
+    """A status.monitor with a newest measurement, which may have failed, and one before it."""
+    newest = {"message": "It failed."} if value is None else {"value": value, "version": 1}
+    drift = [{"column": name, "psi": str(psi)} for name, psi in columns.items()]
+    return {"metric": "accuracy", "history": [newest, {"value": "0.9"}], "drift": drift}
+
+
+def test_models_are_counted_by_namespace_and_lifecycle() -> None:
+    jobs = Jobs()
+    jobs.put("new", kind=MODEL)
+    jobs.put("old", kind=MODEL, lifecycle="degraded")
+    jobs.put("old", kind=MODEL, namespace="team-b", lifecycle="degraded")
+    jobs.put("odd", kind=MODEL, lifecycle="L-0")
+    assert jobs.scraped() == {
+        ("trainyard_models", "team-a", "draft"): 1,
+        ("trainyard_models", "team-a", "degraded"): 1,
+        ("trainyard_models", "team-b", "degraded"): 1,
+        ("trainyard_models", "team-a", "other"): 1,
+    }
+    jobs.put("old", kind=MODEL, lifecycle="trained")
+    assert jobs.scraped()["trainyard_models", "team-a", "trained"] == 1
+    assert ("trainyard_models", "team-a", "degraded") not in jobs.scraped()
+
+
+def test_a_monitored_model_is_told_with_its_last_value_and_the_drift_of_its_columns() -> None:
+    jobs = Jobs()
+    jobs.put("fine", kind=MODEL, lifecycle="trained", monitor=measured("0.97", age=0.3, city=0.01))
+    jobs.put("failed", kind=MODEL, lifecycle="trained", monitor=measured(None))
+    jobs.put(
+        "odd", kind=MODEL, monitor={"history": [{"value": "much"}], "drift": [{"column": "a", "psi": "x"}]}
+    )
+    told = {key: value for key, value in jobs.scraped().items() if key[0] != "trainyard_models"}
+    assert told == {
+        ("trainyard_model_monitored_value", "team-a", "fine", "accuracy"): 0.97,
+        ("trainyard_model_monitored_value", "team-a", "failed", "accuracy"): 0.9,
+        ("trainyard_model_drift", "team-a", "fine", "age"): 0.3,
+        ("trainyard_model_drift", "team-a", "fine", "city"): 0.01,
+    }
+
+
+def test_more_monitored_models_and_columns_are_no_more_series() -> None:
+    jobs = Jobs()
+    before = jobs.series()
+    for number in range(MOST_MODELS + 100):
+        columns = {f"column-{n}": 0.5 for n in range(64)}
+        jobs.put(f"m-{number:04}", kind=MODEL, lifecycle="trained", monitor=measured("0.9", **columns))
+    assert jobs.series() == before + 1 + MOST_MODELS * (1 + MOST_COLUMNS)
+    assert ("trainyard_model_monitored_value", "team-a", "m-0499", "accuracy") in jobs.scraped()
 
 
 def test_a_scrape_of_ten_thousand_jobs_holds_the_loop_for_less_than_50_ms_where_500_have_changed() -> None:

@@ -114,10 +114,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [datasets] # those that jobs make; a finalizer keeps one whose data is in use
   verbs: [create, patch]
 - apiGroups: [trainyard.dev]
-  # Those of experiments; of every job the annotation by which it finds what it has stored when it was restored from a
-  # backup, and the experiment that it names as its owner.
+  # Those of experiments and models; of every job the annotation by which it finds what it has stored when it was
+  # restored from a backup, and the experiment that it names as its owner.
   resources: [trainingjobs]
   verbs: [create, patch, delete]
+- apiGroups: [trainyard.dev]
+  resources: [experiments] # those by which models are trained
+  verbs: [create, delete]
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs/status, datasets/status, experiments/status, mlmodels/status]
   verbs: [patch]

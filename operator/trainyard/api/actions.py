@@ -41,6 +41,8 @@ Action = Literal[
     "recommend",
     "distill",
     "quantize",
+    "publish",
+    "unpublish",
     "custom",
 ]
 

@@ -78,11 +78,21 @@ class BaseModelState(ApiModel):
     name: Location = Field(
         description="The model with its version (a@2) or alias (a:champion), as spec.baseModels says it, or the uri."
     )
+    version: int | None = Field(
+        default=None,
+        description="The version of the MLModel that was taken; an alias that moves later does not move it.",
+    )
+    uri: Location | None = Field(default=None, description="Where it lay.")
+    store: Store | None = Field(
+        default=None, description="How the store of the uri is reached; absent: it is a claim, or public."
+    )
+    card: Location | None = Field(default=None, description="Where the version's model card lies.")
     pull: PullState | None = Field(
         default=None, description="starting, in_progress, pull_complete or invalid_pull."
     )
     sha256: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="Digest of what was fetched."
+        default=None,
+        description="Digest of what was fetched: of a version's or a job's artifacts.json, of a single file its own.",
     )
     bytes: int | None = Field(default=None, description="Bytes that were fetched.")
     message: Annotated[str, Field(max_length=1024)] | None = Field(

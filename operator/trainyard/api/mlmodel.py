@@ -11,11 +11,13 @@ from trainyard.api.experiment import JobTemplate
 from trainyard.api.immutability import fixed_once_set
 from trainyard.api.modelstatus import (
     AliasState,
+    FormerVersion,
     Lifecycle,
     ModelVersion,
     MonitorStatus,
     Published,
     Recommendation,
+    RecommendationRun,
     Reported,
     TrainingStatus,
 )
@@ -158,7 +160,9 @@ class Monitor(ApiModel):
         default=None, description="The metric to measure; default: that of spec.objective."
     )
     goal: Literal["Minimize", "Maximize"] | None = Field(
-        default=None, description="Whether less or more is better; default: as in spec.objective."
+        default=None,
+        description="Whether less or more is better; default: as in spec.objective if the metric is the same, else by "
+        "the metric's name.",
     )
     threshold: DecimalString = Field(
         description="A version that is worse than this is degraded, as a decimal string."
@@ -320,6 +324,12 @@ class MLModelStatus(CommonStatus):
             json_schema_extra=keyed_by("number"),
         ),
     ] = Field(default_factory=list, description="The newest versions.")
+    former_versions: Annotated[
+        list[FormerVersion], Field(max_length=200, json_schema_extra=keyed_by("number"))
+    ] = Field(
+        default_factory=list,
+        description="Versions beyond spec.versionsRetained, the newest 200 of them: their records are in the store.",
+    )
     aliases: Annotated[list[AliasState], Field(max_length=32, json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list, description="Aliases that stand for a version that there is."
     )
@@ -333,8 +343,11 @@ class MLModelStatus(CommonStatus):
     recommendation: Recommendation | None = Field(
         default=None, description="Which type of model suits the data."
     )
+    recommendation_run: RecommendationRun | None = Field(
+        default=None, description="The measuring that was asked for last."
+    )
     monitor: MonitorStatus | None = Field(default=None, description="What monitoring has found.")
-    published: Annotated[list[Published], Field(max_length=16, json_schema_extra=keyed_by("name"))] = Field(
+    published: Annotated[list[Published], Field(max_length=24, json_schema_extra=keyed_by("name"))] = Field(
         default_factory=list, description="What lies at the targets of spec.publish."
     )
     base_models: BaseModelStates = Field(

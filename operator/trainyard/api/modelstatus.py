@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainyard.api.schema import ApiModel, JobName, KindName, Opaque, Timestamp, keyed_by
-from trainyard.api.shared import Location, MetricName, Metrics, ResultFile
+from trainyard.api.shared import Location, MetricName, Metrics, ResultFile, Store
 from trainyard.api.trainingjobstatus import UsedDataset
 
 Lifecycle = Literal["draft", "training", "trained", "failed", "degraded", "deprecated", "archived"]
@@ -78,7 +78,12 @@ class ModelVersion(ApiModel):
     )
     uri: Location | None = Field(default=None, description="Where the artifact lies.")
     size: int | None = Field(default=None, description="Its bytes.")
-    sha256: _Digest | None = Field(default=None, description="Its digest.")
+    sha256: _Digest | None = Field(
+        default=None, description="Digest of its artifacts.json, which has those of all files."
+    )
+    store: Store | None = Field(
+        default=None, description="How the store of the uri is reached; absent: it is a claim, or public."
+    )
     performance_metrics: Metrics = Field(
         default_factory=list, description="How good it is: accuracy, f1_score, rmse ..."
     )
@@ -98,7 +103,23 @@ class ModelVersion(ApiModel):
         default=False, description="true: trained on generated demo data; it knows nothing of the world."
     )
     lineage: VersionLineage | None = Field(default=None, description="Where it comes from.")
-    card: Location | None = Field(default=None, description="Where its model card lies.")
+    card: Location | None = Field(
+        default=None,
+        description="Where its model card lies; this version's record lies beside it, and outlives this list.",
+    )
+
+
+class FormerVersion(ApiModel):
+    """A version that status lists no longer, and where its record lies."""
+
+    number: Annotated[int, Field(ge=1)] = Field(description="Number of the version.")
+    time: Timestamp = Field(description="When it was registered.")
+    source: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="UID of the job that made it."
+    )
+    card: Location | None = Field(
+        default=None, description="Where its model card lies; its record lies beside it."
+    )
 
 
 class AliasState(ApiModel):
@@ -167,13 +188,32 @@ class Recommendation(ApiModel):
     time: Timestamp | None = Field(default=None, description="When.")
 
 
+class RecommendationRun(ApiModel):
+    """The measuring that was asked for last."""
+
+    number: int = Field(description="Counts them, from 1.")
+    digest: _Digest | None = Field(default=None, description="Digest of what it was asked to do.")
+    requested_at: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="The annotation trainyard.dev/train-requested-at that it answers."
+    )
+    job: JobName | None = Field(default=None, description="Its TrainingJob.")
+    state: Literal["Running", "Done", "Failed"] = Field(description="How far it is.")
+    message: Annotated[str, Field(max_length=1024)] | None = Field(
+        default=None, description="Why it failed, or what it waits for."
+    )
+
+
 class Measurement(ApiModel):
     """One scheduled evaluation."""
 
     time: Timestamp = Field(description="When.")
     version: int | None = Field(default=None, description="The version that was measured.")
+    dataset: KindName | None = Field(default=None, description="The Dataset that it was measured on.")
     value: _Decimal | None = Field(default=None, description="What was measured.")
     job: JobName | None = Field(default=None, description="The TrainingJob that measured it.")
+    message: Annotated[str, Field(max_length=1024)] | None = Field(
+        default=None, description="Why it could not be measured; this counts neither as good nor as bad."
+    )
 
 
 class ColumnDrift(ApiModel):
@@ -189,14 +229,19 @@ class MonitorStatus(ApiModel):
     metric: MetricName | None = Field(default=None, description="What is measured.")
     last_schedule_time: Timestamp | None = Field(default=None, description="The last time that was due.")
     next_schedule_time: Timestamp | None = Field(default=None, description="The next one.")
+    number: int = Field(default=0, description="Evaluations that were started, from 1.")
     job: JobName | None = Field(default=None, description="The evaluation that runs now.")
-    runs_below: int = Field(default=0, description="Evaluations in a row below the threshold.")
+    runs_below: int = Field(default=0, description="Evaluations in a row that were worse than the threshold.")
+    degraded_time: Timestamp | None = Field(
+        default=None, description="The measurement by which the version became degraded; absent: it is not."
+    )
     history: Annotated[list[Measurement], Field(max_length=20)] = Field(
         default_factory=list, description="The last twenty, newest first."
     )
     drift: Annotated[list[ColumnDrift], Field(max_length=64)] = Field(
-        default_factory=list, description="The columns that have moved most."
+        default_factory=list, description="The columns that have moved most, the most first."
     )
+    drifted: int | None = Field(default=None, description="Columns that have moved by the threshold or more.")
     message: Annotated[str, Field(max_length=1024)] | None = Field(
         default=None, description="What keeps it from measuring."
     )
@@ -210,6 +255,13 @@ class Published(ApiModel):
     version: int | None = Field(default=None, description="The version that lies there.")
     digest: _Digest | None = Field(default=None, description="Its digest, as the target tells it.")
     state: Literal["Pending", "Published", "Failed", "Unpublished"] = Field(description="How far it is.")
+    number: int = Field(default=0, description="Jobs that were started for it, from 1.")
+    spec_digest: _Digest | None = Field(
+        default=None, description="Digest of what the target and the version were then."
+    )
+    target: Opaque | None = Field(
+        default=None, description="The target as it was published to, by which it is unpublished."
+    )
     job: JobName | None = Field(default=None, description="The TrainingJob that does it.")
     time: Timestamp | None = Field(default=None, description="When.")
     message: Annotated[str, Field(max_length=1024)] | None = Field(
@@ -220,9 +272,13 @@ class Published(ApiModel):
 class TrainingStatus(ApiModel):
     """The training that was asked for last."""
 
+    number: int = Field(default=0, description="Trainings that were started, from 1.")
     digest: _Digest | None = Field(default=None, description="Digest of what it was asked to do.")
     requested_at: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="The annotation trainyard.dev/train-requested-at that it answers."
+    )
+    degraded_at: Timestamp | None = Field(
+        default=None, description="When the degradation was measured that it answers."
     )
     job: JobName | None = Field(default=None, description="Its TrainingJob.")
     experiment: KindName | None = Field(default=None, description="Its Experiment.")

@@ -25,6 +25,11 @@ LABEL_EXPERIMENT_UID = f"{GROUP}/experiment-uid"
 LABEL_STEP = f"{GROUP}/step"
 LABEL_TRIAL = f"{GROUP}/trial"
 LABEL_RUNG = f"{GROUP}/rung"
+#: Of what an MLModel has made, its jobs and pods: its name and UID, and of a job what that does for it: train,
+#: recommend, monitor, publish or unpublish.
+LABEL_MODEL = f"{GROUP}/model"
+LABEL_MODEL_UID = f"{GROUP}/model-uid"
+LABEL_TASK = f"{GROUP}/task"
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 
 #: Keeps an ended pod until its verdict is in the job's status.
@@ -49,6 +54,19 @@ SERVER_CA = f"{GROUP}/server-ca"
 STEP_DIGEST = f"{GROUP}/step-digest"
 TRIAL_PARAMETERS = f"{GROUP}/trial-parameters"
 STOPPED = f"{GROUP}/stopped"
+
+#: Annotation of an MLModel: a new value asks for another training.
+TRAIN_REQUESTED_AT = f"{GROUP}/train-requested-at"
+#: Annotations of a job or an Experiment that an MLModel has made: its number among those of its task, and the digest of
+#: what it was made for.
+TASK_NUMBER = f"{GROUP}/task-number"
+TASK_DIGEST = f"{GROUP}/task-digest"
+#: Annotation of a job that publishes or unpublishes: the target as it is then, as JSON.
+PUBLISH_TARGET = f"{GROUP}/publish-target"
+#: Annotation of one that trains: the degradation that it answers.
+DEGRADED_AT = f"{GROUP}/degraded-at"
+#: Annotation of a pod: the base models as they were when it was made, as JSON.
+BASE_MODELS = f"{GROUP}/base-models"
 
 #: Keeps a Dataset until no unfinished job uses what was pulled for it.
 DATA_FINALIZER = f"{GROUP}/data"
@@ -75,6 +93,8 @@ CHECK_CONTAINER = "trainyard-check"
 #: Those of the pods of an Experiment: the tuner proposes trials, the agent removes what trials have stored.
 PROPOSE_CONTAINER = "trainyard-propose"
 SWEEP_CONTAINER = "trainyard-sweep"
+#: That of a pod of an MLModel: the agent stores the record and the card of a version.
+RECORD_CONTAINER = "trainyard-record"
 #: The agent as init container: it fetches what the trainer goes on from.
 FETCH_CONTAINER = "trainyard-fetch"
 #: The agent as native sidecar: it brings checkpoints and artifacts to the output.
@@ -114,6 +134,16 @@ def step_job_name(*, experiment: str, step: str) -> str:
 def trial_job_name(*, experiment: str, number: int, rung: int) -> str:
     """The TrainingJob of one run of one trial."""
     return f"{experiment}-t{number}-r{rung}"
+
+
+def task_name(*, model: str, task: str, number: int) -> str:
+    """A job or an Experiment of an MLModel, `<model>-<task>-<number>`; a model's name has at most 28 characters."""
+    return f"{model}-{task}-{number}"
+
+
+def search_name(*, model: str, number: int) -> str:
+    """An Experiment that trains an MLModel; at most 35 characters for a model's 28, as long as there are 100,000."""
+    return f"{model}-x{number}"
 
 
 def data_claim_name(pin: str, *, number: int = 1) -> str:

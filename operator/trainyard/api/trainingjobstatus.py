@@ -58,6 +58,9 @@ class Attempt(ApiModel):
     parameters_digest: Digest | None = Field(
         default=None, description="Digest of the parameters that it ran with."
     )
+    image_digest: Annotated[str, Field(max_length=512)] | None = Field(
+        default=None, description="Image of the training container with its digest, as the node tells it."
+    )
     parent_job: JobName | None = Field(
         default=None, description="The job whose artifacts it was given, as spec.parentJob was then."
     )

@@ -21,6 +21,24 @@ _KEY = "TRAINYARD_ENCRYPTION_KEY"
 # What works on data and on no model, and so knows no key.
 _WITHOUT_KEY = {"analytics", "annotations", "augmentation", "auto_label", "image"}
 _ACTIONS_WITHOUT_KEY = {"dataset_convert", "calibration_tensorfile", "kmeans"}
+# Where a training takes pretrained weights from, as NVIDIA's tao_front_end_services has it (network_configs, "ptm").
+_PRETRAINED = {
+    "centerpose": "model.backbone.pretrained_backbone_path",
+    "classification_pyt": "model.init_cfg.checkpoint",
+    "classification_tf2": "train.checkpoint",
+    "deformable_detr": "model.pretrained_backbone_path",
+    "dino": "model.pretrained_backbone_path",
+    "efficientdet_tf2": "train.checkpoint",
+    "ml_recog": "model.pretrained_model_path",
+    "ocdnet": "model.pretrained_model_path",
+    "ocrnet": "train.pretrained_model_path",
+    "re_identification": "model.pretrained_model_path",
+    "segformer": "model.pretrained_model_path",
+    "visual_changenet": "train.pretrained_model_path",
+}
+_RESUMED = "train.resume_training_checkpoint_path"
+_BASE_MODEL = "TRAINYARD_BASE_MODEL"
+_MODEL_FILES = (".pth", ".pt", ".ckpt", ".tlt", ".hdf5", ".h5", ".safetensors")
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
@@ -58,7 +76,7 @@ def main(arguments: list[str]) -> int:
 def command(arguments: list[str], parameters: dict[str, Any]) -> list[str]:
     """The words to run. Raises _Refused with a sentence for parameters that cannot be used."""
     style, words = arguments[0], list(arguments[1:])
-    parameters = _with_key(style, words, _expanded(parameters))
+    parameters = _with_key(style, words, _expanded(_with_base_model(style, words, parameters)))
     if style == "spec":
         return [*words, "-e", _written(json.dumps(parameters))]
     spec = parameters.get("spec")
@@ -81,6 +99,60 @@ def _with_key(style: str, words: list[str], parameters: dict[str, Any]) -> dict[
     if "k" in options or "key" in options:
         return parameters
     return {**parameters, "options": {**options, "k": key}}
+
+
+def _with_base_model(style: str, words: list[str], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with the job's first base model where a training reads it, unless they name one themselves. It is
+    ${TRAINYARD_BASE_MODEL} in any of them.
+    """
+    models = json.loads(os.environ.get("TRAINYARD_BASE_MODELS") or "[]")
+    if not models:
+        return parameters
+    model = models[0]
+    os.environ.setdefault(_BASE_MODEL, model["path"])
+    if words[-1] != "train" or "${" + _BASE_MODEL in json.dumps(parameters) or _at(parameters, _RESUMED):
+        return parameters
+    name = _PRETRAINED.get(words[0]) if style == "spec" else None
+    if name is None:
+        raise _Refused(
+            f"parameters: say where {words[0]} takes the base model {model['name']} from, by ${{{_BASE_MODEL}}} as the "
+            "value of a parameter."
+        )
+    if _at(parameters, name):
+        return parameters
+    return _put(parameters, name.split("."), _model_file(model, name))
+
+
+def _model_file(model: dict[str, Any], name: str) -> str:
+    """The one file of a base model that holds a model; the model itself where none of its files does."""
+    path = str(model["path"])
+    found = [
+        os.path.join(folder, file)
+        for folder, _, files in os.walk(path)
+        for file in files
+        if file.lower().endswith(_MODEL_FILES)
+    ]
+    if len(found) > 1:
+        listed = ", ".join(sorted(os.path.relpath(file, path) for file in found)[:8])
+        raise _Refused(
+            f"parameters: base model {model['name']} has several model files ({listed}). Name the one for {name}: "
+            f"${{{_BASE_MODEL}}}/FILE."
+        )
+    return found[0] if found else path
+
+
+def _at(parameters: dict[str, Any], name: str) -> Any:
+    value: Any = parameters
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _put(parameters: dict[str, Any], parts: list[str], value: str) -> dict[str, Any]:
+    if not parts[1:]:
+        return {**parameters, parts[0]: value}
+    below = parameters.get(parts[0])
+    return {**parameters, parts[0]: _put(below if isinstance(below, dict) else {}, parts[1:], value)}
 
 
 def _option(name: str, value: Any, *, joined: bool) -> list[str]:

@@ -58,6 +58,32 @@ def experiment_word(incomplete: str) -> list[str]:
     return [word for word in ("experiment",) if word.startswith(incomplete)]
 
 
+def models(ctx: typer.Context, incomplete: str) -> list[str]:
+    """MLModels of the namespace that the command line names so far."""
+    return _asked(ctx, incomplete, lambda there: there.names("MLModel"))
+
+
+def model_word(incomplete: str) -> list[str]:
+    """The one kind that a command is for."""
+    return [word for word in ("model",) if word.startswith(incomplete)]
+
+
+def aliases(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Aliases of the MLModel that the command line names, with the sign after which their version comes."""
+    name = str(ctx.params.get("name") or "")
+
+    async def said(there: Any) -> list[str]:
+        found = await there.object("MLModel", name)
+        return [f"{one['name']}=" for one in found["spec"].get("aliases") or []]
+
+    return _asked(ctx, incomplete, said) if name else []
+
+
+def aliases_of(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Aliases of that MLModel that stand for a version."""
+    return [word.removesuffix("=") for word in aliases(ctx, incomplete)]
+
+
 def objects(ctx: typer.Context, incomplete: str) -> list[str]:
     """What `get` takes: first a kind or the name of a TrainingJob, then names of that kind."""
     from trainyard.cli import kinds
@@ -65,7 +91,8 @@ def objects(ctx: typer.Context, incomplete: str) -> list[str]:
     given = [str(one) for one in ctx.params.get("what") or ()]
     kind = kinds.known(given[0]) if given else None
     names = _asked(ctx, incomplete, lambda there: there.names(kind or "TrainingJob"))
-    return names if given else [*(one for one in kinds.WORDS if one.startswith(incomplete)), *names]
+    words = (*kinds.WORDS, "models")
+    return names if given else [*(one for one in words if one.startswith(incomplete)), *names]
 
 
 def namespaces(ctx: typer.Context, incomplete: str) -> list[str]:

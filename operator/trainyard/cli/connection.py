@@ -108,6 +108,24 @@ Experiment = Annotated[
         metavar="NAME", parser=kinds.experiment, show_default=False, autocompletion=completing.experiments
     ),
 ]
+ModelKind = Annotated[
+    str,
+    typer.Argument(
+        metavar="model",
+        help="The word model.",
+        parser=kinds.model_word,
+        show_default=False,
+        autocompletion=completing.model_word,
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="NAME", parser=kinds.model, show_default=False, autocompletion=completing.models),
+]
+Models = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME", parser=kinds.model, show_default=False, autocompletion=completing.models),
+]
 
 #: For a list of objects without spec and status.
 METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}

@@ -1,4 +1,6 @@
-"""`trainyard delete`: TrainingJobs with their record, Experiments with their jobs; what is in their output stays."""
+"""`trainyard delete`: TrainingJobs with their record, Experiments and MLModels with their jobs; what is in their output
+stays.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,8 @@ from trainyard.cluster.client import ApiError
 
 Json = dict[str, Any]
 
+_WITH_JOBS = ("Experiment", "MLModel")
+
 
 def command(
     jobs: connection.Runs = None,
@@ -35,9 +39,10 @@ def command(
 ) -> int:
     """Delete TrainingJobs with their record and their pods. Checkpoints and artifacts stay in their output.
 
-    An Experiment that is named goes with all of its jobs. On a terminal it asks first; elsewhere it wants --yes.
+    An Experiment or an MLModel that is named goes with the jobs that it has made. On a terminal it asks first;
+    elsewhere it wants --yes.
     """
-    chosen = selecting.selection(jobs, selector, everything)
+    chosen = selecting.selection(jobs, selector, everything, also=("MLModel",))
     waits.check_timeout(timeout, wait=wait)
     if not yes and not sys.stdin.isatty():
         raise UsageError("Say --yes to delete without being asked.")
@@ -65,12 +70,12 @@ async def _delete(where: Where, chosen: Selection, *, ask: bool, wait: bool, lim
 
 def _question(found: Sequence[Json], namespace: str) -> str:
     names = ", ".join(job["metadata"]["name"] for job in found)
-    alive = [job["metadata"]["name"] for job in found if not reading.ended(job)]
+    alive = [job["metadata"]["name"] for job in found if job["kind"] != "MLModel" and not reading.ended(job)]
     still = f" ({', '.join(alive)} not ended yet)" if alive else ""
     kinds = {job["kind"] for job in found}
     kind = kinds.pop() if len(kinds) == 1 else "object"
     what = kind if len(found) == 1 else f"{len(found)} {kind}s"
-    with_jobs = " with all of their jobs" if any(job["kind"] == "Experiment" for job in found) else ""
+    with_jobs = " with all of their jobs" if any(job["kind"] in _WITH_JOBS for job in found) else ""
     return f"Delete {what} {names}{with_jobs} in namespace {namespace}{still}?"
 
 

@@ -1,5 +1,5 @@
 """`trainyard describe KIND NAME`: objects in full; of a Dataset also what is in it, and which jobs use it; of an
-Experiment also its steps, its trials and its rungs.
+Experiment also its steps, its trials and its rungs; of an MLModel its versions, and what works for it.
 
 Separate from `get`, which shows one object in full as well, because this looks further than the object itself.
 """
@@ -20,6 +20,7 @@ from trainyard.cli import (
     errors,
     experimentjobs,
     kinds,
+    modeldetails,
     output,
 )
 from trainyard.cli.connection import Connection, Where
@@ -52,6 +53,7 @@ def command(
 
     Of a Dataset: how far its pull is, what the check found, its classes, columns, splits and image sizes, and the jobs
     that use it. Of an Experiment: its steps, the best trials with their parameters, the rungs, and its newest trials.
+    Of an MLModel: its versions, where the newest comes from, recommendation, monitoring, what is published, its jobs.
     """
     kind = kinds.known(what[0])
     words = what[1:] if kind else what
@@ -81,7 +83,7 @@ async def _describe(where: Where, named: Sequence[tuple[str, str]], *, form: For
                     typer.echo()
                 details.show(
                     raw,
-                    jobs=await _jobs(there, raw) if raw["kind"] == "Dataset" else None,
+                    jobs=await _jobs(there, raw),
                     history=await experimentjobs.shown(there, raw) if raw["kind"] == "Experiment" else None,
                 )
     if form is not None and found:
@@ -89,12 +91,23 @@ async def _describe(where: Where, named: Sequence[tuple[str, str]], *, form: For
     return code
 
 
-async def _jobs(there: Connection, dataset: Json) -> list[Json] | None:
-    """The jobs that use a Dataset; None where they may not be listed."""
+async def _jobs(there: Connection, raw: Json) -> list[Json] | None:
+    """The jobs that use a Dataset, or what works for an MLModel; None for another kind, and where they may not be
+    listed.
+    """
+    name = raw["metadata"]["name"]
+    if raw["kind"] == "Dataset":
+        jobs = await _listed(there, "TrainingJob")
+        return None if jobs is None else datasetdetails.users(jobs, name)
+    if raw["kind"] == "MLModel":
+        found = [await _listed(there, kind) for kind in kinds.RUNS]
+        return modeldetails.workers([one for listing in found for one in listing or []], name)
+    return None
+
+
+async def _listed(there: Connection, kind: str) -> list[Json] | None:
     try:
-        listing = await there.client.get(
-            resources.path("TrainingJob", there.namespace), {"limit": _MOST_JOBS}
-        )
+        listing = await there.client.get(resources.path(kind, there.namespace), {"limit": _MOST_JOBS})
     except (ApiError, aiohttp.ClientError, TimeoutError):
         return None
-    return datasetdetails.users(listing.get("items") or [], dataset["metadata"]["name"])
+    return [{"kind": kind, **one} for one in listing.get("items") or []]

@@ -1,7 +1,7 @@
 """One object in full, for people: why it is where it is, and what has come of it.
 
 Separate from the tables, whose columns are the server's: what a TrainingJob's status means is known here, in
-`datasetdetails` what a Dataset's means, and in `experimentdetails` what an Experiment's.
+`datasetdetails` what a Dataset's means, in `experimentdetails` an Experiment's, in `modeldetails` an MLModel's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from trainyard.api.reasons import FINAL
-from trainyard.cli import datasetdetails, experimentdetails, output
+from trainyard.cli import datasetdetails, experimentdetails, modeldetails, output
 from trainyard.cli.amounts import size_of
 from trainyard.cli.experimenthistory import History
 from trainyard.cli.reading import headline, metrics, phase, printable
@@ -27,11 +27,16 @@ _DELIVERIES = ("CALLBACK", "EVENT", "STATE", "TRIES", "WHEN", "MESSAGE")
 
 
 def show(raw: Json, *, jobs: Sequence[Json] | None = None, history: History | None = None) -> None:
-    """Prints it on stdout. `jobs` are those that use a Dataset, `history` is an Experiment's, where asked for."""
+    """Prints it on stdout. `jobs` are those that use a Dataset or work for an MLModel, `history` is an Experiment's,
+    where they were asked for.
+    """
     now = time.time()
     output.print_table(grid(list(_head(raw, now=now))))
     if raw["kind"] == "Dataset":
         datasetdetails.show(raw, jobs=jobs)
+        return
+    if raw["kind"] == "MLModel":
+        modeldetails.show(raw, tasks=jobs, now=now)
         return
     if raw["kind"] == "Experiment":
         experimentdetails.show(raw, history, now=now)
@@ -63,6 +68,8 @@ def _head(raw: Json, *, now: float) -> Iterator[tuple[str, str]]:
         yield from datasetdetails.head(raw, now=now)
     if raw["kind"] == "Experiment":
         yield from experimentdetails.head(raw, now=now)
+    if raw["kind"] == "MLModel":
+        yield from modeldetails.head(raw, now=now)
     yield "Created", ago(metadata.get("creationTimestamp"), now=now)
 
 

@@ -1,5 +1,5 @@
 """`trainyard download`: a job's artifacts, or a checkpoint, on this machine, each file checked against its digest; of
-an Experiment those of the job whose artifacts it has.
+an Experiment those of the job whose artifacts it has, of an MLModel those of a version.
 
 The way there: a pod of the user's own reads the store (`sharing`), a port-forward reaches it (`tunnel`), what there is
 is text that is not trusted (`offers`, `filelists`), and `fetching` writes the files.
@@ -8,7 +8,7 @@ is text that is not trusted (`offers`, `filelists`), and `fetching` writes the f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from trainyard.cli import (
     fetching,
     filelists,
     kinds,
+    modelcards,
     offers,
     operatorsettings,
     outputs,
@@ -42,7 +43,8 @@ from trainyard.cli.tunnel import Tunnel, TunnelCut
 
 Json = dict[str, Any]
 
-_LIMIT_SECONDS = 300
+#: For the pod that reads the output to start.
+LIMIT_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,8 @@ class Wanted:
     image: str | None
     operator_namespace: str
     limit: int
+    version: int | None = None
+    alias: str | None = None
 
 
 def command(
@@ -63,8 +67,8 @@ def command(
         list[str],
         typer.Argument(
             metavar="JOB [FOLDER]",
-            help="A TrainingJob; or, as experiment NAME or exp/NAME, the best trial or the last step of an Experiment. "
-            "Where to; default: ./JOB.",
+            help="A TrainingJob; or, as experiment NAME or exp/NAME, the best trial or the last step of an Experiment; "
+            "or, as model NAME, a version of an MLModel. Where to; default: ./JOB.",
             show_default=False,
             autocompletion=completing.runs,
         ),
@@ -89,6 +93,18 @@ def command(
             metavar="PATTERN",
             help="Only artifacts whose path or name matches, as '*.onnx'; may be given again.",
             show_default=False,
+        ),
+    ] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="NUMBER", help="Of a model: this version; default: the newest.", show_default=False
+        ),
+    ] = None,
+    alias: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ALIAS", help="Of a model: the version that has this alias.", show_default=False
         ),
     ] = None,
     listing: Annotated[
@@ -121,9 +137,11 @@ def command(
 ) -> None:
     """Download the artifacts of the TrainingJob JOB, or a checkpoint, and check every file's digest.
 
-    Of an Experiment those that its status.artifacts names: of its best trial, or of its last step.
+    Of an Experiment those that its status.artifacts names: of its best trial, or of its last step. Of an MLModel those
+    of a version, also when the job that made it is gone.
     """
     which, folder = _meant(job)
+    _check_options(which[0], of_model=(version, alias), of_job=(attempt, checkpoint))
     if checkpoint is not None and not offers.is_checkpoint(checkpoint):
         raise UsageError(f"--checkpoint is best, latest or the number of an epoch, not {checkpoint!r}.")
     wanted = Wanted(
@@ -133,7 +151,9 @@ def command(
         overwrite=overwrite,
         image=agent_image,
         operator_namespace=operator_namespace,
-        limit=timeout or _LIMIT_SECONDS,
+        limit=timeout or LIMIT_SECONDS,
+        version=version,
+        alias=alias,
     )
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
     connection.run(_download(where, which, wanted))
@@ -141,19 +161,33 @@ def command(
 
 def _meant(words: list[str]) -> tuple[tuple[str, str], Path | None]:
     """Whose artifacts, and where to. Raises UsageError for too many words."""
-    named = 2 if len(words) > 1 and kinds.known(words[0]) in kinds.RUNS else 1
+    named = 2 if len(words) > 1 and kinds.known(words[0]) in (*kinds.RUNS, "MLModel") else 1
     if len(words) > named + 1:
         raise UsageError(
             f"This is for one job and one folder, and there are {len(words)}: {' '.join(words)}."
         )
-    return kinds.run(words[:named]), Path(words[named]) if len(words) > named else None
+    return kinds.run(words[:named], also=("MLModel",)), Path(words[named]) if len(words) > named else None
+
+
+def _check_options(kind: str, *, of_model: Sequence[object], of_job: Sequence[object]) -> None:
+    """Raises UsageError for options of another kind, or two that say the same."""
+    said = sum(one is not None for one in of_model)
+    if kind != "MLModel" and said:
+        raise UsageError("--version and --alias are for models: name one, as model NAME.")
+    if said > 1:
+        raise UsageError("Give --version or --alias, not both.")
+    if kind == "MLModel" and any(one is not None for one in of_job):
+        raise UsageError(
+            "A version is what its job has left at its end: take --version or --alias, or the job for --attempt and "
+            "--checkpoint."
+        )
 
 
 async def _download(where: Where, which: tuple[str, str], wanted: Wanted) -> None:
     if wanted.folder.exists() and not wanted.folder.is_dir():
         raise CommandError(f"{wanted.folder} is a file; name a folder, or one that is to be made.")
     async with connection.connected(where) as there:
-        job = await _job(there, which)
+        job = await _job(there, which, wanted)
         name = job["metadata"]["name"]
         if wanted.choice.attempt is not None and wanted.choice.attempt > newest_attempt(job):
             raise CommandError(
@@ -189,8 +223,14 @@ async def _download(where: Where, which: tuple[str, str], wanted: Wanted) -> Non
                 await _bring(found, wanted, opened)
 
 
-async def _job(there: Connection, which: tuple[str, str]) -> Json:
+async def _job(there: Connection, which: tuple[str, str], wanted: Wanted) -> Json:
+    """The job that has left it; of a version something like that job, which may be gone."""
     kind, name = which
+    if kind == "MLModel":
+        model = await there.object("MLModel", name)
+        number = modelcards.number_of(model, version=wanted.version, alias=wanted.alias)
+        typer.echo(f"Version {number} of model {name}:", err=True)
+        return modelcards.as_job(model, number)
     if kind != "Experiment":
         return await there.training_job(name)
     job = await experimentjobs.kept(there, name)

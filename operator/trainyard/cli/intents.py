@@ -60,7 +60,7 @@ def pause(job: Json, now: datetime, experiment: Json | None = None) -> Intent | 
             said=f"{name} is being cancelled with Experiment {_name(experiment)}; "
             f"`trainyard resume {_called(experiment)}` takes that back."
         )
-    notes = [*_set_back(job, "suspend")]
+    notes = [*set_back(job, "suspend")]
     if experiment is not None and held:
         notes.append(f"Experiment {_name(experiment)} is paused, too: when it goes on, {name} stays paused.")
     else:
@@ -73,7 +73,7 @@ def cancel(job: Json, now: datetime, experiment: Json | None = None) -> Intent |
         return _over(job)
     if job["spec"].get("cancel"):
         return Intent(said="being cancelled already")
-    notes = tuple(_set_back(job, "cancel"))
+    notes = tuple(set_back(job, "cancel"))
     return Intent(said="is being cancelled", patch={"spec": {"cancel": True}}, notes=notes)
 
 
@@ -90,7 +90,7 @@ def resume(job: Json, now: datetime, experiment: Json | None = None) -> Intent |
         return Refusal(
             said=f"{name} has ended: {headline(job)} `trainyard retry {_called(job)}` tries it again."
         )
-    notes = [note for field in stopped for note in _set_back(job, field)]
+    notes = [note for field in stopped for note in set_back(job, field)]
     if phase(job) == Phase.CANCELED and (job.get("status") or {}).get("startTime"):
         notes += _stays_canceled(job)
     said = "goes on"
@@ -123,7 +123,7 @@ def retry(job: Json, now: datetime, experiment: Json | None = None) -> Intent | 
     notes: list[str] = []
     if spec.get("cancel"):
         patch["spec"] = {"cancel": False}
-        notes += _set_back(job, "cancel")
+        notes += set_back(job, "cancel")
     if spec.get("suspend"):
         notes.append(f"{name} is suspended too: `trainyard resume {_called(job)}` lets it start.")
     if experiment is not None and held:
@@ -145,7 +145,7 @@ def _ended_otherwise(job: Json) -> Refusal:
     return Refusal(said=f"{name} has ended ({_where(job)}); {again}")
 
 
-def _set_back(job: Json, field: str) -> Iterator[str]:
+def set_back(job: Json, field: str) -> Iterator[str]:
     """Who says this field in a manifest that is applied again and again, and so will undo the change."""
     for entry in job["metadata"].get("managedFields") or []:
         manager = str(entry.get("manager") or "")

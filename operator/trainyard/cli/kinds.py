@@ -19,6 +19,8 @@ PLURALS = {
     "MLModel": "mlmodels",
 }
 _SHORT = {"TrainingJob": "tj", "Dataset": "dset", "Experiment": "exp", "MLModel": "mlm"}
+#: What people say besides.
+_SAID = {"MLModel": ("model", "models")}
 #: What runs: verbs take both.
 RUNS = ("TrainingJob", "Experiment")
 _NAME = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]*")
@@ -30,7 +32,12 @@ def known(word: str) -> str | None:
     """The kind that is meant by a plural, a singular, a short name, each with or without the group; else None."""
     word = word.lower().removesuffix(f".{names.VERSION}.{names.GROUP}").removesuffix(f".{names.GROUP}")
     return next(
-        (kind for kind, plural in PLURALS.items() if word in (plural, kind.lower(), _SHORT[kind])), None
+        (
+            kind
+            for kind, plural in PLURALS.items()
+            if word in (plural, kind.lower(), _SHORT[kind], *_SAID.get(kind, ()))
+        ),
+        None,
     )
 
 
@@ -52,10 +59,10 @@ def named(word: str, *, kind: str = "TrainingJob") -> tuple[str, str]:
     return found, name
 
 
-def runs(words: Sequence[str]) -> list[tuple[str, str]]:
+def runs(words: Sequence[str], *, also: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Kind and name of TrainingJobs and Experiments: `resnet`, `tj/resnet`, `exp/tune`, `experiment tune other`.
 
-    Raises UsageError for another kind.
+    Raises UsageError for a kind that is neither of these nor one of `also`.
     """
     kind, rest = "TrainingJob", list(words)
     # NB: a word that is a kind is one where something follows it, so that a job may be called so.
@@ -63,16 +70,16 @@ def runs(words: Sequence[str]) -> list[tuple[str, str]]:
         kind, rest = known_kind, rest[1:]
     found = [named(word, kind=kind) for word in rest]
     for one, name in found:
-        if one not in RUNS:
+        if one not in (*RUNS, *also):
             raise UsageError(
                 f"{_SHORT[one]}/{name} is no TrainingJob and no Experiment: name one, as tj/{name} or exp/{name}."
             )
     return found
 
 
-def run(words: Sequence[str]) -> tuple[str, str]:
+def run(words: Sequence[str], *, also: Sequence[str] = ()) -> tuple[str, str]:
     """The one that is meant. Raises UsageError for more than one, too."""
-    first, *more = runs(words)
+    first, *more = runs(words, also=also)
     if more:
         raise UsageError(f"This is for one alone, and there are {len(more) + 1}: {' '.join(words)}.")
     return first
@@ -98,6 +105,16 @@ def experiment_word(word: str) -> str:
     return _word(word, "Experiment")
 
 
+def model(word: str) -> str:
+    """The name in `churn`, `model/churn`. Raises UsageError for another kind."""
+    return _of(word, "MLModel")
+
+
+def model_word(word: str) -> str:
+    """The word for MLModels itself. Raises UsageError for any other."""
+    return _word(word, "MLModel", as_said="model")
+
+
 def _of(word: str, wanted: str) -> str:
     kind, name = named(word, kind=wanted)
     if kind != wanted:
@@ -105,9 +122,9 @@ def _of(word: str, wanted: str) -> str:
     return name
 
 
-def _word(word: str, wanted: str) -> str:
+def _word(word: str, wanted: str, *, as_said: str = "") -> str:
     if known(word) != wanted:
-        raise UsageError(f"This is for {wanted}s alone: write {wanted.lower()}, not {word}.")
+        raise UsageError(f"This is for {wanted}s alone: write {as_said or wanted.lower()}, not {word}.")
     return word
 
 

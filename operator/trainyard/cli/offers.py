@@ -163,20 +163,22 @@ async def _checkpoint(
     ranks, rank = 1, 0
     while rank < ranks:
         where = "/".join(filter(None, (filelists.rank_folder(rank), epoch.folder)))
-        text = await _text(tunnel, f"{base}/{where}/{MANIFEST}")
+        content = await text(tunnel, f"{base}/{where}/{MANIFEST}")
         if rank == 0:
-            if filelists.digest(text) != epoch.sha256:
+            if filelists.digest(content) != epoch.sha256:
                 raise CommandError(
                     f"{where}/{MANIFEST} is not the one that the index of checkpoints lists; take an earlier epoch."
                 )
-            ranks = filelists.parts(text, what=f"{where}/{MANIFEST}")
-        files += filelists.listed(text, what=f"{where}/{MANIFEST}", source=f"{base}/{where}", under=where)
-        texts.append(Text(path=f"{where}/{MANIFEST}", content=text))
+            ranks = filelists.parts(content, what=f"{where}/{MANIFEST}")
+        files += filelists.listed(content, what=f"{where}/{MANIFEST}", source=f"{base}/{where}", under=where)
+        texts.append(Text(path=f"{where}/{MANIFEST}", content=content))
         rank += 1
     return files, texts, f"checkpoint of epoch {number}"
 
 
-async def _text(tunnel: Tunnel, path: str) -> str:
+async def text(tunnel: Tunnel, path: str) -> str:
+    """A file that is text. Raises CommandError for one that is none, or is not there."""
+
     async def ask() -> bytes:
         async with aclosing(tunnel.file(path)) as chunks:
             return b"".join([chunk async for chunk in chunks])

@@ -108,7 +108,7 @@ def _of_output(output: Json) -> Place:
         return Place(store=f"pvc://{claim}", claim=claim)
     return Place(
         store=str(output.get("uri") or "").rstrip("/"),
-        reached=_reached(output),
+        reached=reached(output),
         secret=(output.get("secretRef") or {}).get("name"),
     )
 
@@ -128,10 +128,11 @@ def _of_pod(pod: Json) -> Place | None:
         return None
     volumes = {one["name"]: one for one in pod["spec"].get("volumes") or []}
     secret = (volumes.get("trainyard-secret-output") or {}).get("secret") or {}
-    return Place(store=store, reached=_reached(output), secret=secret.get("secretName"))
+    return Place(store=store, reached=reached(output), secret=secret.get("secretName"))
 
 
-def _reached(said: Json) -> tuple[tuple[str, str], ...]:
+def reached(said: Json) -> tuple[tuple[str, str], ...]:
+    """Where the service of a bucket is, as an output says it."""
     return tuple((key, str(said[key])) for key in _REACHED if said.get(key))
 
 

@@ -75,7 +75,7 @@ def manifest(
         "architecture": architecture,
         "image": image,
         "action": action,
-        "parameters": _nested(parameters),
+        "parameters": nested(parameters),
         "datasets": {"train": datasets} if datasets else None,
         "parentJob": parent,
         "accelerator": {"count": gpus} if gpus else None,
@@ -101,7 +101,7 @@ def _output(claim: str | None, uri: str | None, secret: str | None) -> Json | No
     return {"claimName": claim} if claim else None
 
 
-def _nested(parameters: list[str]) -> Json:
+def nested(parameters: list[str]) -> Json:
     """`a.b=1` as {a: {b: 1}}; a value is JSON where it is some, else text. Decimals are text, as in every spec."""
     found: Json = {}
     for one in parameters:

@@ -39,10 +39,14 @@ class Selection:
         return bool(self.names)
 
 
-def selection(names: Sequence[str] | None, selector: str | None, everything: bool) -> Selection:
-    """Raises UsageError unless jobs are chosen in exactly one way."""
+def selection(
+    names: Sequence[str] | None, selector: str | None, everything: bool, *, also: Sequence[str] = ()
+) -> Selection:
+    """Raises UsageError unless jobs are chosen in exactly one way; `also` are kinds that may be named besides."""
     chosen = Selection(
-        names=tuple(dict.fromkeys(kinds.runs(names or ()))), selector=selector or None, everything=everything
+        names=tuple(dict.fromkeys(kinds.runs(names or (), also=also))),
+        selector=selector or None,
+        everything=everything,
     )
     if [bool(chosen.names), chosen.selector is not None, everything].count(True) != 1:
         raise UsageError("Say which jobs: name them, or give -l SELECTOR, or --all.")

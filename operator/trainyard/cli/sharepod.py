@@ -1,7 +1,9 @@
-"""The pod that reads a job's output for `trainyard download`: it has the claim, or the bucket's Secret, and we do not.
+"""The pod that reads an output for `trainyard download` and `card`: it has the claim, or the bucket's Secret, and we do
+not.
 
 Separate and free of I/O because what it may do is a question of security: it only reads, passes Pod Security
-`restricted`, belongs to the job, and ends by itself when nobody asks it any more. Made and deleted by `sharing`.
+`restricted`, belongs to the job (or to the model, where that is gone), and ends by itself when nobody asks it any more.
+Made and deleted by `sharing`.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ class Image:
 
 
 def build(job: Json, pod: Json | None, place: Place, *, uid: str, image: Image, suffix: str) -> Json:
-    """The pod to POST. `uid` is whose folder it shares; `pod` is one of the job, where there still is one."""
+    """The pod to POST. `uid` is whose folder it shares; `pod` is one of the job, where there still is one.
+
+    `job` may be an MLModel, with the spec of a job, of which nothing but the record is left.
+    """
     name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
     order = {
         "namespace": namespace,
@@ -95,7 +100,7 @@ def build(job: Json, pod: Json | None, place: Place, *, uid: str, image: Image, 
             "ownerReferences": [
                 {
                     "apiVersion": names.API_VERSION,
-                    "kind": "TrainingJob",
+                    "kind": job.get("kind") or "TrainingJob",
                     "name": name,
                     "uid": job["metadata"]["uid"],
                     "controller": False,

@@ -12,16 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from trainyard.cli import connection, errors, intents, output, selecting, waits
+from trainyard.cli import connection, errors, intents, output, patching, selecting, waits
 from trainyard.cli.connection import Connection, Where
 from trainyard.cli.exits import CommandError, ExitCode
-from trainyard.cli.intents import FIELD_MANAGER, Decide, Intent, Refusal
+from trainyard.cli.intents import Decide, Intent, Refusal
 from trainyard.cli.kinds import reference
 from trainyard.cli.output import Format
 from trainyard.cli.selecting import Selection
 from trainyard.cli.waits import Judge
 from trainyard.cluster import resources
-from trainyard.cluster.client import MERGE_PATCH, ApiError
+from trainyard.cluster.client import ApiError
 
 Json = dict[str, Any]
 
@@ -104,7 +104,7 @@ async def _done(there: Connection, job: Json, decided: Intent, *, quiet: bool) -
     for note in decided.notes:
         typer.echo(note, err=True)
     if decided.patch is not None:
-        job = await _patched(there, job, decided.patch)
+        job = await patching.patched(there, job, decided.patch)
     if not quiet:
         typer.echo(f"{reference(job['kind'], job['metadata']['name'])} {decided.said}")
     return job
@@ -121,26 +121,6 @@ async def _experiment_of(there: Connection, job: Json, known: dict[str, Json | N
                 raise
             known[name] = None
     return known[name] if name else None
-
-
-async def _patched(there: Connection, job: Json, patch: Json) -> Json:
-    """The very job or Experiment after a merge patch of these fields alone."""
-    metadata = {**(patch.get("metadata") or {}), "uid": job["metadata"]["uid"]}
-    name = job["metadata"]["name"]
-    try:
-        return await there.client.request(
-            "PATCH",
-            resources.path(job["kind"], there.namespace, name),
-            body={**patch, "metadata": metadata},
-            content_type=MERGE_PATCH,
-            params={"fieldManager": FIELD_MANAGER},
-        )
-    except ApiError as error:
-        if error.status == 404 or (error.status == 409 and "uid" in error.message.lower()):
-            raise CommandError(
-                f"{job['kind']} {name} was deleted or replaced meanwhile; look again by `trainyard get`."
-            ) from None
-        raise
 
 
 pause = _command(

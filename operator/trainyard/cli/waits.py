@@ -66,7 +66,7 @@ def end(job: Json) -> Outcome | None:
     """Waits for the end of a job."""
     if phase(job) in FINAL and reading.told(job):
         return Outcome(code=exits.of_end(phase(job)))
-    return _stalled(job)
+    return stalled(job)
 
 
 def paused(job: Json) -> Outcome | None:
@@ -88,7 +88,7 @@ def canceled(job: Json) -> Outcome | None:
         return Outcome(
             code=ExitCode.FAILED, said=f"{_name(job)} was told to go on by somebody else meanwhile."
         )
-    return _stalled(job)
+    return stalled(job)
 
 
 def running(job: Json) -> Outcome | None:
@@ -125,7 +125,7 @@ def looked_at(before: Json) -> Judge:
     def judge(dataset: Json) -> Outcome | None:
         # NB: by the digest of what was looked at, as an annotation is no new generation.
         invalid = (dataset.get("status") or {}).get("reason") == Reason.INVALID_SPEC
-        return end(dataset) if _pull(dataset).get("of") != former or invalid else _stalled(dataset)
+        return end(dataset) if _pull(dataset).get("of") != former or invalid else stalled(dataset)
 
     return judge
 
@@ -136,7 +136,7 @@ def refreshed(dataset: Json) -> Outcome | None:
     seen = (dataset.get("status") or {}).get("refreshRequestedAt") == asked
     over = _pull(dataset).get("state") not in ("starting", "in_progress")
     if not (seen and over):
-        return _stalled(dataset)
+        return stalled(dataset)
     if (dataset.get("status") or {}).get("reason") == Reason.REFRESH_FAILED:
         return Outcome(code=ExitCode.JOB_FAILED, said=f"{_name(dataset)}: {headline(dataset)}")
     return end(dataset)
@@ -146,7 +146,8 @@ def _pull(dataset: Json) -> Json:
     return (dataset.get("status") or {}).get("pull") or {}
 
 
-def _stalled(job: Json) -> Outcome | None:
+def stalled(job: Json) -> Outcome | None:
+    """The end of a wait for what will not go on by itself."""
     if not reading.is_stalled(job):
         return None
     return Outcome(

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any, NamedTuple
 
+from trainyard.api import names
 from trainyard.cluster.groups import Groups
 from trainyard.cluster.packed import Packed
-from trainyard.planning.podview import PodView, dataset_of_pod, experiment_of_pod, job_of_pod
+from trainyard.planning.podview import PodView, dataset_of_pod, experiment_of_pod, job_of_pod, model_of_pod
 
 Json = dict[str, Any]
 
@@ -57,6 +58,8 @@ class Cache:
         self._pods_named: Groups[Key, Key] = Groups()
         self._jobs_of: Groups[Key, Key] = Groups()
         self._experiment_of: dict[Key, Key] = {}
+        self._tasks_of: Groups[Key, Key] = Groups()
+        self._model_of: dict[Key, Key] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def store(self, kind: str, raw: Json) -> bool:
@@ -81,6 +84,8 @@ class Cache:
             self._uids.discard(known.uid)
         if kind == TRAINING_JOB:
             self._group_by_experiment(key, experiment_of_job(raw))
+        if kind in (TRAINING_JOB, EXPERIMENT):
+            self._group_by_model(key, model_of(raw))
         packed = Packed(raw, version=version)
         self._objects[key] = packed
         self._uids.add(packed.uid)
@@ -115,6 +120,7 @@ class Cache:
             del self._objects[key]
             self._uids.discard(uid)
             self._group_by_experiment(key, None)
+            self._group_by_model(key, None)
 
     def get(self, key: Key) -> Json | None:
         """The raw object, made anew each time; not for pods."""
@@ -127,7 +133,7 @@ class Cache:
         return known.view if known is not None else None
 
     def pods_of(self, job_uid: str) -> tuple[PodView, ...]:
-        """All pods that the job, Dataset or Experiment of this UID has made."""
+        """All pods that the job, Dataset, Experiment or MLModel of this UID has made."""
         return tuple(self._pods[key].view for key in self._pods_of.of(job_uid))
 
     def pods_named_for(self, job: Key) -> tuple[PodView, ...]:
@@ -141,6 +147,14 @@ class Cache:
     def experiment_of(self, job: Key) -> Key | None:
         """The Experiment that a kept TrainingJob names."""
         return self._experiment_of.get(job)
+
+    def tasks_of(self, model: Key) -> tuple[Key, ...]:
+        """All TrainingJobs and Experiments that name this MLModel or were made by one of its name."""
+        return tuple(self._tasks_of.of(model))
+
+    def model_of(self, task: Key) -> Key | None:
+        """The MLModel that a kept TrainingJob or Experiment works for."""
+        return self._model_of.get(task)
 
     def jobs_of_pods(self) -> list[Key]:
         """The jobs that pods name, whether there are such jobs or not."""
@@ -190,6 +204,17 @@ class Cache:
             self._jobs_of.add(experiment, job)
             self._experiment_of[job] = experiment
 
+    def _group_by_model(self, task: Key, model: Key | None) -> None:
+        former = self._model_of.get(task)
+        if former == model:
+            return
+        if former is not None:
+            self._tasks_of.discard(former, task)
+            del self._model_of[task]
+        if model is not None:
+            self._tasks_of.add(model, task)
+            self._model_of[task] = model
+
     def _store_pod(self, key: Key, raw: Json, version: int) -> bool:
         known = self._pods.get(key)
         if known is not None:
@@ -216,14 +241,24 @@ def experiment_of_job(raw: Mapping[str, Any]) -> Key | None:
     return Key(EXPERIMENT, intern(raw["metadata"]["namespace"]), str(named)) if named else None
 
 
+def model_of(raw: Mapping[str, Any]) -> Key | None:
+    """The key of the MLModel that a TrainingJob or an Experiment names, or that has made it."""
+    metadata = raw["metadata"]
+    labels = metadata.get("labels") or {}
+    named = (raw.get("spec") or {}).get("model") or labels.get(names.LABEL_MODEL)
+    return Key(MODEL, intern(metadata["namespace"]), str(named)) if named else None
+
+
 def owner_key_of_pod(raw: Json) -> Key | None:
-    """The key of the job that a pod belongs to, or says so, or of its Dataset or Experiment."""
+    """The key of the job that a pod belongs to, or says so, or of its Dataset, Experiment or MLModel."""
     metadata = raw.get("metadata") or {}
     namespace = metadata.get("namespace", "")
     if dataset := dataset_of_pod(metadata):
         return Key(DATASET, namespace, dataset)
     if experiment := experiment_of_pod(metadata):
         return Key(EXPERIMENT, namespace, experiment)
+    if model := model_of_pod(metadata):
+        return Key(MODEL, namespace, model)
     job = job_of_pod(metadata)
     return Key(TRAINING_JOB, namespace, job) if job else None
 

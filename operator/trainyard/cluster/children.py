@@ -1,7 +1,8 @@
-"""What is done to the TrainingJobs of an Experiment.
+"""What is done to the TrainingJobs of an Experiment, and to the jobs and Experiments of a model.
 
-Separate because `cluster.execute` makes pods and writes status for every kind, and this is one kind's. Each change is
-idempotent: names are derived, deletions and patches carry the UID. Called by `reconcile.experiment`.
+Separate because `cluster.execute` makes pods and writes status for every kind, and this is done for two of them. Each
+change is idempotent: names are derived, deletions and patches carry the UID. Called by `reconcile.experiment` and
+`reconcile.model`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainyard.cluster import failpoints, resources
-from trainyard.cluster.cache import TRAINING_JOB, Cache
+from trainyard.cluster.cache import Cache
 from trainyard.cluster.client import ApiError, Client
 from trainyard.planning.experimentobserved import JobStep
 
@@ -47,17 +48,17 @@ class Children:
         return refused
 
     async def _done(self, namespace: str, step: JobStep) -> ApiError | None:
-        where = resources.path(TRAINING_JOB, namespace, step.name)
+        where = resources.path(step.kind, namespace, step.name)
         try:
             if step.verb == "make":
                 answer = await self._client.post(
-                    resources.path(TRAINING_JOB, namespace), dict(step.body), _STRICT
+                    resources.path(step.kind, namespace), dict(step.body), _STRICT
                 )
-                self._made(TRAINING_JOB, answer)
+                self._made(step.kind, answer)
             elif step.verb == "patch":
                 metadata = {**(step.body.get("metadata") or {}), "uid": step.uid}
                 answer = await self._client.merge_patch(where, {**step.body, "metadata": metadata})
-                self._made(TRAINING_JOB, answer)
+                self._made(step.kind, answer)
             else:
                 body = {
                     "apiVersion": "v1",
@@ -71,8 +72,8 @@ class Children:
                 if error.status == 409 and error.reason == "AlreadyExists":
                     there = await self._client.get(where)
                     mine = _owner_of(there) == _owner_of(step.body)
-                    self._cache.restore(TRAINING_JOB, there)
-                    self._made(TRAINING_JOB, there)
+                    self._cache.restore(step.kind, there)
+                    self._made(step.kind, there)
                     return None if mine else error
                 if error.status in _REFUSED or "failed calling webhook" in error.message:
                     return error

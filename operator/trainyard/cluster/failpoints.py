@@ -20,6 +20,10 @@ PLACES = tuple(f"{side}-{write}" for write in WRITES for side in ("before", "aft
 OF_DATASETS = tuple(
     f"{side}-{write}" for write in ("dataset-create", "annotate", "claim") for side in ("before", "after")
 )
+#: Those of the jobs and Experiments that Experiments and MLModels make.
+OF_CHILDREN = tuple(
+    f"{side}-{write}" for write in ("job-make", "job-patch", "job-remove") for side in ("before", "after")
+)
 
 #: Called with the name of the place that is passed.
 Pass = Callable[[str], None]
@@ -37,7 +41,7 @@ def from_environment() -> Pass:
     if not wanted:
         return never
     place, at_sign, count = wanted.partition("@")
-    known = (*PLACES, *OF_DATASETS)
+    known = (*PLACES, *OF_DATASETS, *OF_CHILDREN)
     if place not in known:
         raise ValueError(f"{VARIABLE}: no place is called {place}; there are {', '.join(known)}.")
     if at_sign and not (count.isdecimal() and int(count) > 0):

@@ -23,6 +23,7 @@ EXIT_COMPLETE = 10
 EXIT_OUTRUN = 11
 _MAX_FILES = 63
 _MAX_MESSAGE = 1000
+_DIGEST_LENGTH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class Fetched:
 
     `complete`: the job's result is there already, with what is known of it. `outrun_by`: the number of a later attempt
     that has begun. `absent`: what the job was told to work on is not there, and another try would not find it.
+    `model_failed`: a base model is not what it is said to be; `model` is its name, where the agent tells it.
     """
 
     complete: bool = False
@@ -53,6 +55,8 @@ class Fetched:
     completed_at: str | None = None
     outrun_by: int | None = None
     absent: bool = False
+    model_failed: bool = False
+    model: str = ""
     problem: str = ""
 
 
@@ -93,8 +97,22 @@ def fetched(container: ContainerView) -> Fetched:
     return Fetched(
         outrun_by=claimed if container.exit_code == EXIT_OUTRUN and isinstance(claimed, int) else None,
         absent=told.get("kind") == "absent",
+        model_failed=told.get("modelFailed") is True,
+        model=_text(told.get("baseModel"), MAX_PATH),
         problem=_text(told.get("error")) or container.message.strip()[-_MAX_MESSAGE:],
     )
+
+
+def fetched_models(container: ContainerView) -> Mapping[str, Json]:
+    """What an init container that has ended with 0 says of the base models, by name: their digests and sizes."""
+    told = (_object(container.message) or {}).get("baseModels")
+    found: dict[str, Json] = {}
+    for one in told if isinstance(told, list) else ():
+        if isinstance(one, Mapping) and (name := _text(one.get("name"), MAX_PATH)):
+            sized = {key: one[key] for key in ("bytes",) if isinstance(one.get(key), int)}
+            digest = _text(one.get("sha256"))
+            found[name] = {**sized, **({"sha256": digest} if len(digest) == _DIGEST_LENGTH else {})}
+    return found
 
 
 def _artifacts(folder: Json, files: Any) -> tuple[Json, ...]:

@@ -6,7 +6,7 @@ contract is in docs/artifacts.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,11 +33,13 @@ _ENDING = f"{WORK_DIR}/ending"
 
 @dataclass(frozen=True, kw_only=True)
 class AgentRules:
-    """From the settings: the agent's image, and what each of its containers may use."""
+    """From the settings: the agent's image, what each of its containers may use, and where pods of its own run."""
 
     image: str = "trainyard/agent:0.1.0"
     requests: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,23 @@ class HandedCheckpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BaseModelOrder:
+    """A model that the job starts from: one that is `mounted` at `folder` is checked there, another one is fetched into
+    it. A `version` is a folder with a manifest, which has the digest `sha256`; a `folder` may have one, and a `file` is
+    one file. `card` is the address of its model card, which is fetched beside it.
+    """
+
+    name: str
+    folder: str
+    mounted: bool
+    uri: str
+    kind: str
+    sha256: str | None
+    store: Store | None
+    card: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentOrder:
     """What the agent of one pod has to do. `origins` are UIDs that the job had before it was restored."""
 
@@ -81,6 +100,7 @@ class AgentOrder:
     grace_seconds: int
     upload_seconds: int
     verdict_url: str | None
+    base_models: tuple[BaseModelOrder, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +115,8 @@ class Fragments:
 def fragments(
     order: AgentOrder, rules: AgentRules, *, mounts: tuple[Json, ...] = (), pull_policy: str | None = None
 ) -> Fragments:
-    """The agent's parts; `mounts` are those that it has in common with the trainer: the output, the parent's claim, the
-    server's token.
+    """The agent's parts; `mounts` are those that it has in common with the trainer: the output, the claims of the
+    parent and of base models, the server's token.
     """
     volumes: list[Json] = [{"name": "trainyard-work", "emptyDir": {}}]
     work = {"name": "trainyard-work", "mountPath": WORK_DIR}
@@ -104,6 +124,7 @@ def fragments(
     stores: tuple[tuple[str, Store | None], ...] = (
         ("output", order.output),
         ("parent", _store_of_parent(order)),
+        *((f"base-{number}", model.store) for number, model in enumerate(order.base_models)),
     )
     for part, store in stores:
         if store is not None and store.secret_ref is not None:
@@ -188,9 +209,27 @@ def _told(order: AgentOrder) -> str:
             "continues": order.handed.continues,
             "folder": PARENT_CHECKPOINT_DIR,
         }
+    if order.base_models:
+        told["baseModels"] = [_base_model(number, model) for number, model in enumerate(order.base_models)]
     if order.verdict_url is not None:
         told["verdict"] = {"url": order.verdict_url, "caFile": CA_FILE, "tokenFile": TOKEN_FILE}
     return orjson.dumps(told).decode()
+
+
+def _base_model(number: int, model: BaseModelOrder) -> Json:
+    store = model.store
+    has_secret = store is not None and store.secret_ref is not None
+    return {
+        "name": model.name,
+        "folder": model.folder,
+        "mounted": model.mounted,
+        "uri": model.uri,
+        **(_reached(store) if store is not None else {}),
+        "secrets": f"{SECRETS_DIR}/base-{number}" if has_secret else None,
+        "sha256": model.sha256,
+        "kind": model.kind,
+        "card": model.card,
+    }
 
 
 def place(output: Output, mount: str) -> Json:

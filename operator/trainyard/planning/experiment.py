@@ -27,6 +27,7 @@ from trainyard.planning import (
 )
 from trainyard.planning.experimentobserved import ChildView, ExperimentPlan, JobStep, ObservedExperiment
 from trainyard.planning.experimentrules import ExperimentRules
+from trainyard.planning.modelactions import MAKES_A_MODEL
 from trainyard.planning.plan import Plan
 from trainyard.planning.runtime import Unresolved
 from trainyard.planning.steps import StepState
@@ -97,6 +98,8 @@ def _problem(spec: ExperimentSpec, rules: ExperimentRules) -> str | None:
             "these names out of dependsOn."
         )
     bodies = {step.name: stepjobs.spec_of(spec, step) for step in spec.actions}
+    if spec.model is not None and (problem := _registers_nothing(spec, bodies)) is not None:
+        return problem
     for number, step in enumerate(spec.actions):
         body = bodies[step.name]
         where = f"spec.actions[{number}] ({step.name})"
@@ -117,6 +120,24 @@ def _problem(spec: ExperimentSpec, rules: ExperimentRules) -> str | None:
             return f"spec.actions[{number}] ({step.name}): jobs of trials are called like this; give it another name."
     if tuned and tuned_step(spec) is None:
         return "spec.automl.action: name the step that is tuned, as none of spec.actions is a train."
+    return None
+
+
+def _registers_nothing(spec: ExperimentSpec, bodies: Mapping[str, Json]) -> str | None:
+    """Make sure that what the Experiment comes to can be a version of spec.model: what the last step leaves that makes
+    a model.
+    """
+    makes = [step for step in spec.actions if step.action in MAKES_A_MODEL]
+    if not makes:
+        return (
+            "spec.model registers what the Experiment makes as a version of an MLModel, and none of spec.actions makes "
+            f"a model; {', '.join(sorted(MAKES_A_MODEL))} do."
+        )
+    if not bodies[makes[-1].name].get("output"):
+        return (
+            f"spec.output: step {makes[-1].name} makes the version that is registered with spec.model; say where it is "
+            "kept, as claimName or as uri."
+        )
     return None
 
 

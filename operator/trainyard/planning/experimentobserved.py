@@ -67,6 +67,7 @@ class ChildView:
     last_report: Json | None = None
     artifacts: tuple[Json, ...] = ()
     archive: Json | None = None
+    base_models: tuple[Json, ...] = ()
 
     @classmethod
     def from_raw(cls, raw: Json, *, with_curve: bool = False) -> ChildView:
@@ -116,6 +117,7 @@ class ChildView:
             last_report=status.get("lastReport"),
             artifacts=tuple(status.get("artifacts") or ()),
             archive=status.get("archive"),
+            base_models=tuple(status.get("baseModels") or ()),
         )
 
     @property
@@ -181,8 +183,11 @@ class ObservedExperiment:
 
 @dataclass(frozen=True, kw_only=True)
 class JobStep:
-    """One change of a job: `make` posts `body`, `remove` deletes the one of `uid`, `patch` merges `body` over it."""
+    """One change of a job, or of an Experiment that a model has made: `make` posts `body`, `remove` deletes the one of
+    `uid`, `patch` merges `body` over it.
+    """
 
+    kind: Literal["TrainingJob", "Experiment"] = "TrainingJob"
     verb: Literal["make", "remove", "patch"]
     name: str
     uid: str = ""

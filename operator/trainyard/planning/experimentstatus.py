@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainyard.api.reasons import FINAL, Phase, Reason
-from trainyard.planning import conditions, searchstatus, steps
+from trainyard.planning import conditions, experimentbases, searchstatus, steps
 from trainyard.planning.experimentobserved import ChildView, ExperimentPlan, ObservedExperiment
 from trainyard.planning.plan import Announcement, Plan
 from trainyard.planning.steps import StepState
@@ -37,7 +37,7 @@ def draft(observed: ObservedExperiment, *, now: float) -> ExperimentPlan:
     """One without steps; jobs that name it have joined it."""
     message = _JOINED.format(len(observed.jobs)) if observed.jobs else _DRAFT
     status = {**observed.status, **_counted(observed)}
-    for name in ("steps", "automl", "progress", "startTime", "completionTime"):
+    for name in ("steps", "automl", "progress", "baseModels", "startTime", "completionTime"):
         status.pop(name, None)
     return _planned(observed, status, Phase.PENDING, Reason.DRAFT, message, now=now)
 
@@ -59,6 +59,7 @@ def of_steps(
         "automl": _search(observed, states),
         "progress": _progress(states),
         "keyMetric": _key_metric(states) or old.get("keyMetric"),
+        "baseModels": experimentbases.as_status(observed),
         **_left(states),
     }
     return _stated(observed, status, phase, reason, message, now=now, suspended=suspended)

@@ -9,7 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainyard.api.reasons import FINAL, ConditionType, Phase, Reason
-from trainyard.planning import conditions, progress, reportedobjective, spechash, uris, useddatasets
+from trainyard.planning import (
+    basemodels,
+    conditions,
+    progress,
+    reportedobjective,
+    spechash,
+    uris,
+    useddatasets,
+)
 from trainyard.planning.agentpod import OUTPUT_MOUNT
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.plan import Announcement
@@ -61,6 +69,7 @@ def in_phase(
     """The old status brought into a phase, with its conditions; keys of `over` win, None removes."""
     status: Json = {**observed.status, **(over or {})}
     status["datasets"] = useddatasets.as_status(status, observed.pods)
+    status["baseModels"] = basemodels.as_status(observed, status)
     status |= conditions.stated(
         observed.status,
         phase=phase,

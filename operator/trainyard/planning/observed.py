@@ -12,6 +12,7 @@ from trainyard.api.shared import Output
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.experimentview import ExperimentView, Membership
 from trainyard.planning.lookedup import NodeView, PodEvent
+from trainyard.planning.modelview import ModelView
 from trainyard.planning.podview import PodView
 from trainyard.planning.progress import Report
 
@@ -129,7 +130,9 @@ class ObservedJob:
     `spec_error` says why a spec of None cannot be read, `unsupported` what in it nothing acts on yet; `orphans` are
     pods of former jobs of this name; `retry_requested_at` is the annotation that asks for another attempt; `events`
     are warnings of pods that are stuck, by their UID, and `nodes` those that may be lost. `origins` are UIDs that the
-    job had before it was restored from a backup, the newest first, by the annotation `store_uids`. `experiment` is the
+    job had before it was restored from a backup, the newest first, by the annotation `store_uids`. `models` are those
+    that it starts from and the one that it registers with, as long as it needs to know of them; `made_by` is the UID of
+    what controls it. `experiment` is the
     one that its spec names, where it is there, and `membership` what its own metadata says of it.
     """
 
@@ -150,6 +153,8 @@ class ObservedJob:
     former_pod: PodView | None = None
     orphans: tuple[PodView, ...] = ()
     datasets: Mapping[str, DatasetView | None] = field(default_factory=dict)
+    models: Mapping[str, ModelView | None] = field(default_factory=dict)
+    made_by: str = ""
     parent: ParentView | None = None
     experiment: ExperimentView | None = None
     membership: Membership = field(default_factory=Membership)

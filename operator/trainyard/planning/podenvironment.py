@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.planning import agentpod, datasetinputs, network, parameters, server, uris
+from trainyard.planning import agentpod, basemodelpod, datasetinputs, network, parameters, server, uris
 from trainyard.planning.agentpod import OUTPUT_MOUNT
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.podinputs import DATA_DIR, PARENT_DIR, PodInputs
@@ -50,6 +50,9 @@ def environment(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs,
         values["TRAINYARD_PARENT_DIR"] = PARENT_DIR
     elif inputs.bucket_parent is not None:
         values["TRAINYARD_PARENT_DIR"] = agentpod.FETCHED_PARENT_DIR
+    elif spec.parent_job is None and (model := basemodelpod.whole(inputs.base_models)) is not None:
+        values["TRAINYARD_PARENT_DIR"] = model
+    values |= basemodelpod.environment(inputs.base_models)
     if spec.output is not None:
         below = uris.job_folder(job_uid=observed.uid, attempt=inputs.attempt, rank=rank)
         values["TRAINYARD_OUTPUT_DIR"] = f"{OUTPUT_MOUNT}/{below}"

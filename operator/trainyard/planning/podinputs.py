@@ -11,6 +11,7 @@ from typing import Any
 
 from trainyard.api.dataset import DatasetSource
 from trainyard.planning.agentpod import AgentRules, BucketParent, HandedCheckpoint
+from trainyard.planning.basemodels import UsedModel
 from trainyard.planning.placement import AcceleratorRules
 from trainyard.planning.runtime import Runtime, RuntimeAction
 from trainyard.planning.server import ServerAddress
@@ -33,7 +34,8 @@ class PodInputs:
     itself, what is recorded of them, and so on.
 
     The parent's artifacts are mounted from `parent_uri`, or fetched from `bucket_parent`; `handed` is a checkpoint of
-    the parent that its agent has to find; without a `server` the pod has no way to report but its log.
+    the parent that its agent has to find; `base_models` are those that it starts from; without a `server` the pod has
+    no way to report but its log.
     """
 
     runtime: Runtime
@@ -46,6 +48,7 @@ class PodInputs:
     used_datasets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bucket_parent: BucketParent | None = None
     handed: HandedCheckpoint | None = None
+    base_models: tuple[UsedModel, ...] = ()
     image_pull_policy: str | None = None
     agent: AgentRules = field(default_factory=AgentRules)
     server: ServerAddress | None = None

@@ -12,6 +12,8 @@ from trainyard.api import names
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning import (
     agentpod,
+    basemodelpod,
+    basemodels,
     datapods,
     network,
     opaque,
@@ -20,6 +22,7 @@ from trainyard.planning import (
     podenvironment,
     resourceclaims,
     server,
+    sharedclaims,
     spechash,
     uris,
     useddatasets,
@@ -104,6 +107,7 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
                 if inputs.used_datasets
                 else {}
             ),
+            **({names.BASE_MODELS: basemodels.annotation(inputs.base_models)} if inputs.base_models else {}),
             names.SPEC_HASH: spechash.spec_hash(spec),
             names.PARAMETERS_DIGEST: spechash.parameters_digest(spec),
         },
@@ -111,7 +115,7 @@ def build(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, ra
         "finalizers": [names.VERDICT_FINALIZER],
         "ownerReferences": [owner.reference(observed)],
     }
-    return {"apiVersion": "v1", "kind": "Pod", **pod}
+    return {"apiVersion": "v1", "kind": "Pod", **pod, "spec": sharedclaims.joined(pod["spec"])}
 
 
 def output_uri(observed: ObservedJob, spec: TrainingJobSpec, *, attempt: int) -> str | None:
@@ -152,8 +156,10 @@ def _containers(
     """The training container, init containers, and volumes."""
     volumes, mounts = _volumes(spec, inputs)
     init_containers: list[Json] = []
-    if spec.output is not None or inputs.bucket_parent is not None or inputs.handed is not None:
-        common = (OUTPUT_MOUNT, PARENT_STORE_MOUNT, server.mount()["mountPath"])
+    # NB: of models that are mounted as well the agent checks the digests.
+    if spec.output is not None or inputs.bucket_parent or inputs.handed or inputs.base_models:
+        models = (path for _, path in basemodelpod.mounts(inputs.base_models))
+        common = (OUTPUT_MOUNT, PARENT_STORE_MOUNT, server.mount()["mountPath"], *models)
         shared = [m for m in mounts if m["mountPath"] in common]
         agent = agentpod.fragments(
             _order(observed, spec, inputs, rank=rank),
@@ -220,6 +226,7 @@ def _order(observed: ObservedJob, spec: TrainingJobSpec, inputs: PodInputs, *, r
         grace_seconds=spec.grace_period_seconds,
         upload_seconds=spec.upload_seconds,
         verdict_url=url,
+        base_models=basemodelpod.orders(inputs.base_models),
     )
 
 
@@ -251,6 +258,8 @@ def _volumes(spec: TrainingJobSpec, inputs: PodInputs) -> tuple[list[Json], list
         mount(*_claim_at(inputs.parent_uri, PARENT_DIR), read_only=True)
     if inputs.handed is not None and inputs.handed.output.claim_name is not None:
         mount(inputs.handed.output.claim_name, PARENT_STORE_MOUNT, "", read_only=True)
+    for uri, path in basemodelpod.mounts(inputs.base_models):
+        mount(*_claim_at(uri, path), read_only=True)
     if spec.output is not None and spec.output.claim_name is not None:
         mount(spec.output.claim_name, OUTPUT_MOUNT, "", read_only=False)
     volumes: list[Json] = [

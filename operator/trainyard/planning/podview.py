@@ -35,9 +35,10 @@ _MAIN = frozenset(
         names.CHECK_CONTAINER,
         names.PROPOSE_CONTAINER,
         names.SWEEP_CONTAINER,
+        names.RECORD_CONTAINER,
     }
 )
-_JOB, _DATASET, _EXPERIMENT = "TrainingJob", "Dataset", "Experiment"
+_JOB, _DATASET, _EXPERIMENT, _MODEL = "TrainingJob", "Dataset", "Experiment", "MLModel"
 _LOST_CONDITIONS = ("DisruptionTarget", "TerminationTarget")
 
 
@@ -52,6 +53,7 @@ class ContainerView:
     exit_code: int | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    image_digest: str = ""
 
     @classmethod
     def from_raw(cls, raw: Json) -> ContainerView:
@@ -69,6 +71,8 @@ class ContainerView:
                     # NB: of a container that could not be started it is the zero of Unix time.
                     started_at=seconds(detail.get("startedAt")) or None,
                     finished_at=seconds(detail.get("finishedAt")),
+                    # NB: of an image without a registry it is the image's own digest.
+                    image_digest=intern(raw.get("imageID") or ""),
                 )
         return cls(name=intern(raw.get("name", "")), state="unknown")
 
@@ -76,16 +80,17 @@ class ContainerView:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodView:
     """A pod with our labels, or what has lost them. Whose it is and which one, its controller and its name say, since
-    anybody can copy or change labels: `job_uid` (the UID of the Dataset or Experiment of their pods) is empty for a pod
-    that nothing of ours has made, whatever its labels say. `job`, `dataset` or `experiment` is the name of what has
-    made it; of a pod of the latter two `stage` says what it does, and `attempt` is its number.
+    anybody can copy or change labels: `job_uid` (the UID of the Dataset, Experiment or MLModel of their pods) is empty
+    for a pod that nothing of ours has made, whatever its labels say. `job`, `dataset`, `experiment` or `model` is the
+    name of what has made it; of a pod of the latter three `stage` says what it does, and `attempt` is its number.
 
-    `finalized` while our finalizer keeps it; the digests are those it was made with, and so are `datasets`, as JSON;
-    `forced` when it is being deleted without any grace; `deletion_due_at` is when a node that lives has ended it;
-    `disruption` is the reason of the condition that says so, and `disruption_message` its words; `unheard_since` is
-    when its node was found to be silent; `claims` are those it mounts, `resource_claims` those whose devices it gets,
-    and of the templates in `unmade_claims_of` it has no such claim yet; `watched` while it has the labels that our
-    watch selects; `init` are containers that end before the trainer begins, `sidecars` those that run beside it.
+    `finalized` while our finalizer keeps it; the digests are those it was made with, and so are `datasets` and
+    `base_models`, as JSON; `forced` when it is being deleted without any grace; `deletion_due_at` is when a node that
+    lives has ended it; `disruption` is the reason of the condition that says so, and `disruption_message` its words;
+    `unheard_since` is when its node was found to be silent; `claims` are those it mounts, `resource_claims` those whose
+    devices it gets, and of the templates in `unmade_claims_of` it has no such claim yet; `watched` while it has the
+    labels that our watch selects; `init` are containers that end before the trainer begins, `sidecars` those that run
+    beside it.
     """
 
     name: str
@@ -94,6 +99,7 @@ class PodView:
     job: str = ""
     dataset: str = ""
     experiment: str = ""
+    model: str = ""
     stage: str = ""
     attempt: int
     rank: int
@@ -120,6 +126,7 @@ class PodView:
     spec_hash: str = ""
     parameters_digest: str = ""
     datasets: str = ""
+    base_models: str = ""
     claims: tuple[str, ...] = ()
     resource_claims: tuple[str, ...] = ()
     unmade_claims_of: tuple[str, ...] = ()
@@ -156,6 +163,7 @@ class PodView:
             job=made_by.job,
             dataset=made_by.dataset,
             experiment=made_by.experiment,
+            model=made_by.model,
             stage=made_by.stage,
             attempt=made_by.attempt,
             rank=made_by.rank,
@@ -199,6 +207,7 @@ class PodView:
                 if claim.get("resourceClaimTemplateName") and claim.get("name") not in made
             ),
             datasets=annotations.get(names.DATASETS, ""),
+            base_models=annotations.get(names.BASE_MODELS, ""),
             trainer=next((c for c in containers if c.name in _MAIN), None),
             init=tuple(c for c in init if c.name not in beside),
             sidecars=tuple(c for c in init if c.name in beside),
@@ -272,10 +281,17 @@ def experiment_of_pod(metadata: Json) -> str:
     return str(controller.get("name") or "") if controller.get("kind") == _EXPERIMENT else ""
 
 
+def model_of_pod(metadata: Json) -> str:
+    """The name of the MLModel that controls a pod; empty for any other."""
+    controller = _controller(metadata) or {}
+    return str(controller.get("name") or "") if controller.get("kind") == _MODEL else ""
+
+
 class _Made(NamedTuple):
     job: str = ""
     dataset: str = ""
     experiment: str = ""
+    model: str = ""
     uid: str = ""
     stage: str = ""
     attempt: int = 0
@@ -293,8 +309,12 @@ def _made_by(metadata: Json) -> _Made:
     owner, uid, name = str(controller.get("name") or ""), str(controller.get("uid") or ""), metadata["name"]
     first, _, second = name.removeprefix(f"{owner}-").partition("-")
     if controller["kind"] != _JOB:
-        dataset, experiment = (owner, "") if controller["kind"] == _DATASET else ("", owner)
-        made = _Made(dataset=dataset, experiment=experiment)
+        kind = controller["kind"]
+        made = _Made(
+            dataset=owner if kind == _DATASET else "",
+            experiment=owner if kind == _EXPERIMENT else "",
+            model=owner if kind == _MODEL else "",
+        )
         staged = first.isalpha() and second.isdecimal()
         if staged and name == names.staged_pod_name(owner=owner, stage=first, number=int(second)):
             return made._replace(uid=uid, stage=intern(first), attempt=int(second))
@@ -306,12 +326,12 @@ def _made_by(metadata: Json) -> _Made:
 
 
 def _controller(metadata: Json) -> Json | None:
-    """The TrainingJob, Dataset or Experiment that controls a pod."""
+    """The TrainingJob, Dataset, Experiment or MLModel that controls a pod."""
     for owner in metadata.get("ownerReferences") or ():
         group = str(owner.get("apiVersion") or "").partition("/")[0]
         if (
             owner.get("controller")
-            and owner.get("kind") in (_JOB, _DATASET, _EXPERIMENT)
+            and owner.get("kind") in (_JOB, _DATASET, _EXPERIMENT, _MODEL)
             and group == names.GROUP
         ):
             found: Json = owner

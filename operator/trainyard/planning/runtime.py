@@ -32,8 +32,8 @@ class RuntimeAction:
     the first is what a search sets, and then the other ones must not be given; `epochs_of` are those of one type or
     architecture. An action that `needs_kind` has to know the type or architecture. One with `needs_args` runs what the
     job's `args` say, and this is what to tell who gave none. One that `needs_parent` works on what another job has
-    left, one that `needs_input` on a Dataset; what one that `needs_output` is there for would be lost without an
-    output.
+    left or on a whole base model, one that `needs_input` on a Dataset; what one that `needs_output` is there for would
+    be lost without an output.
     """
 
     command: tuple[str, ...] = ()
@@ -135,10 +135,11 @@ def resolve(spec: TrainingJobSpec, catalog: Sequence[Runtime]) -> tuple[Runtime,
     image = spec.image or entry.image
     if not image:
         return Unresolved(message=f"Runtime {entry.name} has no image of its own: give one as spec.image.")
-    if action.needs_parent and spec.parent_job is None:
+    whole = any(not one.is_ptm_backbone for one in spec.base_models)
+    if action.needs_parent and spec.parent_job is None and not whole:
         return Unresolved(
             message=f"Action {spec.action} of runtime {entry.name} works on the model of another TrainingJob: name it "
-            "as spec.parentJob."
+            "as spec.parentJob, or a model in spec.baseModels with isPtmBackbone: false."
         )
     if action.needs_input and spec.datasets.input is None:
         return Unresolved(

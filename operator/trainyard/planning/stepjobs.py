@@ -42,7 +42,9 @@ def spec_of(spec: ExperimentSpec, step: Step) -> Json:
     The step's template goes over that of the Experiment, and both over the Experiment's own fields; parameters of the
     step over those of the Experiment for its action.
     """
-    base = spec.model_dump(by_alias=True, mode="json", include=_SHARED, exclude_defaults=True)
+    # NB: a step that works on what another leaves has its model from there.
+    shared = _SHARED if step.depends_on else _SHARED | {"base_models"}
+    base = spec.model_dump(by_alias=True, mode="json", include=shared, exclude_defaults=True)
     templates = [t.spec or {} for t in (spec.job_template, step.job_template) if t is not None]
     for template in templates:
         if any(template.get(name) for name in _WHAT):

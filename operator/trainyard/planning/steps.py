@@ -13,7 +13,7 @@ from typing import Any
 from trainyard.api import names
 from trainyard.api.experiment import Step
 from trainyard.api.reasons import FINAL, Phase, Reason
-from trainyard.planning import stepjobs
+from trainyard.planning import experimentbases, stepjobs
 from trainyard.planning.experimentobserved import (
     REFUSED_AGAIN_SECONDS,
     ChildView,
@@ -145,7 +145,7 @@ def plain(
     if held := held_back(observed):
         return stated(step, digest, base, *held)
     parent = parents[0].job if parents else None
-    body = {**spec, **({"parentJob": parent} if parent else {})}
+    body = {**experimentbases.pinned(observed, spec), **({"parentJob": parent} if parent else {})}
     if parent and checkpoint:
         body["checkpoint"] = dict(checkpoint)
     refused = refused_job(observed, step, base, name, digest, now=now)

@@ -255,7 +255,7 @@ def go_on(
     over = {**(over or {}), "stop": None, "completionTime": None}
     if observed.status.get("completionTime"):
         # NB: the volume of a revision goes when no unfinished job uses it; what is begun anew takes the newest.
-        over["datasets"] = None
+        over["datasets"] = over["baseModels"] = None
     able = resumable(observed, context)
     checkpoint = (observed.status.get("lastCheckpoint") or {}) if able else {}
     if number > 0:

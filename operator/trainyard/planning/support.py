@@ -6,15 +6,15 @@ with docs/support.md. Whoever makes a field act takes its line out here and ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
 from trainyard.api.dataset import DatasetSpec
 from trainyard.api.experiment import ExperimentSpec
-from trainyard.api.mlmodel import MLModelSpec, ModelType
+from trainyard.api.mlmodel import MLModelSpec
 from trainyard.api.trainingjob import TrainingJobSpec
 
 Json = Mapping[str, Any]
@@ -22,28 +22,26 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """A field without effect, and all below it.
+    """A field without effect, and all below it; `[]` after a name stands for each of a list.
 
-    Values in `acts`, or that begin with one of `prefixes`, have the effect that they say, or say nothing. `partly`
-    tells users which they are. An empty object counts as absent unless `even_empty`; one that has the field and value
-    of `off` asks for nothing. Without `asks` the field only says how: a draft may have it, it is kept for later.
+    Values that begin with one of `prefixes` have the effect that they say; `partly` tells users which they are.
     """
 
     path: str
     what: str
-    acts: tuple[Any, ...] = ()
-    prefixes: tuple[str, ...] = ()
-    partly: str = ""
-    even_empty: bool = False
-    off: tuple[str, Any] | None = None
-    asks: bool = True
+    prefixes: tuple[str, ...]
+    partly: str
 
+
+_MODELS_ELSEWHERE = Gap(
+    path="baseModels[].uri",
+    what="fetching a model into the cluster",
+    prefixes=("pvc://", "s3://", "gs://", "abfs://", "hf://", "https://"),
+    partly="all but ngc:",
+)
 
 GAPS: Mapping[str, tuple[Gap, ...]] = {
-    "TrainingJob": (
-        Gap(path="baseModels", what="starting from another model"),
-        Gap(path="model", what="registering a version of an MLModel"),
-    ),
+    "TrainingJob": (_MODELS_ELSEWHERE,),
     "Dataset": (
         Gap(
             path="source.uri",
@@ -52,30 +50,8 @@ GAPS: Mapping[str, tuple[Gap, ...]] = {
             partly="all but ngc:",
         ),
     ),
-    "Experiment": (
-        Gap(path="baseModels", what="starting from other models"),
-        Gap(path="model", what="registering a version of an MLModel"),
-    ),
-    "MLModel": (
-        Gap(
-            path="type",
-            what="recommending a type",
-            acts=tuple(name for name in get_args(ModelType) if name != "auto"),
-            partly="every type but auto",
-        ),
-        Gap(path="training", what="training", even_empty=True, off=("enabled", False)),
-        Gap(path="aliases", what="versions"),
-        Gap(path="stage", what="deprecating and archiving", acts=("active",)),
-        Gap(path="monitor", what="scheduled evaluation", off=("suspend", True)),
-        Gap(path="publish", what="publishing versions"),
-        Gap(path="trainingConfig", what="training", asks=False),
-        Gap(path="datasets", what="training", asks=False),
-        Gap(path="baseModels", what="starting from other models", asks=False),
-        Gap(path="objective", what="measuring versions", asks=False),
-        Gap(path="output", what="training", asks=False),
-        Gap(path="recommendation", what="recommending a type", asks=False),
-        Gap(path="versionsRetained", what="versions", asks=False),
-    ),
+    "Experiment": (_MODELS_ELSEWHERE,),
+    "MLModel": (_MODELS_ELSEWHERE,),
 }
 
 
@@ -87,7 +63,9 @@ _SPECS: Mapping[str, type[BaseModel]] = {
 }
 
 #: The fields of each spec in which there are gaps, as on the wire and as their model calls them.
-_ON_THE_WIRE = {kind: frozenset(gap.path.split(".")[0] for gap in gaps) for kind, gaps in GAPS.items()}
+_ON_THE_WIRE = {
+    kind: frozenset(gap.path.split(".")[0].removesuffix("[]") for gap in gaps) for kind, gaps in GAPS.items()
+}
 _IN_THE_MODEL = {
     kind: {name for name, field in model.model_fields.items() if field.alias in _ON_THE_WIRE[kind]}
     for kind, model in _SPECS.items()
@@ -103,9 +81,11 @@ def not_yet_supported(kind: str, spec: Json) -> str | None:
         return None
     said = _without_defaults(kind, spec)
     found = dict.fromkeys(
-        f"spec.{gap.path}{_shown(value, gap)} ({gap.what})"
+        # NB: of an address the scheme alone, as it may carry a password.
+        f"spec.{gap.path}: {str(value).partition(':')[0]}: ({gap.what})"
         for gap in GAPS[kind]
-        if gap.asks and _has_no_effect(value := _at(said, gap.path), gap)
+        for value in _at(said, gap.path)
+        if _has_no_effect(value, gap)
     )
     if not found:
         return None
@@ -125,25 +105,14 @@ def _without_defaults(kind: str, spec: Json) -> Json:
 
 
 def _has_no_effect(value: Any, gap: Gap) -> bool:
-    if value is None or value is False or value in ("", []) or (value == {} and not gap.even_empty):
-        return False
-    if gap.off is not None and isinstance(value, Mapping) and value.get(gap.off[0]) == gap.off[1]:
-        return False
-    if gap.prefixes and isinstance(value, str) and value.startswith(gap.prefixes):
-        return False
-    return value not in gap.acts
+    return bool(value) and not str(value).startswith(gap.prefixes)
 
 
-def _at(spec: Json, path: str) -> Any:
-    """What stands at a path of field names; None for nothing."""
-    node: Any = spec
+def _at(spec: Json, path: str) -> Iterator[Any]:
+    """What stands at a path of field names: one thing or nothing, or several where it leads through a list."""
+    found: list[Any] = [spec]
     for name in path.split("."):
-        node = node.get(name) if isinstance(node, Mapping) else None
-    return node
-
-
-def _shown(value: Any, gap: Gap) -> str:
-    """The value where others act; of an address the scheme alone, as it may carry a password."""
-    if gap.prefixes:
-        return f": {str(value).partition(':')[0]}:"
-    return f": {value}" if gap.acts else ""
+        found = [node.get(name.removesuffix("[]")) for node in found if isinstance(node, Mapping)]
+        if name.endswith("[]"):
+            found = [one for node in found if isinstance(node, list) for one in node]
+    yield from found

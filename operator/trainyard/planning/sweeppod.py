@@ -63,7 +63,9 @@ def build(
         limits=rules.agent.limits,
         image_pull_policy=rules.image_pull_policy,
     )
-    return experimentpod.pod(observed, STAGE, number, main, volumes=volumes, group=True)
+    return experimentpod.pod(
+        observed, STAGE, number, main, volumes=volumes, group=True, **experimentpod.placed(rules.agent)
+    )
 
 
 def swept(pod: PodView) -> Swept | None:

@@ -15,6 +15,7 @@ from trainyard.api.reasons import Phase, Reason
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning import (
     attempts,
+    basemodels,
     callbacks,
     datasetinputs,
     jobstatus,
@@ -27,6 +28,7 @@ from trainyard.planning import (
     podends,
     podspec,
     refusals,
+    registration,
     restoring,
     siblings,
     spechash,
@@ -51,6 +53,7 @@ from trainyard.planning.times import sooner, stamp
 #: Nobody rings when time has passed over a pod that does not end.
 _LOOK_AGAIN_SECONDS = 15.0
 _REFUSAL_BACKOFF = 5.0
+_DIGEST_LIMIT = 512
 _REFUSAL_BACKOFF_LIMIT = 60.0
 
 
@@ -58,6 +61,7 @@ def plan_training_job(observed: ObservedJob, *, now: float, context: Context) ->
     """The plan for one look at a job. `now` is seconds since the epoch."""
     plan = membership.joined(observed, _plan(observed, now=now, context=context))
     plan = outputdataset.with_output_dataset(observed, plan, now=now)
+    plan = registration.with_version(observed, plan)
     plan = callbacks.with_callbacks(observed, plan, now=now, rules=context.callbacks)
     status = observed.status if plan.status is None else plan.status
     release = (*plan.release, *attempts.judged(observed, status), *observed.orphans)
@@ -178,6 +182,11 @@ def spec_is_invalid(observed: ObservedJob, context: Context) -> str | None:
         or opaque.nested_too_deeply(spec)
         or datasetinputs.unusable(observed, spec, resolved[1])
         or parentcheckpoint.has_no_parent(observed, spec)
+        or (
+            registration.impossible(action=spec.action, has_output=spec.output is not None)
+            if spec.model is not None
+            else None
+        )
     )
 
 
@@ -222,6 +231,8 @@ def _without_pod(observed: ObservedJob, ranks: Group, *, now: float, context: Co
         membership.experiment_is_missing(observed)
         or waiting.dataset_is_missing_or_unusable(observed)
         or waiting.parent_is_unfinished_or_failed(observed)
+        or basemodels.unusable(observed)
+        or registration.model_is_missing(observed)
         or outputdataset.name_is_taken(observed)
         or waiting.former_pod_is_in_the_way(observed)
     )
@@ -244,7 +255,8 @@ def _without_pod(observed: ObservedJob, ranks: Group, *, now: float, context: Co
     annotate = restoring.marks(observed)
     refused = refusals.refused_by_the_api_server(observed.refusal)
     if refused is None or observed.refusal is None:
-        return Plan(annotate=annotate, create=create, memory=observed.memory)
+        news = basemodels.warnings(observed)
+        return Plan(annotate=annotate, create=create, announce=news, memory=observed.memory)
     plan = pending(observed, refused, now=now)
     if refused.phase is not Phase.PENDING or (plan.status is not None and plan.status.get("completionTime")):
         return plan
@@ -289,6 +301,9 @@ def _running(observed: ObservedJob, ranks: Group, *, now: float, context: Contex
                 startTime=entry.get("startTime") or started,
                 node=pod.node,
                 parametersDigest=pod.parameters_digest or None,
+                imageDigest=pod.trainer.image_digest[:_DIGEST_LIMIT] or None
+                if pod.trainer is not None
+                else None,
                 parentJob=entry.get("parentJob")
                 or (observed.spec.parent_job if observed.spec is not None else None),
             ),
@@ -358,6 +373,7 @@ def _pod_inputs(observed: ObservedJob, attempt: int, *, context: Context) -> Pod
         parent_uri=mounted,
         bucket_parent=fetched,
         handed=parentcheckpoint.handed_on(observed, observed.spec, action),
+        base_models=basemodels.of(observed),
         attempt=attempt,
         rules=context.accelerators,
         image_pull_policy=context.image_pull_policy,

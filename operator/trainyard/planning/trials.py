@@ -16,7 +16,15 @@ import orjson
 from trainyard.api import names
 from trainyard.api.experiment import Step
 from trainyard.api.reasons import Phase, Reason
-from trainyard.planning import parameters, proposals, searchledger, searchstatus, stepjobs, steps
+from trainyard.planning import (
+    experimentbases,
+    parameters,
+    proposals,
+    searchledger,
+    searchstatus,
+    stepjobs,
+    steps,
+)
 from trainyard.planning.experimentobserved import ChildView, JobStep, ObservedExperiment
 from trainyard.planning.experimentrules import ExperimentRules
 from trainyard.planning.proposals import Proposals
@@ -343,7 +351,7 @@ def _job(
     given = parameters.merged(search.body.get("parameters") or {}, search.space.parameters(point))
     if start.epochs is not None:
         given = with_epochs(given, start.epochs, automl=search.automl, action=search.action, kind=search.kind)
-    spec: dict[str, Any] = {**search.body, "parameters": given}
+    spec: dict[str, Any] = {**experimentbases.pinned(observed, search.body), "parameters": given}
     former = children.get((start.number, start.rung - 1)) if start.rung > 0 else None
     if former is not None and former.succeeded:
         spec |= {"parentJob": former.name, "checkpoint": {"method": "latest_model"}}

@@ -298,6 +298,15 @@ def _not_fetched(pod: PodView, fetch: ContainerView) -> Verdict | None:
         )
     if pod.disrupted or pod.deletion_requested_at is not None:
         return None
+    if word.model_failed:
+        return Verdict(
+            phase=Phase.ERROR,
+            reason=Reason.MODEL_FAILED,
+            message=f"A model that the job starts from is not what it is said to be, and the trainer in {pod.name} "
+            f"was not started. {word.problem}".strip(),
+            exit_code=fetch.exit_code,
+            again=False,
+        )
     return Verdict(
         phase=Phase.ERROR,
         reason=Reason.FETCH_FAILED,

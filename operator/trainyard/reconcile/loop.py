@@ -20,11 +20,13 @@ from trainyard.api import names
 from trainyard.cluster.cache import (
     DATASET,
     EXPERIMENT,
+    MODEL,
     POD,
     TRAINING_JOB,
     Cache,
     Key,
     experiment_of_job,
+    model_of,
     owner_key_of_pod,
     version_of,
 )
@@ -42,6 +44,7 @@ Reconcile = Callable[[Key], Awaitable[float | None]]
 
 #: A pod that comes up is looked at no later than this: the next step mostly follows, and tells all.
 COMING_UP_SECONDS = 0.5
+_HOW_FAR = ("phase", "reason", "startTime", "completionTime")
 #: Figures of a job that goes on are looked at by its Experiment no later than this.
 _PROGRESS_SECONDS = 1.0
 
@@ -60,6 +63,8 @@ class Doorbell:
         metadata = raw["metadata"]
         before = self._cache.pod(metadata["namespace"], metadata["name"]) if kind == POD else None
         told = self._told_before(kind, raw)
+        key = Key(kind, metadata["namespace"], metadata["name"])
+        former = self._cache.model_of(key)
         if event == "DELETED":
             self._cache.remove(
                 kind,
@@ -73,8 +78,9 @@ class Doorbell:
         if kind == POD:
             self._ring_for_pod(raw, before, gone=event == "DELETED")
             return
-        key = Key(kind, metadata["namespace"], metadata["name"])
         self._queue.add(key, because=_change(kind, metadata))
+        if former is not None and former != model_of(raw):
+            self._queue.add(former)  # NB: an edit has taken it away from that model
         self._ring_others(key, raw, news=told is None or event == "DELETED" or told != _told(kind, raw))
 
     def made(self, kind: str, raw: dict[str, Any]) -> None:
@@ -89,10 +95,14 @@ class Doorbell:
         self._ring_others(key, raw, news=told is None or told != _told(kind, raw))
 
     def _ring_others(self, key: Key, raw: dict[str, Any], *, news: bool) -> None:
-        """Those who wait for an object, and the Experiment of a job, which also follows its figures."""
+        """Those who wait for an object, the model that it works for, and the Experiment of a job, which also follows
+        its figures.
+        """
         experiment = experiment_of_job(raw) if key.kind == TRAINING_JOB else None
         if news or key.kind == TRAINING_JOB:
             self.ring_those_who_wait_for(key)
+        if news and key.kind in (TRAINING_JOB, EXPERIMENT) and (model := model_of(raw)) is not None:
+            self._queue.add(model)
         if experiment is not None and news:
             self._queue.add(experiment)
         elif experiment is not None:
@@ -143,9 +153,10 @@ class Doorbell:
         """What those who wait for an object have seen of it; None for one that is new.
 
         NB: a Dataset and an Experiment write their progress every few seconds, and thousands of jobs may wait for them;
-        of a job only its Experiment asks.
+        of a job only its Experiment and its model ask.
         """
-        if kind not in (DATASET, EXPERIMENT) and (kind != TRAINING_JOB or experiment_of_job(raw) is None):
+        alone = kind == TRAINING_JOB and experiment_of_job(raw) is None and model_of(raw) is None
+        if alone or kind == POD:
             return None
         known = self._cache.get(Key(kind, raw["metadata"]["namespace"], raw["metadata"]["name"]))
         return _told(kind, known) if known is not None else None
@@ -153,13 +164,14 @@ class Doorbell:
     def ring_for_lost(self, key: Key, uid: str, *, version: int) -> None:
         """A list of this resourceVersion no longer shows what was there before."""
         pod = self._cache.pod(key.namespace, key.name) if key.kind == POD else None
-        experiment = self._cache.experiment_of(key)
+        experiment, model = self._cache.experiment_of(key), self._cache.model_of(key)
         self._cache.remove(key.kind, namespace=key.namespace, name=key.name, uid=uid, version=version)
         if key.kind != POD:
             self._queue.add(key)
             self.ring_those_who_wait_for(key)
-            if experiment is not None:
-                self._queue.add(experiment)
+            for owner in (experiment, model):
+                if owner is not None:
+                    self._queue.add(owner)
         elif pod is not None and (job := _owner_of(key.namespace, pod)) is not None:
             self._queue.add(job)
 
@@ -240,19 +252,25 @@ def _owner_of(namespace: str, pod: PodView) -> Key | None:
         return Key(DATASET, namespace, pod.dataset)
     if pod.experiment:
         return Key(EXPERIMENT, namespace, pod.experiment)
+    if pod.model:
+        return Key(MODEL, namespace, pod.model)
     return Key(TRAINING_JOB, namespace, pod.job) if pod.job else None
 
 
 def _told(kind: str, raw: dict[str, Any]) -> Told:
     """What of an object others act upon: all of a Dataset but the figures of its progress, what is wanted of an
-    Experiment, how far a job of an Experiment is.
+    Experiment, how far one that works for a model is, and a job of an Experiment or a model, and what versions a model
+    has.
     """
     metadata, status = raw["metadata"], raw.get("status") or {}
     wanted = (metadata.get("uid"), metadata.get("generation"), metadata.get("deletionTimestamp"))
+    if kind == TRAINING_JOB or (kind == EXPERIMENT and model_of(raw) is not None):
+        return (*wanted, *(status.get(name) for name in _HOW_FAR))
     if kind == EXPERIMENT:
         return wanted
-    if kind == TRAINING_JOB:
-        return (*wanted, *(status.get(name) for name in ("phase", "reason", "startTime", "completionTime")))
+    if kind == MODEL:
+        numbers = [version.get("number") for version in status.get("versions") or ()]
+        return (*wanted, status.get("lifecycle"), numbers, status.get("aliases"))
     pull = status.get("pull") or {}
     without = {key: value for key, value in status.items() if key != "pull"}
     return (*wanted, without, pull.get("state"), pull.get("claim"))

@@ -40,7 +40,7 @@ from trainyard.planning.podview import PodView
 from trainyard.planning.ranks import group
 from trainyard.planning.server import ServerAddress
 from trainyard.planning.times import sooner
-from trainyard.reconcile import accounting, datasetviews, experimentviews
+from trainyard.reconcile import accounting, datasetviews, experimentviews, modelviews
 from trainyard.reconcile.callbacks import Deliveries
 from trainyard.reconcile.logs import FollowedLogs, NoLogs
 from trainyard.reconcile.lookups import LookUps
@@ -83,6 +83,7 @@ class TrainingJobReconciler:
         self._context = context
         self._specs = JobSpecs()
         self._experiments = experimentviews.ExperimentViews(cache=cache, catalog=context.catalog)
+        self._models = modelviews.ModelViews(cache=cache)
         self._memories: dict[str, Memory] = {}
         self._refusals: dict[str, Refusal] = {}
         self._uids: dict[Key, str] = {}
@@ -131,11 +132,14 @@ class TrainingJobReconciler:
             return _FIRST_LOOK_SECONDS
         if stops.in_force(plan.status or observed.status):
             self._refusals.pop(uid, None)  # NB: else what once was refused times out when the job goes on
-        if (plan.status or observed.status).get("completionTime"):
-            if not outputdataset.pending(plan.status or observed.status):
+        status = plan.status or observed.status
+        if status.get("completionTime"):
+            if not outputdataset.pending(status):
                 self._settle(key, uid)
-                if experimentviews.may_revive(raw, plan.status or observed.status):
-                    self._references.set(key, experimentviews.named(raw))
+                lasting = modelviews.named(key.namespace, observed.spec, status)
+                if experimentviews.may_revive(raw, status):
+                    lasting |= experimentviews.named(raw)
+                self._references.set(key, lasting)
             self._logs.release(uid, observed.pods)
             self._posted.forget(uid)
         if outcome.failure is not None:
@@ -193,6 +197,8 @@ class TrainingJobReconciler:
             if not finished or outputdataset.pending(status):
                 output_dataset = self._output_dataset(made)
                 targets.add(made)
+        models = modelviews.named(key.namespace, spec, status)
+        targets |= models
         if targets and (finished or spec is None):
             self._references.set(key, targets)
         if spec is not None and not finished:
@@ -231,6 +237,8 @@ class TrainingJobReconciler:
                 pod for pod in self._cache.pods_named_for(key) if pod.job_uid != uid and pod.finalized
             ),
             datasets=datasets,
+            models=self._models.of(models) if models else {},
+            made_by=_controller(metadata),
             parent=parent,
             experiment=experiment,
             membership=membership,
@@ -309,3 +317,9 @@ class TrainingJobReconciler:
             self._logs.forget(uid)
             self._posted.forget(uid)
             self._deliveries.forget(uid)
+
+
+def _controller(metadata: Json) -> str:
+    """The UID of what controls an object; empty for nothing."""
+    owners = metadata.get("ownerReferences") or ()
+    return next((str(one.get("uid") or "") for one in owners if one.get("controller")), "")

@@ -29,7 +29,7 @@ annotation nextimage cacheimage notify auto3dseg"""
     [
         (DatasetType, f"{TAO_5_0_TYPES} {TAO_5_3_TYPES}", "tabular multi_label_classification"),
         (DatasetFormat, TAO_5_3_FORMATS, "csv parquet"),
-        (Action, f"{TAO_5_3_ACTIONS} kmeans", "split recommend distill quantize custom"),
+        (Action, f"{TAO_5_3_ACTIONS} kmeans", "split recommend distill quantize publish unpublish custom"),
         (PullState, "starting in_progress pull_complete invalid_pull", ""),
         (CheckpointMethod, "latest_model best_model from_epoch_number", ""),
     ],

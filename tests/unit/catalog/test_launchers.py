@@ -95,6 +95,77 @@ def test_parameters_become_a_spec_file_and_variables_are_put_in(container: Conta
     }
 
 
+def a_base_model(container: Container, *files: str) -> str:
+    """TRAINYARD_BASE_MODELS of one model with these files."""
+    folder = container.output.parent / "base"
+    folder.mkdir()
+    for file in files:
+        (folder / file).write_bytes(b"weights")
+    return json.dumps([{"name": "champ@3", "path": str(folder), "backbone": True, "card": None}])
+
+
+GIVEN: list[Any] = [
+    pytest.param({}, {"model": {"pretrained_backbone_path": "BASE/a.pth"}}, id="nothing"),
+    pytest.param(
+        {"model": {"backbone": "fan"}},
+        {"model": {"backbone": "fan", "pretrained_backbone_path": "BASE/a.pth"}},
+        id="other keys beside it",
+    ),
+    pytest.param(
+        {"model": {"pretrained_backbone_path": "/other.pth"}},
+        {"model": {"pretrained_backbone_path": "/other.pth"}},
+        id="another file",
+    ),
+    pytest.param(
+        {"train": {"pretrained_model_path": "${TRAINYARD_BASE_MODEL}/a.pth"}},
+        {"train": {"pretrained_model_path": "BASE/a.pth"}},
+        id="the base model elsewhere",
+    ),
+    pytest.param(
+        {"train": {"resume_training_checkpoint_path": "/c.pth"}},
+        {"train": {"resume_training_checkpoint_path": "/c.pth"}},
+        id="a checkpoint to go on from",
+    ),
+]
+
+
+@pytest.mark.parametrize(("parameters", "spec"), GIVEN)
+def test_a_base_model_goes_where_a_training_reads_it_when_the_parameters_have(
+    container: Container, parameters: dict[str, Any], spec: dict[str, Any]
+) -> None:
+    models = a_base_model(container, "a.pth", "artifacts.json")
+    code, out = container.run("spec", "dino", "train", parameters=parameters, TRAINYARD_BASE_MODELS=models)
+    assert code == 0
+    base = str(container.output.parent / "base")
+    assert json.loads(said(out, "SPEC").replace(base, "BASE")) == spec
+
+
+REFUSED: list[Any] = [
+    pytest.param(
+        ("spec", "dino", "train"), ("a.pth", "b.pth"), "several model files (a.pth, b.pth)", id="two"
+    ),
+    pytest.param(
+        ("options", "yolo_v4", "train"), ("a.hdf5",), "${TRAINYARD_BASE_MODEL}", id="not known where"
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "files", "message"), REFUSED)
+def test_a_base_model_that_would_be_passed_over_is_refused(
+    container: Container, words: tuple[str, ...], files: tuple[str, ...], message: str
+) -> None:
+    models = a_base_model(container, *files)
+    code, out = container.run(*words, parameters={}, TRAINYARD_BASE_MODELS=models)
+    assert code == 2
+    assert message in out
+
+
+def test_a_base_model_is_no_matter_of_other_actions(container: Container) -> None:
+    models = a_base_model(container, "a.pth", "b.pth")
+    code, out = container.run("spec", "dino", "evaluate", parameters={}, TRAINYARD_BASE_MODELS=models)
+    assert (code, json.loads(said(out, "SPEC"))) == (0, {})
+
+
 def test_whole_lines_of_the_status_file_are_printed(container: Container) -> None:
     _, out = container.run("spec", "dino", "train", parameters={})
     assert STATUS in out

@@ -20,7 +20,8 @@ UID = "0e6ad5a1-6a5f-4b5d-9d8e-7f5a3c2b1d00"
 
 VISIBLE = (
     "submit", "get", "describe", "watch", "logs", "download", "pause", "resume", "cancel", "retry", "delete",
-    "push", "refresh", "plot", "export", "runtimes", "schema", "release", "run", "version",
+    "recommend", "train", "card", "alias", "deprecate", "archive", "activate", "push", "refresh", "plot", "export",
+    "runtimes", "schema", "release", "run", "version",
 )  # fmt: skip
 
 
@@ -56,6 +57,16 @@ def test_prints_the_version() -> None:
         ),
         pytest.param(["run", "--help"], ["rich"], id="the operator does not load what draws"),
         pytest.param(["logs", "--help"], ["kopf", "rich"], id="logs load no operator"),
+        pytest.param(
+            ["train", "--help"],
+            ["kopf", "rich", "trainyard.api.mlmodel"],
+            id="training loads no models of the API",
+        ),
+        pytest.param(
+            ["recommend", "--help"],
+            ["kopf", "rich", "trainyard.api.modelstatus"],
+            id="a recommendation loads none, too",
+        ),
     ],
 )
 def test_loads_only_what_it_needs(arguments: list[str], unwanted: list[str]) -> None:

@@ -190,7 +190,7 @@ def test_a_pod_is_its_controllers_whatever_its_labels_say(pod: Json, attempt: in
             a_pod("resnet-0-0", owner={**CONTROLLER, "controller": False}), id="an owner that controls not"
         ),
         pytest.param(a_pod("resnet-0-0", owner={**CONTROLLER, "apiVersion": "batch/v1"}), id="another group"),
-        pytest.param(a_pod("resnet-0-0", owner={**CONTROLLER, "kind": "MLModel"}), id="another kind"),
+        pytest.param(a_pod("resnet-0-0", owner={**CONTROLLER, "kind": "Workflow"}), id="another kind"),
     ],
 )
 def test_a_pod_that_the_job_has_not_made_is_none_of_its_own_but_is_named_for_it(pod: Json) -> None:

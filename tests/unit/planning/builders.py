@@ -11,6 +11,7 @@ from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning.context import Context
 from trainyard.planning.experimentview import ExperimentView, Membership
 from trainyard.planning.lookedup import NodeView, PodEvent
+from trainyard.planning.modelview import ModelView
 from trainyard.planning.objective import Goal
 from trainyard.planning.observed import (
     DatasetView,
@@ -61,6 +62,8 @@ def a_job(
     pods: tuple[PodView, ...] = (),
     status: Mapping[str, Any] | None = None,
     datasets: Mapping[str, DatasetView | None] | None = None,
+    models: Mapping[str, ModelView | None] | None = None,
+    made_by: str = "",
     parent: ParentView | None = None,
     experiment: ExperimentView | None = None,
     membership: Membership | None = None,
@@ -90,6 +93,8 @@ def a_job(
         orphans=orphans,
         unsupported=unsupported,
         datasets=datasets or {},
+        models=models or {},
+        made_by=made_by,
         parent=parent,
         experiment=experiment,
         membership=membership or Membership(),

@@ -88,6 +88,7 @@ class Story:
                     parameters_digest=raw["metadata"]["annotations"]["trainyard.dev/parameters-digest"],
                     spec_hash=raw["metadata"]["annotations"]["trainyard.dev/spec-hash"],
                     datasets=raw["metadata"]["annotations"].get(names.DATASETS, ""),
+                    base_models=raw["metadata"]["annotations"].get(names.BASE_MODELS, ""),
                     created_at=self.now,
                 )
             )

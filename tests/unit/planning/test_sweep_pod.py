@@ -61,6 +61,17 @@ def test_a_bucket_is_reached_with_its_secret() -> None:
     assert [v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v] == ["keys"]
 
 
+def test_it_runs_where_the_settings_say() -> None:
+    taint = {"key": "nvidia.com/gpu", "operator": "Exists"}
+    agent = AgentRules(node_selector={"pool": "small"}, tolerations=(taint,))
+    pod = sweeppod.build(
+        EXPERIMENT, ["a"], Output.model_validate({"claimName": "out"}), number=2, rules=Context(agent=agent)
+    )
+    assert pod["spec"]["nodeSelector"] == {"pool": "small"}
+    assert pod["spec"]["tolerations"] == [taint]
+    assert not {"nodeSelector", "tolerations"} & built({"claimName": "out"})["spec"].keys()
+
+
 def test_it_is_the_experiments_and_is_seen_as_such() -> None:
     pod = built({"claimName": "out"})
     assert pod["metadata"]["name"] == "search-sweep-2"

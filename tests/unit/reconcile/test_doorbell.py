@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from trainyard.api import names
-from trainyard.cluster.cache import DATASET, EXPERIMENT, POD, TRAINING_JOB, Cache, Key
+from trainyard.cluster.cache import DATASET, EXPERIMENT, MODEL, POD, TRAINING_JOB, Cache, Key
 from trainyard.reconcile.loop import Doorbell
 from trainyard.reconcile.queue import KeyedQueue
 from trainyard.reconcile.references import References
@@ -277,6 +277,15 @@ async def test_a_job_that_is_gone_rings_for_its_experiment(*, lost: bool) -> Non
     else:
         bell.door.ring(TRAINING_JOB, "DELETED", a_trial(2))
     assert EXPERIMENT_KEY in await taken_at_once(bell)
+
+
+async def test_a_job_that_is_given_to_another_model_rings_for_both() -> None:
+    bell = Bell()
+    for version, model, rung in ((1, "old", {"old"}), (2, "new", {"old", "new"}), (3, None, {"new"})):
+        raw = {**a_trial(version), "spec": {"model": model}}
+        raw["metadata"]["generation"] = version
+        bell.door.ring(TRAINING_JOB, "MODIFIED", raw)
+        assert {key.name for key in await taken_at_once(bell) if key.kind == MODEL} == rung
 
 
 def an_experiment(version: int, *, generation: int, done: int = 0) -> Json:

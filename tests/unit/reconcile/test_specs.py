@@ -45,7 +45,7 @@ def test_a_spec_that_is_another_one_is_read_anew(changed: Json) -> None:
 def test_what_is_wrong_with_a_spec_is_remembered_with_it() -> None:
     known = JobSpecs()
     for _ in range(2):
-        reading = known.read(a_job(nodes="many", model={"name": "digits"}))
+        reading = known.read(a_job(nodes="many", baseModels=[{"uri": "ngc:nvidia/tao/model"}]))
         assert reading.spec is None
         assert reading.problem.startswith("spec.nodes: ")
         assert reading.unsupported is not None
