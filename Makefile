@@ -4,17 +4,19 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/data/pyproject.toml images/trainer/pyproject.toml images/tuner/pyproject.toml | sha256sum | cut -c1-12)
-PACKAGES := operator tests images/agent images/data images/trainer images/tuner
+STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.toml images/data/pyproject.toml images/trainer/pyproject.toml images/tuner/pyproject.toml images/publisher/pyproject.toml | sha256sum | cut -c1-12)
+PACKAGES := operator tests images/agent images/data images/trainer images/tuner images/publisher
 # How many processes run the tests of tests/integration side by side, which wait most of the time.
 WORKERS ?= 3
+# Tests on clusters wait for what a busy machine brings late: one that fails is run once more, and the summary names it.
+RERUN := --reruns 1 --reruns-delay 2 -rfER
 PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok podlogs
 STORE_PROGRAMS := versitygw fake-gcs-server rclone
 
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak bench dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-data test-trainer test-tuner \
+.PHONY: help demo test soak bench dashboard cluster cluster-down venv fmt lint typecheck imports unit test-agent test-data test-trainer test-tuner test-publisher \
 	test-integration test-e2e crds verify image clean
 
 help:  ## This list
@@ -25,22 +27,27 @@ demo: venv  ## A cluster, the operator in it, real trainings to Done, and a summ
 
 test: venv  ## All tests: lint, types, imports, generated files, unit, integration, e2e
 	@$(MAKE) --no-print-directory lint typecheck imports verify
-	@$(MAKE) --no-print-directory unit test-agent test-data test-trainer test-tuner
+	@$(MAKE) --no-print-directory unit test-agent test-data test-trainer test-tuner test-publisher
 	@$(MAKE) --no-print-directory test-integration
 	@$(MAKE) --no-print-directory test-e2e
 
-soak: venv  ## The trainer's and the agent's long tests; the storm over 180 jobs on fake nodes and 20 with real pods, told in docs/soak.md; 5 GB pulled beside rclone, told in docs/datasets.md; searches of real tasks, told in docs/automl-quality.md
+soak: venv  ## The trainer's, the agent's and the publisher's long tests; the storm over 180 jobs on fake nodes and 20 with real pods, told in docs/soak.md; Hyperband of R = 27 with real pods; 5 GB pulled beside rclone, told in docs/datasets.md; searches of real tasks, told in docs/automl-quality.md
 	@cd images/trainer && ../../$(VENV)/bin/python -m pytest -p no:asyncio tests/test_distributed.py -m 'soak or not soak'
 	@cd images/agent && ../../$(VENV)/bin/python -m pytest -p no:asyncio -m soak
+	@cd images/publisher && ../../$(VENV)/bin/python -m pytest -p no:asyncio -m soak
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) >/dev/null
 	@STORM_RESULT=out STORM_JOBS=180 $(RUN) -m pytest -s tests/integration/test_storm.py
 	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
 	@[ -n "$$OPERATOR_IMAGE$$AGENT_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
 	@STORM_RESULT=out STORM_JOBS=20 $(RUN) -m pytest -s tests/e2e/test_storm.py
 	@$(RUN) -m tests.storm.scale docs/soak.md out/storm-on-fake-nodes.json out/storm-with-real-pods.json
+	@$(RUN) -m pytest tests/e2e/test_experiments.py -m soak
 	@$(RUN) -m tests.harness.binaries $(STORE_PROGRAMS) >/dev/null
-	@$(RUN) -m pytest tests/integration/test_cli_mlflow.py tests/integration/test_handed_on.py -m soak
+	@$(RUN) -m pytest tests/integration/test_cli_mlflow.py tests/integration/test_handed_on.py tests/integration/test_search_scale.py -m soak
 	@$(RUN) -m tests.bench.pull_speed --out out/pull-speed.json --document docs/datasets.md
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(RUN) -m pytest tests/unit/bench/test_tuning_tasks.py -m soak
+	@$(RUN) -m tests.bench.recommendation --out out/recommendation.json --document docs/recommendation.md
 	@$(RUN) -m tests.bench.tuning --out out/tuning.json --document docs/automl-quality.md
 
 bench: venv  ## Measures speed on fake nodes, about three hours (BENCH="burst --jobs 500" for a part), into docs/performance.md
@@ -67,7 +74,8 @@ $(STAMP):
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --editable 'images/agent[s3,test]' \
-		--editable 'images/data[test]' --editable 'images/trainer[test]' --editable 'images/tuner[test]'
+		--editable 'images/data[test]' --editable 'images/trainer[test]' --editable 'images/tuner[test]' \
+		--editable 'images/publisher[test]'
 	@touch $@
 
 fmt: venv  ## Format the code
@@ -86,6 +94,7 @@ typecheck: venv  ## mypy, strict
 	@cd images/data && ../../$(VENV)/bin/mypy
 	@cd images/trainer && ../../$(VENV)/bin/mypy
 	@cd images/tuner && ../../$(VENV)/bin/mypy
+	@cd images/publisher && ../../$(VENV)/bin/mypy
 
 imports: venv  ## Import contracts
 	@echo "== imports go one way"
@@ -112,19 +121,24 @@ test-tuner: venv  ## Tests of the tuner image
 	@echo "== tuner"
 	@cd images/tuner && ../../$(VENV)/bin/python -m pytest -p no:asyncio
 
+test-publisher: venv  ## Tests of the publisher
+	@echo "== publisher"
+	@$(RUN) -m tests.harness.binaries versitygw registry >/dev/null
+	@cd images/publisher && ../../$(VENV)/bin/python -m pytest -p no:asyncio
+
 test-integration: venv  ## Tests on a real API server, as processes
 	@echo "== integration"
 	@# NB: before pytest, whose time limits are for tests: on a fresh machine this is minutes of compiling.
 	@$(RUN) -m tests.harness.binaries $(PLANE_PROGRAMS) $(STORE_PROGRAMS) coscheduling >/dev/null
 	@$(RUN) -m tests.harness.prometheus >/dev/null
 	@$(RUN) -m tests.harness.azurite >/dev/null
-	@$(RUN) -m pytest tests/integration -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20
+	@$(RUN) -m pytest tests/integration -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 $(RERUN)
 
 test-e2e: venv  ## Tests with real pods on a real kind cluster
 	@echo "== e2e"
 	@$(RUN) -m tests.harness up --name test-e2e >/dev/null
 	@[ -n "$$OPERATOR_IMAGE$$AGENT_IMAGE$$TRAINER_IMAGE" ] || $(RUN) -m tests.harness.images >/dev/null
-	@$(RUN) -m pytest tests/e2e --durations=20
+	@$(RUN) -m pytest tests/e2e --durations=20 $(RERUN)
 
 crds: venv  ## Generate crds/ and the chart's from the models
 	@$(RUN) -m trainyard.crdgen crds charts/trainyard/crds

@@ -74,6 +74,42 @@ def manifest(kind: str, name: str, spec: Json) -> Json:
     return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
+def bind_claim(jobs: Jobs, name: str) -> None:
+    """A claim with a volume, as a provisioner would leave it.
+
+    Called before its pod is there: a pod that the scheduler tries while its claim is being bound is sometimes
+    not tried again for minutes.
+    """
+    volume = f"{jobs.namespace}-{name}"
+    size = {"storage": "1Gi"}
+    jobs.client.post(
+        "/api/v1/persistentvolumes",
+        {
+            "metadata": {"name": volume},
+            "spec": {
+                "capacity": size,
+                "accessModes": ["ReadWriteMany"],
+                "hostPath": {"path": "/nowhere"},
+                "storageClassName": volume,
+            },
+        },
+    )
+    jobs.client.post(
+        f"/api/v1/namespaces/{jobs.namespace}/persistentvolumeclaims",
+        {
+            "metadata": {"name": name},
+            "spec": {
+                "accessModes": ["ReadWriteMany"],
+                "resources": {"requests": size},
+                "storageClassName": volume,
+                "volumeName": volume,
+            },
+        },
+    )
+    claim = f"/api/v1/namespaces/{jobs.namespace}/persistentvolumeclaims/{name}"
+    found(lambda: jobs.client.get(claim)["status"].get("phase") == "Bound", what=f"claim {name} to be bound")
+
+
 def found(look: Callable[[], Any], *, what: str, timeout: float = 30) -> Any:
     """What `look` gives once it gives something."""
     return wait_for(look, what=what, timeout=timeout)

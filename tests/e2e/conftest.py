@@ -53,7 +53,7 @@ def trainer_image(kind_cluster: ClusterHandle) -> str:
 @pytest.fixture(scope="session")
 def install_operator(kind_cluster: ClusterHandle, trainer_image: str) -> Callable[[], None]:
     """Installs the operator from the chart with its own permissions, or brings back what a test has changed."""
-    names: tuple[images.Name, ...] = ("operator", "agent", "data", "tuner")
+    names: tuple[images.Name, ...] = ("operator", "agent", "data", "tuner", "publisher")
     ours = {name: chosen.image(kind_cluster, name) for name in names}
     inside = demo_callbacks.values(Kubectl(kind_cluster))
     more = chart.merged(inside, {"settings": {"progress": {"intervalSeconds": 1}}})

@@ -74,10 +74,10 @@ def run() -> bool:
     with watch.part("images"):
         operator, trainer = chosen.image(handle, "operator"), chosen.image(handle, "trainer")
         agent, data = chosen.image(handle, "agent"), chosen.image(handle, "data")
-        tuner = chosen.image(handle, "tuner")
+        tuner, publisher = chosen.image(handle, "tuner"), chosen.image(handle, "publisher")
     with watch.part("operator"):
         more = demo_callbacks.values(kubectl)
-        ours = {"operator": operator, "agent": agent, "data": data, "tuner": tuner}
+        ours = {"operator": operator, "agent": agent, "data": data, "tuner": tuner, "publisher": publisher}
         chart.install(handle, **ours, trainer=trainer, more=more)
     with watch.part("data"):
         _make_namespace(kubectl)
@@ -162,16 +162,22 @@ def manifests(file: Path, *, trainer: str, namespace: str = NAMESPACE, gpus: boo
     for one in objects:
         if one["kind"] == "TrainingJob":
             demo_callbacks.in_namespace(one, namespace)
-            if not gpus:
-                one["spec"].pop("accelerator", None)
-        if one["kind"] == "Experiment" and not gpus:
-            for template in (one["spec"], *one["spec"].get("actions", [])):
-                template.get("jobTemplate", {}).get("spec", {}).pop("accelerator", None)
+        if one["kind"] in ("TrainingJob", "Experiment", "MLModel") and not gpus:
+            _without_gpus(one["spec"])
         if one["kind"] in ("Job", "Deployment"):
             for container in one["spec"]["template"]["spec"]["containers"]:
                 if container["image"].partition(":")[0] == TRAINER_IMAGE:
                     container["image"] = trainer
     return objects
+
+
+def _without_gpus(spec: Json) -> None:
+    """Takes `accelerator` out of the spec of a job and of every template of one below it."""
+    spec.pop("accelerator", None)
+    for value in spec.values():
+        for below in value if isinstance(value, list) else [value]:
+            if isinstance(below, dict):
+                _without_gpus(below)
 
 
 def main() -> None:

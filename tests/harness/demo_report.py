@@ -175,6 +175,7 @@ def next_commands(kubectl: Kubectl, namespace: str, jobs: Sequence[str]) -> list
         *(f"{trainyard} download {job} {where}  # its model, every byte checked" for job in jobs[:1]),
         *(_steering(trainyard, where) if kubectl.handle.made_by_us else []),
         f"{program} apply {where} -f examples/actions/tree.yaml  # prune, retrain, export to ONNX, predict",
+        f"{program} apply {where} -f examples/models/life.yaml  # a model: then describe model digits-net",
         f"{trainyard} runtimes  # what else can be run",
         *(["make cluster-down"] if kubectl.handle.made_by_us else []),
     ]

@@ -46,7 +46,8 @@ def test_the_operator_may_do_with_pods_what_it_does_and_no_more(kind: str, value
             verbs[resource] = [*verbs.get(resource, []), *rule["verbs"]]
     assert sorted(verbs["pods"]) == ["create", "delete", "get", "list", "patch", "watch"]
     assert verbs["trainingjobs"] == ["get", "list", "watch", "create", "patch", "delete"]
-    assert verbs["experiments"] == verbs["mlmodels"] == ["get", "list", "watch"]
+    assert verbs["experiments"] == ["get", "list", "watch", "create", "delete"]
+    assert verbs["mlmodels"] == ["get", "list", "watch"]
     assert verbs["datasets"] == ["get", "list", "watch", "create", "patch"]
     assert verbs["persistentvolumeclaims"] == ["get", "create", "patch", "delete"]
     assert verbs["services"] == verbs["podgroups"] == ["get", "create", "delete"]
@@ -126,23 +127,25 @@ def test_right_values_of_logs_are_rendered() -> None:
     assert rendered["logLevel"] == "CRITICAL"
 
 
-def test_what_the_chart_says_of_the_tuner_is_what_the_operator_reads(tmp_path: Path) -> None:
-    def tuner(*values: str) -> settings.Tuner:
+@pytest.mark.parametrize("name", ["tuner", "agent"])
+def test_what_the_chart_says_of_a_helpers_pods_is_what_the_operator_reads(tmp_path: Path, name: str) -> None:
+    def said(*values: str) -> Any:
         (config,) = objects("ConfigMap", *values)
         file = tmp_path / "settings.yaml"
         file.write_text(config["data"]["settings.yaml"])
-        return settings.load(file).tuner
+        return getattr(settings.load(file), name)
 
-    assert tuner() == settings.Tuner()
-    given = tuner(
-        'settings.tuner.image="registry/tuner:2"',
-        'settings.tuner.requests={"cpu":"1"}',
-        'settings.tuner.limits={"memory":"2Gi"}',
-        'settings.tuner.nodeSelector={"disk":"ssd"}',
-        'settings.tuner.tolerations=[{"key":"gpu","operator":"Exists"}]',
+    section = {"tuner": settings.Tuner, "agent": settings.Agent}[name]
+    assert said() == section()
+    given = said(
+        f'settings.{name}.image="registry/{name}:2"',
+        f'settings.{name}.requests={{"cpu":"1"}}',
+        f'settings.{name}.limits={{"memory":"2Gi"}}',
+        f'settings.{name}.nodeSelector={{"disk":"ssd"}}',
+        f'settings.{name}.tolerations=[{{"key":"gpu","operator":"Exists"}}]',
     )
-    assert given == settings.Tuner(
-        image="registry/tuner:2",
+    assert given == section(
+        image=f"registry/{name}:2",
         requests={"cpu": "1"},
         limits={"memory": "2Gi"},
         node_selector={"disk": "ssd"},

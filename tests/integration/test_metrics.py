@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -25,8 +25,9 @@ from tests.harness.operator import Operator
 from tests.harness.prometheus import Prometheus
 from tests.hooks import SETTINGS, a_callback
 from tests.integration.posting import Post
-from tests.objects import Jobs, found
+from tests.objects import Jobs, found, manifest
 from tests.receiver import Say, listening
+from trainyard.api.modelstatus import Lifecycle
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning.accounting import OUTCOMES
 
@@ -91,6 +92,7 @@ def _play(jobs: Jobs, good: str, broken: str) -> None:
     jobs.create("runs", run_for=None, accelerator={"count": 4})
     jobs.create("too-large", accelerator={"count": 64})
     jobs.create("waits", datasets={"train": ["nowhere"]})
+    _monitor(jobs)
     for name in ("paused", "canceled", "lost", "runs"):
         jobs.reaches(name, "Running")
     post = Post.of(jobs.client, jobs.namespace, "runs")
@@ -108,6 +110,24 @@ def _play(jobs: Jobs, good: str, broken: str) -> None:
     jobs.reaches("canceled", "Canceled")
     jobs.reaches("too-large", "Pending", "Unschedulable")
     found(lambda: _starts(jobs.status("lost")) == 2, what="a second attempt of lost that has started")
+
+
+def _monitor(jobs: Jobs) -> None:
+    """A model as an earlier operator has left it, which has measured it."""
+    said = {
+        "schedule": "@daily",
+        "dataset": "nowhere",
+        "metric": "accuracy",
+        "threshold": "0.9",
+        "suspend": True,
+    }
+    jobs.client.post(
+        jobs.path("mlmodels"), manifest("MLModel", "watched", {"type": "regression", "monitor": said})
+    )
+    measured = {"time": "2027-01-15T09:00:00Z", "version": 1, "value": "0.97", "job": "watched-monitor-1"}
+    moved = [{"column": "age", "psi": "0.3"}]
+    monitor = {"metric": "accuracy", "history": [measured], "drift": moved, "drifted": 1}
+    jobs.client.patch(f"{jobs.path('mlmodels', 'watched')}/status", {"status": {"monitor": monitor}})
 
 
 def _starts(status: Json) -> int:
@@ -133,6 +153,12 @@ def test_what_there_is_now_is_counted_from_the_objects(scene: Scene) -> None:
     assert scene.value('trainyard_gpus_requested{phase="Running",accelerator="any"}') == 4
     assert scene.value('trainyard_gpus_requested{phase="Pending",accelerator="any"}') == 64
     assert scene.value('trainyard_oldest_pending_seconds{reason="Unschedulable"}') > 3
+
+
+def test_a_monitored_model_is_told_of_by_name(scene: Scene) -> None:
+    assert scene.value('trainyard_models{namespace="busy"}') == 1
+    assert scene.value('trainyard_model_monitored_value{model="watched",metric="accuracy"}') == 0.97
+    assert scene.value('trainyard_model_drift{namespace="busy",model="watched",column="age"}') == 0.3
 
 
 def test_the_times_before_a_start_are_those_of_the_pods(scene: Scene) -> None:
@@ -210,6 +236,7 @@ def test_every_value_that_a_query_selects_by_can_occur(query: str) -> None:
         "reason": set(map(str, Reason)),
         "outcome": {*OUTCOMES, "stored", "delivered", "gone", "refused"},
         "code": {"429"},
+        "lifecycle": set(get_args(Lifecycle)),
     }
     for label, values in re.findall(r'(\w+)\s*(?:=|!=|=~|!~)\s*"([^"]*)"', query):
         assert set(values.split("|")) <= words[label]
@@ -225,7 +252,10 @@ def test_more_names_are_no_more_series(scene: Scene) -> None:
     for number in range(20):
         scene.jobs.reaches(f"another-{number}", "Done")
     assert not {name for name in series() - before if "_jobs{" not in name}
-    assert not [name for name in series() if "another" in name or "busy" in name]
+    of_models = ("trainyard_models{", "trainyard_model_")
+    assert not [
+        name for name in series() if "another" in name or ("busy" in name and not name.startswith(of_models))
+    ]
 
 
 def test_an_operator_that_starts_anew_counts_no_end_again(scene: Scene) -> None:

@@ -10,12 +10,12 @@ pytestmark = [pytest.mark.usefixtures("operator"), pytest.mark.timeout(120)]
 
 
 def test_a_job_with_such_a_field_runs_when_it_is_taken_out(jobs: Jobs) -> None:
-    jobs.create("wide", model="digits")
+    jobs.create("wide", baseModels=[{"uri": "ngc:nvidia/tao/pretrained"}])
     status = jobs.reaches("wide", "Pending", "NotYetSupported")
-    assert "spec.model" in status["message"]
+    assert "spec.baseModels[].uri: ngc:" in status["message"]
     assert {c["type"]: c["status"] for c in status["conditions"]}["Stalled"] == "True"
     assert jobs.pods("wide") == []
-    jobs.client.patch(jobs.path("trainingjobs", "wide"), {"spec": {"model": None}})
+    jobs.client.patch(jobs.path("trainingjobs", "wide"), {"spec": {"baseModels": None}})
     jobs.reaches("wide", "Done", "Completed")
 
 

@@ -58,6 +58,17 @@ def test_a_chatty_pod_prints_so_many_lines_a_second_and_can_be_asked_from_a_mome
     assert rest == [line for line in lines if line[:19] >= second]
 
 
+def test_a_pod_prints_what_its_annotation_says_also_when_that_comes_later(
+    plane: ControlPlane, admin: Client, namespace: str
+) -> None:
+    path = run(admin, namespace, "told", {"fake.trainyard.dev/prints": "one\ntwo"})
+    assert admin.text(f"{path}/log") == "one\ntwo\n"
+    ends = {"fake.trainyard.dev/prints": "other", "fake.trainyard.dev/run-for": "0s"}
+    admin.patch(path, {"metadata": {"annotations": ends}})
+    wait_for(lambda: admin.get(path)["status"]["phase"] == "Succeeded", what="it to end", every=0.05)
+    assert admin.text(f"{path}/log") == "other\n"
+
+
 def run(admin: Client, namespace: str, name: str, annotations: dict[str, str]) -> str:
     """A pod that runs; its path."""
     where = f"/api/v1/namespaces/{namespace}"

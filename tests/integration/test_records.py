@@ -48,24 +48,6 @@ def test_a_draft_model_is_in_lifecycle_draft(jobs: Jobs) -> None:
     assert settled(jobs, "MLModel", "draft", "Draft")["lifecycle"] == "draft"
 
 
-@pytest.mark.parametrize(
-    ("kind", "spec", "named"),
-    [
-        ("Experiment", {"actions": [{"name": "train", "action": "train"}], "model": "m"}, "spec.model"),
-        ("MLModel", {"monitor": {"schedule": "@daily", "dataset": "d", "threshold": "0.9"}}, "spec.monitor"),
-    ],
-)
-def test_what_is_not_supported_is_said_and_taking_it_out_heals(
-    jobs: Jobs, kind: str, spec: Json, named: str
-) -> None:
-    create(jobs, kind, "early", spec)
-    status = settled(jobs, kind, "early", "NotYetSupported")
-    assert named in status["message"]
-    assert conditions(status)["Stalled"] == "True"
-    jobs.client.patch(jobs.path(PLURALS[kind], "early"), {"spec": dict.fromkeys(spec)})
-    assert conditions(settled(jobs, kind, "early", "Draft"))["Ready"] == "True"
-
-
 def test_what_the_status_has_to_hold_later_is_held(jobs: Jobs) -> None:
     """The statuses that later looks will write: the API server prunes none of it."""
     create(jobs, "MLModel", "old", {"type": "random_forest"})
@@ -73,7 +55,7 @@ def test_what_the_status_has_to_hold_later_is_held(jobs: Jobs) -> None:
     version = {
         "number": 1,
         "time": "2026-01-01T00:00:00Z",
-        "origin": "job",
+        "origin": "reported",
         "uri": "pvc://out/uid/attempt-0/model.joblib",
         "size": 1024,
         "sha256": "0" * 64,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.client import Json
 from tests.harness.operator import Operator
-from tests.objects import Jobs, found, manifest
+from tests.objects import Jobs, bind_claim, found, manifest
 
 pytestmark = [pytest.mark.usefixtures("operator"), pytest.mark.timeout(120)]
 
@@ -130,42 +130,6 @@ def folders(pod: Json) -> dict[str, str]:
 
 def run_briefly() -> Json:
     return {"metadata": {"annotations": {"fake.trainyard.dev/run-for": "200ms"}}}
-
-
-def bind_claim(jobs: Jobs, name: str) -> None:
-    """A claim with a volume, as a provisioner would leave it.
-
-    Called before its pod is there: a pod that the scheduler tries while its claim is being bound is sometimes
-    not tried again for minutes.
-    """
-    volume = f"{jobs.namespace}-{name}"
-    size = {"storage": "1Gi"}
-    jobs.client.post(
-        "/api/v1/persistentvolumes",
-        {
-            "metadata": {"name": volume},
-            "spec": {
-                "capacity": size,
-                "accessModes": ["ReadWriteMany"],
-                "hostPath": {"path": "/nowhere"},
-                "storageClassName": volume,
-            },
-        },
-    )
-    jobs.client.post(
-        f"/api/v1/namespaces/{jobs.namespace}/persistentvolumeclaims",
-        {
-            "metadata": {"name": name},
-            "spec": {
-                "accessModes": ["ReadWriteMany"],
-                "resources": {"requests": size},
-                "storageClassName": volume,
-                "volumeName": volume,
-            },
-        },
-    )
-    claim = f"/api/v1/namespaces/{jobs.namespace}/persistentvolumeclaims/{name}"
-    found(lambda: jobs.client.get(claim)["status"].get("phase") == "Bound", what=f"claim {name} to be bound")
 
 
 def test_a_job_that_no_node_can_take_says_what_is_lacking(jobs: Jobs) -> None:

@@ -43,10 +43,10 @@ def test_gives_up_after_the_time_and_says_in_which_state_the_job_was_left(
 
 
 def test_does_not_wait_for_what_will_not_happen_by_itself(control_plane: ControlPlane, jobs: Jobs) -> None:
-    jobs.create("wide", model="digits")
+    jobs.create("wide", baseModels=[{"uri": "ngc:nvidia/tao/pretrained"}])
     result = watch(control_plane, jobs, "wide", "--timeout", "60")
     assert result.exit_code == 3
     assert result.stderr.startswith(
         "Error: wide is stalled, nothing will happen by itself: Pending NotYetSupported: "
     )
-    assert "spec.model" in result.stderr
+    assert "spec.baseModels" in result.stderr

@@ -3,7 +3,8 @@
 //
 // Each pod prints the same lines at its start (--lines), and is silent from then on, unless its annotation
 // fake.trainyard.dev/log-lines says how many a second it prints: the last of those lines, over and over. A log ends when
-// its pod is not Running any more. Lines have the same stamps whenever they are asked for.
+// its pod is not Running any more. Lines have the same stamps whenever they are asked for. A pod with the annotation
+// fake.trainyard.dev/prints prints that at its start instead; it may be set for as long as the pod runs.
 package main
 
 import (
@@ -26,7 +27,8 @@ import (
 )
 
 const (
-	rateAnnotation = "fake.trainyard.dev/log-lines"
+	rateAnnotation  = "fake.trainyard.dev/log-lines"
+	linesAnnotation = "fake.trainyard.dev/prints"
 	// A pod that was asked for may be known to the API server a moment before it is known here.
 	patience = 5 * time.Second
 )
@@ -35,6 +37,7 @@ type pod struct {
 	uid     string
 	started time.Time
 	rate    float64
+	own     [][]byte
 	ended   chan struct{}
 	endedAt time.Time
 }
@@ -76,7 +79,13 @@ func main() {
 			http.Error(w, fmt.Sprintf("pod %q does not exist", r.PathValue("pod")), http.StatusNotFound)
 			return
 		}
-		serve(w, r, found, lines)
+		known.Lock()
+		printed := found.own
+		known.Unlock()
+		if printed == nil {
+			printed = lines
+		}
+		serve(w, r, found, printed)
 	})
 	listener, err := net.Listen("tcp", *listen)
 	fail(err)
@@ -237,13 +246,18 @@ func (known *pods) runs(found metadata) {
 	known.Lock()
 	defer known.Unlock()
 	name := found.Namespace + "/" + found.Name
+	var own [][]byte
+	if text, said := found.Annotations[linesAnnotation]; said {
+		own = split([]byte(text))
+	}
 	if old := known.byName[name]; old != nil && old.uid == found.UID {
+		old.own = own
 		return
 	} else if old != nil {
 		old.end()
 	}
 	rate, _ := strconv.ParseFloat(found.Annotations[rateAnnotation], 64)
-	known.byName[name] = &pod{uid: found.UID, started: time.Now(), rate: rate, ended: make(chan struct{})}
+	known.byName[name] = &pod{uid: found.UID, started: time.Now(), rate: rate, own: own, ended: make(chan struct{})}
 	close(known.news)
 	known.news = make(chan struct{})
 }
@@ -295,11 +309,15 @@ func newClient(authority, certificate, key string) (*http.Client, error) {
 
 func read(file string) ([][]byte, error) {
 	content, err := os.ReadFile(file)
+	return split(content), err
+}
+
+func split(content []byte) [][]byte {
 	content = bytes.TrimSuffix(content, []byte("\n"))
-	if err != nil || len(content) == 0 {
-		return nil, err
+	if len(content) == 0 {
+		return nil
 	}
-	return bytes.Split(content, []byte("\n")), nil
+	return bytes.Split(content, []byte("\n"))
 }
 
 func fail(err error) {
