@@ -207,8 +207,6 @@ def test_a_model_from_draft_to_deletion(house: House) -> None:
     assert float(newest["value"]) < 0.3
     assert newest["value"][:5] in status["message"]
     assert {one["column"] for one in status["monitor"]["drift"]} == {"sun", "heating", "floor"}
-    house.applied("warm", **told, monitor={**watch, "dataset": "rooms"})
-    house.becomes("warm", "trained", version=3, timeout=150)
 
     # Deprecated, archived, gone.
     house.applied("warm", **told)

@@ -2,8 +2,8 @@
 
 Separate from `hub`, which only hands out: what this speaks is the other half of the hub's API, as the hub's own client
 asks for it. `/api/repos/create` and `delete`; `/preupload`, the LFS batch and its uploads to another host; `/commit`
-with lines of JSON, refused where the branch has moved on; `/refs`, `/tag`, `/branch`; `/api/validate-yaml`. Called by the tests of
-images/publisher.
+with lines of JSON, refused where the branch has moved on; `/refs`, `/tag`, `/branch`; `/api/validate-yaml`. Called by
+the tests of images/publisher.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import runs
@@ -299,6 +300,38 @@ class _Gate(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+class _Busy(_Gate):
+    """A registry that wants to be left alone for an hour."""
+
+    def do_HEAD(self) -> None:
+        self._send(429, b'{"errors": [{"message": "too many requests"}]}', {"Retry-After": "3600"})
+
+    do_GET = do_POST = do_PUT = do_HEAD
+
+
+def test_nobody_waits_longer_than_the_patience_whatever_a_registry_asks_for(
+    there: Registry, tmp_path: Path
+) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Busy)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        told = {**there.told(), "endpoint": f"http://127.0.0.1:{server.server_address[1]}"}
+        with mock.patch.dict(os.environ, {"TRAINYARD_PATIENCE_SECONDS": "1"}):
+            process = there.publisher.begin("publish", runs.version(tmp_path / "champ"), **told)
+        try:
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+        done = there.publisher.end(process)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert (done.code, "429 too many requests" in done.message) == (1, True), done.log
 
 
 def test_a_registry_that_wants_a_token_gets_one_for_this_repository(there: Registry, tmp_path: Path) -> None:

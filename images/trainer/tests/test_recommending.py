@@ -8,8 +8,8 @@ import signal
 import numpy as np
 import pytest
 
-from trainyard_trainer import parameters as checking
 from trainyard_trainer import crossvalidation, reasoning, suitability
+from trainyard_trainer import parameters as checking
 from trainyard_trainer.crossvalidation import Fit, Measured, OutOfTime
 from trainyard_trainer.dataanalysis import DataFacts
 from trainyard_trainer.learners import BUILDERS

@@ -42,4 +42,6 @@ async def patched(there: Connection, raw: Json, patch: Json) -> Json:
 
 def is_replaced(error: ApiError, name: str) -> bool:
     """Whether the object of this name is gone, or is another one by now."""
-    return error.status == 404 or (error.status == 409 and "uid" in error.message.lower())
+    # NB: the name is quoted in the message, and may have "uid" in it.
+    said = error.message.replace(f'"{name}"', "").lower()
+    return error.status == 404 or (error.status == 409 and "uid" in said)

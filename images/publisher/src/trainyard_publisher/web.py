@@ -110,6 +110,8 @@ def _retry(patience: float) -> urllib3.Retry:
         allowed_methods=None,
         raise_on_status=False,
         redirect=False,
+        # NB: a registry may ask for hours, in which no signal is heard; a job that fails is tried again anyway.
+        respect_retry_after_header=False,
     )
 
 

@@ -75,6 +75,7 @@ def of_rules(found: Findings) -> str:
         f" with a score of {found.scores[best]}: the time budget of {found.budget} s was too short for one fold of"
         f" each candidate{' (' + ', '.join(begun) + ')' if begun else ''}, so nothing was measured.",
         f"What counted: {', '.join(found.rules)}." if found.rules else "No rule spoke for or against a type.",
+        *(f"{name} could not be fitted: {why}" for name, why in measured.failed.items()),
         "Raise time_budget_seconds for a measured recommendation.",
     ]
     return _joined([*sentences, *_of_data(found)])

@@ -55,7 +55,7 @@ def recommend(order: Order, parameters: Mapping[str, Any], *, reporter: Reporter
     elif len(measured.failed) == len(candidates):
         raise Refused(f"No candidate could be fitted. {' '.join(measured.failed.values())}")
     else:
-        ranked, scores, rules = suitability.by_rules(facts, parameters["candidates"])
+        ranked, scores, rules = suitability.by_rules(facts, parameters["candidates"], failed=measured.failed)
     found = Findings(
         facts=facts,
         layout=layout,

@@ -6,7 +6,7 @@ one that was not. Called by `recommending`; docs/recommendation.md has both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 
@@ -68,10 +68,15 @@ def by_measurement(
     return ranked, scores
 
 
-def by_rules(facts: DataFacts, candidates: Sequence[str]) -> tuple[list[str], dict[str, int], list[str]]:
-    """The candidates that suit the target, the best first, a score of every candidate, and which rules counted."""
+def by_rules(
+    facts: DataFacts, candidates: Sequence[str], *, failed: Container[str] = ()
+) -> tuple[list[str], dict[str, int], list[str]]:
+    """The candidates that suit the target, the best first, a score of every candidate, and which rules counted.
+
+    Those that `failed` to be fitted are none of them, and have 0.
+    """
     counted = [(words, changes) for applies, words, changes in RULES if applies(facts)]
-    able = [name for name in candidates if is_able(name, facts)]
+    able = [name for name in candidates if is_able(name, facts) and name not in failed]
     scores = dict.fromkeys(candidates, 0)
     for name in able:
         scores[name] = _FROM_THE_START[name] + sum(changes.get(name, 0) for _, changes in counted)
