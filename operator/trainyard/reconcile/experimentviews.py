@@ -6,7 +6,6 @@ for a job that names one.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,11 +15,10 @@ from trainyard.cluster.cache import Cache, Key, experiment_of_job
 from trainyard.planning import experimentview
 from trainyard.planning.experimentview import ExperimentView, Membership
 from trainyard.planning.runtime import Runtime
+from trainyard.reconcile.versioned import Versioned
 
 Json = Mapping[str, Any]
 
-#: One takes a few kB, and what is not kept costs one more read.
-_KEPT = 256
 _NONE = Membership()
 
 
@@ -29,8 +27,7 @@ class ExperimentViews:
 
     def __init__(self, *, cache: Cache, catalog: Sequence[Runtime]) -> None:
         self._cache = cache
-        self._catalog = catalog
-        self._views: OrderedDict[Key, tuple[int, ExperimentView]] = OrderedDict()
+        self._views = Versioned(cache=cache, read=lambda raw: experimentview.view(raw, catalog))
 
     def of(self, raw: Json) -> tuple[ExperimentView | None, Membership]:
         """The Experiment that a job names, where it is there, and what the job's metadata says of it."""
@@ -39,26 +36,7 @@ class ExperimentViews:
             return None, _NONE
         found = experimentview.membership(raw["metadata"])
         gone = bool(found.owner) and not self._cache.lives(found.owner)
-        return self._view(key), replace(found, goes=True) if gone else found
-
-    def _view(self, key: Key) -> ExperimentView | None:
-        version = self._cache.version(key)
-        known = self._views.get(key)
-        if version is None:
-            self._views.pop(key, None)
-            return None
-        if known is not None and known[0] == version:
-            self._views.move_to_end(key)
-            return known[1]
-        raw = self._cache.get(key)
-        if raw is None:
-            return None
-        found = experimentview.view(raw, self._catalog)
-        self._views[key] = (version, found)
-        self._views.move_to_end(key)
-        if len(self._views) > _KEPT:
-            self._views.popitem(last=False)
-        return found
+        return self._views.view(key), replace(found, goes=True) if gone else found
 
 
 def named(raw: Json) -> set[Key]:
