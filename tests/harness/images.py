@@ -230,7 +230,7 @@ def _remove_old(engine: Engine, name: Name) -> None:
         # One that a container of a user's holds stays.
         engine.succeeds("rmi", image)
     if engine.ours:
-        engine.succeeds("image", "prune", "--force", "--filter", "until=72h")
+        engine.succeeds("image", "prune", "--force", "--filter", "until=12h")
 
 
 def main() -> None:
