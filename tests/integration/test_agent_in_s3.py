@@ -190,7 +190,7 @@ def test_a_store_that_is_away_is_waited_for_and_what_was_closed_meanwhile_comes(
 
 
 def test_a_store_that_stays_away_is_told_in_a_sentence(pods: Pods, server: S3) -> None:
-    pod = pods(uploadSeconds=6)
+    pod = pods(uploadSeconds=15)
     assert pod.fetch()[0] == 0
     pod.artifact("model.bin", b"m")
     pod.run()
