@@ -86,13 +86,24 @@ class LogView:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """The API server's answer to the last attempt to create a pod."""
+    """The API server's answer to the last attempt to create a pod, or a job of an Experiment or a model."""
 
     status: int
     message: str
     first_at: float
     last_at: float
     count: int
+
+    @classmethod
+    def after(cls, before: Refusal | None, *, status: int, message: str, now: float) -> Refusal:
+        """One that comes now, after another one of the same or as the first."""
+        return cls(
+            status=status,
+            message=message,
+            first_at=before.first_at if before is not None else now,
+            last_at=now,
+            count=before.count + 1 if before is not None else 1,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

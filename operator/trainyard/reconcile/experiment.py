@@ -118,15 +118,10 @@ class ExperimentReconciler:
                 if error is None:
                     known.pop(mark, None)
                     continue
-                now = time.time()
                 before = known.get(mark)
                 news = news or before is None
-                known[mark] = Refusal(
-                    status=error.status,
-                    message=error.message,
-                    first_at=before.first_at if before is not None else now,
-                    last_at=now,
-                    count=before.count + 1 if before is not None else 1,
+                known[mark] = Refusal.after(
+                    before, status=error.status, message=error.message, now=time.time()
                 )
                 self._refusals[uid] = known
             if any(error is not None for error in answers):

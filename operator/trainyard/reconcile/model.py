@@ -112,13 +112,8 @@ class ModelReconciler:
                 known.pop(mark, None)
                 continue
             refused = True
-            before, now = known.get(mark), time.time()
-            known[mark] = Refusal(
-                status=error.status,
-                message=error.message,
-                first_at=before.first_at if before is not None else now,
-                last_at=now,
-                count=before.count + 1 if before is not None else 1,
+            known[mark] = Refusal.after(
+                known.get(mark), status=error.status, message=error.message, now=time.time()
             )
             self._refusals[uid] = known
         return refused
