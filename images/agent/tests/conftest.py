@@ -1,10 +1,13 @@
-"""A web server of files, real but in this process, that tests fill, slow down and put out of order."""
+"""A web server of files, real but in this process, that tests fill, slow down and put out of order; a store
+of objects; and pods that start from a base model.
+"""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import os
 import re
 import threading
 import time
@@ -16,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_servers import Store, storing
+from modelpods import Pod, of_store
+from modelstores import ATTEMPT, Stored, sha256
 
-from trainyard_agent import patience
+from trainyard_agent import __main__, patience
 from trainyard_agent.dataorder import VARIABLE, DataOrder, read_data_order
 
 _CHUNK = 1 << 16
@@ -172,3 +178,37 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Does not bear for long what only people can mend."""
     monkeypatch.setattr(patience, "FIRST_SECONDS", 0.01)
     monkeypatch.setattr(patience, "LASTING_SECONDS", 0.2)
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A store with the bucket `models`."""
+    with storing(tmp_path_factory.mktemp("s3"), "models") as server:
+        yield server
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: None) -> Pod:
+    """A pod whose environment has no identity of ours."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "HF_")):
+            monkeypatch.delenv(name)
+    environ = {"TRAINYARD_TERMINATION_LOG": str(tmp_path / "word")}
+    for name in (*environ, "TRAINYARD_AGENT"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(__main__, "FETCH_SECONDS", 1.0)
+    return Pod(tmp_path, environ)
+
+
+@pytest.fixture(params=["mounted", "in a bucket"])
+def stored(
+    request: pytest.FixtureRequest, pod: Pod, s3: Store, tmp_path: Path
+) -> tuple[Stored, dict[str, Any]]:
+    """A folder for a version's artifacts, and what an order says of it."""
+    if request.param == "mounted":
+        pod.mounted.mkdir(parents=True)
+        uri = f"pvc://models/{ATTEMPT}"
+        return Stored(pod.mounted), {"mounted": True, "folder": str(pod.mounted), "uri": uri}
+    name = sha256(str(tmp_path).encode())[:12]
+    folder = s3.buckets / "models" / name / ATTEMPT
+    return Stored(folder), of_store(s3, tmp_path, f"s3://models/{name}/{ATTEMPT}")

@@ -1,6 +1,7 @@
 """What jobs have stored as models, and a hub that has some; both as base models of another job.
 
-Separate because the tests of base models and of records begin with the same. Called by `test_models` and `test_record`.
+Separate because the tests of base models and of records begin with the same. Called by `test_models`, its
+neighbours and `test_record`.
 """
 
 from __future__ import annotations

@@ -1,123 +1,23 @@
-"""Base models: what is fetched from where, what is refused, and that nothing wrong or half is ever handed on."""
+"""Base models that a job has stored: what is refused, and that nothing wrong is ever handed on."""
 
 from __future__ import annotations
 
-import json
 import os
-import random
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_servers import Store, storing
-from modelstores import ATTEMPT, FILES, Stored, found, hub_of, sha256
+from hostile_servers import Store
+from modelpods import Pod, of_store
+from modelstores import FILES, Stored, found, sha256
 
-from trainyard_agent import __main__, messages, models, receiving, transfer
-from trainyard_agent.order import read_order
-from trainyard_agent.troubles import Trouble
+from trainyard_agent import models
 
 Json = dict[str, Any]
-Files = Any
-SOURCES = Path(__file__).parents[1] / "src"
-SECONDS = 60.0
 WITH_LIST = {*FILES, "artifacts.json"}
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with storing(tmp_path_factory.mktemp("s3"), "models") as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def _no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith(("AWS_", "HF_")):
-            monkeypatch.delenv(name)
-
-
-@dataclass
-class Pod:
-    """The folders of one pod, and the agent in it."""
-
-    root: Path
-    environ: dict[str, str]
-
-    @property
-    def folder(self) -> Path:
-        """Where a trainer finds what is fetched."""
-        return self.root / "work" / "base-models" / "0"
-
-    @property
-    def mounted(self) -> Path:
-        """Where a claim would be mounted."""
-        return self.root / "mounted" / "0"
-
-    def order(self, **model: Any) -> str:
-        said: Json = {
-            "name": "champ@3",
-            "folder": str(self.folder),
-            "mounted": False,
-            "kind": "version",
-            **model,
-        }
-        common = {"namespace": "team", "job": "j", "uid": "u", "attempt": 0}
-        return json.dumps({**common, "resumeDir": str(self.root / "work" / "resume"), "baseModels": [said]})
-
-    def fetch(self, **model: Any) -> tuple[int, Json]:
-        """Exit code and last word."""
-        word = self.root / "word"
-        word.unlink(missing_ok=True)
-        os.environ |= {**self.environ, "TRAINYARD_AGENT": self.order(**model)}
-        code = __main__.command(["fetch"])
-        return code, json.loads(word.read_text())
-
-    def refused(self, **model: Any) -> str:
-        """The sentence of a model that is refused for good; nothing of it is handed on."""
-        code, word = self.fetch(**model)
-        assert (code, word.get("modelFailed"), word.get("baseModel")) == (1, True, "champ@3"), word
-        assert not self.folder.exists()
-        assert "baseModels" not in word
-        return str(word["error"])
-
-
-@pytest.fixture
-def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, soon: None) -> Pod:
-    environ = {"TRAINYARD_TERMINATION_LOG": str(tmp_path / "word")}
-    for name in (*environ, "TRAINYARD_AGENT"):
-        monkeypatch.setenv(name, "")
-    monkeypatch.setattr(__main__, "FETCH_SECONDS", 1.0)
-    return Pod(tmp_path, environ)
-
-
-def of_store(s3: Store, tmp_path: Path, uri: str) -> Json:
-    """What an order says of a model in the S3 server."""
-    secrets = tmp_path / "secrets"
-    secrets.mkdir(exist_ok=True)
-    for name, value in s3.secret.items():
-        (secrets / name).write_text(value)
-    return {"uri": uri, "endpoint": s3.endpoint, "secrets": str(secrets)}
-
-
-@pytest.fixture(params=["mounted", "in a bucket"])
-def stored(request: pytest.FixtureRequest, pod: Pod, s3: Store, tmp_path: Path) -> tuple[Stored, Json]:
-    """A folder for a version's artifacts, and what an order says of it."""
-    if request.param == "mounted":
-        pod.mounted.mkdir(parents=True)
-        uri = f"pvc://models/{ATTEMPT}"
-        return Stored(pod.mounted), {"mounted": True, "folder": str(pod.mounted), "uri": uri}
-    name = sha256(str(tmp_path).encode())[:12]
-    folder = s3.buckets / "models" / name / ATTEMPT
-    return Stored(folder), of_store(s3, tmp_path, f"s3://models/{name}/{ATTEMPT}")
 
 
 @pytest.mark.parametrize("kind", ["version", "folder"])
@@ -313,161 +213,6 @@ def test_a_folder_of_another_user_is_told(pod: Pod) -> None:
     assert "Base model champ@3 cannot be read in pvc://m by the agent" in word["error"]
 
 
-def test_a_file_on_a_web_server_is_known_by_its_digest(files: Files, pod: Pod) -> None:
-    files.contents["nets/net.onnx"] = data = os.urandom(3 << 20)
-    said = {"uri": files.url("nets/net.onnx"), "endpoint": files.endpoint, "kind": "file"}
-    files.cuts["nets/net.onnx"] = [100_000, 5]
-    code, word = pod.fetch(**said, sha256=sha256(data))
-    assert (code, found(pod.folder)) == (0, {"net.onnx": data})
-    assert word["baseModels"] == [{"name": "champ@3", "sha256": sha256(data), "bytes": len(data)}]
-    pod.folder.rename(pod.root / "before")
-    sentence = pod.refused(**said, sha256="0" * 64)
-    assert f"net.onnx has the SHA-256 {sha256(data)} and not {'0' * 64}" in sentence
-
-
-@pytest.mark.parametrize(
-    ("status", "says"), [(404, "is not there"), (503, "cannot be reached"), (403, "refuses us")]
-)
-def test_what_others_can_mend_is_not_the_models_fault(files: Files, pod: Pod, status: int, says: str) -> None:
-    files.contents["net.onnx"] = b"x"
-    files.statuses["net.onnx"] = [status] * 1000
-    code, word = pod.fetch(uri=files.url("net.onnx"), endpoint=files.endpoint, kind="file")
-    assert code == 1
-    assert "modelFailed" not in word
-    assert says in word["error"]
-    assert not pod.folder.exists()
-
-
-def test_what_is_not_fetched_from_anywhere_is_refused(pod: Pod) -> None:
-    assert "NVIDIA's registry is not read" in pod.refused(uri="ngc:team/net:1", kind="folder")
-
-
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("hub")
-    for path, data in {**FILES, "config.json": b"{}"}.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    listed = folder / "listed"
-    listed.mkdir()
-    Stored(listed).put({"w.bin": b"w" * 20_000}, unlisted={"more.bin": b"x"})
-    with hub_of(folder) as endpoint:
-        yield endpoint
-
-
-HUB: list[Any] = [
-    pytest.param("hf://team/net@v1", {"config.json"}, id="of a tag"),
-    pytest.param("hf://team/net/plots", {"deep/curve é.csv"}, id="a folder"),
-    pytest.param("hf://team/net/model.joblib", {"model.joblib"}, id="a file"),
-    pytest.param("hf://team/net/listed", {"artifacts.json", "w.bin"}, id="a folder with a list"),
-]
-
-
-@pytest.mark.parametrize(("uri", "files"), HUB)
-def test_a_hub_is_fetched_from(hub: str, pod: Pod, uri: str, files: set[str]) -> None:
-    code, word = pod.fetch(uri=uri, endpoint=hub, kind="folder")
-    assert code == 0, word
-    assert found(pod.folder).keys() == files
-
-
-def test_a_hubs_whole_repository_is_fetched(hub: str, pod: Pod) -> None:
-    code, word = pod.fetch(uri="hf://team/net", endpoint=hub, kind="folder")
-    handed = found(pod.folder)
-    assert code == 0, word
-    assert {name: handed[name] for name in FILES} == FILES
-    assert word["baseModels"][0]["bytes"] == sum(map(len, handed.values()))
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("kind", ["version", "folder"])
-def test_killed_anywhere_nothing_half_is_there_and_the_next_one_finishes(
-    s3: Store, pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    """Each write and each file's end may be the last one of a run."""
-    files = {f"{number}/part.bin": os.urandom(3000 * number) for number in range(12)}
-    digest = Stored(s3.buckets / "models" / f"killed-{kind}").put(files)
-    said = of_store(s3, tmp_path, f"s3://models/killed-{kind}")
-    chance, lock = random.Random(7), threading.Lock()
-
-    def perhaps(really: Callable[..., Any]) -> Callable[..., Any]:
-        def act(*arguments: Any, **more: Any) -> Any:
-            with lock:
-                if chance.random() < 0.08:
-                    raise Killed
-            return really(*arguments, **more)
-
-        return act
-
-    with monkeypatch.context() as patch:
-        patch.setattr(receiving, "_write_all", perhaps(receiving._write_all))
-        patch.setattr(transfer.Transfer, "_write", perhaps(transfer.Transfer._write))
-        patch.setattr(Path, "replace", perhaps(Path.replace))
-        patch.setattr(Path, "rename", perhaps(Path.rename))
-        kills = 0
-        for _ in range(100):
-            try:
-                code, _word = pod.fetch(**said, kind=kind, sha256=digest)
-            except Killed:
-                kills += 1
-                assert not pod.folder.exists()
-                continue
-            break
-    assert (code, kills > 0) == (0, True)
-    handed = found(pod.folder)
-    assert handed.pop("artifacts.json")
-    assert handed == files
-
-
-def test_a_pod_that_is_killed_while_it_fetches_hands_on_nothing(files: Files, pod: Pod) -> None:
-    files.contents["net.onnx"] = data = os.urandom(8 << 20)
-    files.rate = 4 << 20
-    said = {"uri": files.url("net.onnx"), "endpoint": files.endpoint, "kind": "file", "sha256": sha256(data)}
-    environ = {**os.environ, **pod.environ, "PYTHONPATH": str(SOURCES), "TRAINYARD_AGENT": pod.order(**said)}
-    argv = [sys.executable, "-m", "trainyard_agent", "fetch"]
-    deadline = time.monotonic() + SECONDS
-    with subprocess.Popen(argv, env=environ, stderr=subprocess.DEVNULL) as process:
-        while files.sent < 2 << 20 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
-    assert not pod.folder.exists()
-    files.rate = None
-    assert (
-        subprocess.run(argv, env=environ, stderr=subprocess.DEVNULL, timeout=SECONDS, check=False).returncode
-        == 0
-    )
-    assert found(pod.folder) == {"net.onnx": data}
-
-
-def test_one_that_is_there_from_before_is_checked_again(s3: Store, pod: Pod, tmp_path: Path) -> None:
-    digest = Stored(s3.buckets / "models" / "again").put()
-    said = of_store(s3, tmp_path, "s3://models/again")
-    assert pod.fetch(**said, sha256=digest)[0] == 0
-    (pod.folder / "labels.json").write_bytes(b"half")
-    assert pod.fetch(**said, sha256=digest)[0] == 0
-    assert (pod.folder / "labels.json").read_bytes() == FILES["labels.json"]
-
-
-def test_damage_on_the_way_is_no_damage_at_the_store(
-    s3: Store, pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    digest = Stored(s3.buckets / "models" / "noisy").put()
-    before, noise = receiving._Receiver._range, iter([b"x"])
-
-    def ranges(self: Any, key: str, start: int, end: int) -> bytes:
-        data = before(self, key, start, end)
-        for byte in noise:
-            data = byte + data[1:]
-        return data
-
-    monkeypatch.setattr(receiving._Receiver, "_range", ranges)
-    assert pod.fetch(**of_store(s3, tmp_path, "s3://models/noisy"), sha256=digest)[0] == 0
-    assert not list(noise)
-
-
 CARD = b"# champ 3\n"
 
 
@@ -512,55 +257,3 @@ def test_a_node_without_room_says_what_to_ask_for(
         assert code == 1
         assert "modelFailed" not in word
         assert "no room for base model champ@3: raise the ephemeral-storage" in word["error"]
-
-
-SAID: Json = {
-    "name": "champ@3",
-    "folder": "/trainyard/work/base-models/0",
-    "mounted": False,
-    "uri": "s3://models/u/attempt-1",
-    "kind": "version",
-    "sha256": "a" * 64,
-}
-
-
-def read(**model: Any) -> Any:
-    common = {"namespace": "team", "job": "j", "uid": "u", "attempt": 0}
-    (one,) = read_order({"TRAINYARD_AGENT": json.dumps({**common, "baseModels": [model]})}).base_models
-    return one
-
-
-def test_an_order_says_what_is_fetched_and_with_which_secret() -> None:
-    one = read(**SAID, region="eu", secrets="/trainyard/secrets/base-0")
-    assert (one.place.uri, one.place.region, str(one.secret)) == (
-        SAID["uri"],
-        "eu",
-        "/trainyard/secrets/base-0",
-    )
-    assert read(**SAID | {"sha256": f"sha256:{'A' * 64}"}).sha256 == "a" * 64
-    assert not read(**SAID | {"secrets": None}).secret.exists()
-
-
-@pytest.mark.parametrize(
-    "change", [{"kind": "disk"}, {"kind": None}, *({name: ...} for name in SAID if name != "sha256")]
-)
-def test_an_order_that_cannot_be_read_says_so(change: Json) -> None:
-    said = {name: value for name, value in {**SAID, **change}.items() if value is not ...}
-    with pytest.raises(Trouble, match=r"settings\.agent\.image"):
-        read(**said)
-
-
-def test_of_an_address_that_is_too_long_the_word_of_failure_is_whole() -> None:
-    name = f"s3://{'a' * 2040}"
-    said = json.loads(messages.failed("wrong", model=name))
-    assert said == {"error": "wrong", "modelFailed": True, "baseModel": name}
-    said = json.loads(messages.failed("é" * 900, model=name))
-    assert said.keys() == {"error", "modelFailed"}
-
-
-def test_of_addresses_that_are_too_long_the_last_word_has_the_beginning() -> None:
-    two = [models.Brought(name=f"s3://{letter * 2040}", sha256="f" * 64, bytes=1) for letter in "ab"]
-    told = models.told(two, room=3072)
-    assert len(json.dumps(told)) <= 3072
-    assert [one["name"][:6] for one in told["baseModels"]] == ["s3://a", "s3://b"]
-    assert models.told(two[:1], room=3072)["baseModels"][0]["name"] == two[0].name

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile_servers import Store, storing
+from hostile_servers import Store
 from modelstores import ATTEMPT, Stored, found, sha256
 
 from trainyard_agent import __main__, bucket, volume
@@ -36,12 +36,6 @@ RECORD: Json = {
     "sha256": "s",
 }
 NAMES = {f"{UID}/models/digits-3.json", f"{UID}/models/digits-3.md"}
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with storing(tmp_path_factory.mktemp("s3"), "models") as server:
-        yield server
 
 
 @dataclass

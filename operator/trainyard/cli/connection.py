@@ -22,7 +22,8 @@ from kubernetes.aio import config
 from trainyard.cli import completing, errors, kinds
 from trainyard.cli.exits import CommandError
 from trainyard.cluster import resources
-from trainyard.cluster.client import ApiError, Client, NoClusterError, kubeconfig_file
+from trainyard.cluster.client import ApiError, Client
+from trainyard.cluster.configuration import NoClusterError, kubeconfig_file
 from trainyard.planning.nearest import hint
 
 Json = dict[str, Any]

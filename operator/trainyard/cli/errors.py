@@ -15,7 +15,8 @@ import yaml
 from kubernetes.aio import config
 
 from trainyard.cli.exits import CommandError
-from trainyard.cluster.client import ApiError, CredentialsError, NoClusterError
+from trainyard.cluster.client import ApiError, CredentialsError
+from trainyard.cluster.configuration import NoClusterError
 
 _FORBIDDEN = re.compile(
     r'(?P<resource>\S+) (?:"(?P<name>[^"]*)" )?is forbidden: User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource '

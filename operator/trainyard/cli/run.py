@@ -44,7 +44,7 @@ def command(
         raise CommandError("Outside a cluster, say which one: --kubeconfig FILE or --context NAME.")
     from trainyard import app
     from trainyard.catalog import CatalogError
-    from trainyard.cluster.client import NoClusterError
+    from trainyard.cluster.configuration import NoClusterError
 
     try:
         app.run(settings=chosen, kubeconfig=kubeconfig, context=context)

@@ -2,7 +2,7 @@
 deleted.
 
 Separate from `sharepod` and `pushpod`, which say what it is, because all of this is talk with the cluster. Called by
-`download` and `push`.
+`download`, `card` and `push`; the first two have its options alike.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Annotated, Any
 
 import aiohttp
 import typer
 
-from trainyard.cli import sharepod
+from trainyard.cli import durations, sharepod
 from trainyard.cli.connection import Connection
 from trainyard.cli.errors import as_sentence
 from trainyard.cli.exits import CommandError, ExitCode
@@ -26,6 +26,27 @@ from trainyard.cluster import resources
 from trainyard.cluster.client import ApiError
 
 Json = dict[str, Any]
+
+#: For the pod that reads the output to start.
+LIMIT_SECONDS = 300
+AgentImage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="IMAGE",
+        help="Image of the pod that reads the output; default: that of the job's agent.",
+        show_default=False,
+    ),
+]
+#: Seconds; None for LIMIT_SECONDS.
+Timeout = Annotated[
+    int | None,
+    typer.Option(
+        parser=durations.seconds,
+        metavar="TIME",
+        help="Give up when that pod has not started after so long; default: 5m.",
+        show_default=False,
+    ),
+]
 
 _POLL_SECONDS = 0.5
 _DELETE_SECONDS = 10.0

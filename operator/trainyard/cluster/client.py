@@ -7,9 +7,7 @@ are left out, as one pod costs them 3-6 ms of CPU.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +23,8 @@ from kubernetes.aio.client.configuration import Configuration
 from yarl import URL
 
 from trainyard import __version__, metrics
+from trainyard.cluster.configuration import configured
+from trainyard.cluster.stream import Stream
 from trainyard.cluster.transport import Transport
 
 Json = dict[str, Any]
@@ -33,7 +33,6 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 1.0
-_SMALL_BYTES = 1 << 14
 _USER_AGENT = f"trainyard/{__version__}"
 
 
@@ -59,10 +58,6 @@ class ApiError(Exception):
         return float(seconds) if seconds else None
 
 
-class NoClusterError(Exception):
-    """Neither a pod's own credentials nor a usable kubeconfig."""
-
-
 class NotJsonError(aiohttp.ClientError):
     """What answered is no API server: it says 200 and something else than JSON."""
 
@@ -85,60 +80,6 @@ class Credentials:
     proxy_url: str | None
 
 
-class Stream:
-    """An open answer. Bytes that come in small portions, one after the other, can be read in batches: each portion is
-    a record of TLS, whose reading costs more than its line.
-    """
-
-    def __init__(self, response: aiohttp.ClientResponse, batch_seconds: float) -> None:
-        self._response = response
-        self._batch_seconds = batch_seconds
-        self._read_at = 0.0
-        self._rests = False
-        self._resting: asyncio.Future[None] | None = None
-
-    async def readany(self) -> bytes:
-        """What has come, b"" at the end. Portions that are closer than `batch_seconds` wait in the socket so long."""
-        if self._rests:
-            await self._rest()
-        data = await self._response.content.readany()
-        now = asyncio.get_running_loop().time()
-        # NB: more than that is a batch already, and the buffer may be full, which stops the transport as well.
-        self._rests = now - self._read_at < 2 * self._batch_seconds and len(data) < _SMALL_BYTES
-        self._read_at = now
-        return data
-
-    def hurry(self) -> None:
-        """Read all that comes at once from now on: the end is near."""
-        self._batch_seconds, self._rests = 0.0, False
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._resting is not None and not self._resting.done():
-            self._resting.set_result(None)
-
-    async def _rest(self) -> None:
-        transport = self._response.connection.transport if self._response.connection is not None else None
-        if not isinstance(transport, asyncio.ReadTransport):
-            return
-        # NB: over TLS a paused transport goes on receiving, a wake-up for each record, up to its buffer's limit.
-        limit = getattr(transport, "set_read_buffer_limits", None)
-        loop = asyncio.get_running_loop()
-        self._resting = loop.create_future()
-        timer = loop.call_later(self._batch_seconds, self._wake)
-        transport.pause_reading()
-        if limit is not None:
-            limit(high=1, low=0)
-        try:
-            await self._resting
-        finally:
-            timer.cancel()
-            self._resting = None
-            transport.resume_reading()
-            if limit is not None:
-                limit()
-
-
 class Client:
     """Requests to one API server. Close it with `await client.close()`."""
 
@@ -149,26 +90,8 @@ class Client:
 
     @classmethod
     async def from_environment(cls, *, kubeconfig: str | None = None, context: str | None = None) -> Client:
-        """In-cluster credentials where there are any and no kubeconfig is named; else a kubeconfig.
-
-        Raises NoClusterError when there is neither.
-        """
-        configuration = Configuration()
-        load_incluster: Any = config.load_incluster_config  # untyped in the official client
-        load_kubeconfig: Any = config.load_kube_config
-        if kubeconfig is None and context is None:
-            try:
-                load_incluster(client_configuration=configuration)
-                return cls(_tuned(configuration))
-            except config.ConfigException:
-                pass
-        _refuse_missing(kubeconfig)
-        file = kubeconfig_file(kubeconfig)
-        try:
-            await load_kubeconfig(config_file=file, context=context, client_configuration=configuration)
-        except (config.ConfigException, OSError) as error:
-            raise NoClusterError(str(error)) from error
-        return cls(_tuned(configuration))
+        """A client of the cluster that is meant (`configured`). Raises NoClusterError where there is none."""
+        return cls(await configured(kubeconfig=kubeconfig, context=context))
 
     async def close(self) -> None:
         await self._transport.close()
@@ -327,32 +250,6 @@ class Client:
 @lru_cache(maxsize=64)
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds)
-
-
-def kubeconfig_file(named: str | None) -> str:
-    """The kubeconfig that is meant: as it is named, else $KUBECONFIG, several with colons, else kubectl's default.
-
-    NB: never None for the official client, which takes an empty variable for a name.
-    """
-    return named or os.environ.get("KUBECONFIG") or "~/.kube/config"
-
-
-def _refuse_missing(kubeconfig: str | None) -> None:
-    # The official client takes a file that is not there for one that is empty.
-    if kubeconfig is not None:
-        if not os.path.exists(kubeconfig):
-            raise NoClusterError(f"there is no kubeconfig {kubeconfig}.")
-        return
-    named = kubeconfig_file(None)
-    if not any(os.path.exists(os.path.expanduser(path)) for path in named.split(os.pathsep) if path):
-        source = "$KUBECONFIG names" if os.environ.get("KUBECONFIG") else "the default is"
-        raise NoClusterError(f"{source} {named}, which does not exist; name another by --kubeconfig.")
-
-
-def _tuned(configuration: Configuration) -> Configuration:
-    # NB: no limit: each followed log holds a connection, and requests must not wait for one of those to end.
-    configuration.connection_pool_maxsize = 0
-    return configuration
 
 
 def _json(path: str, raw: bytes) -> Json:

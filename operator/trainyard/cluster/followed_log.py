@@ -18,12 +18,13 @@ import aiohttp
 
 from trainyard import metrics
 from trainyard.cluster import resources
-from trainyard.cluster.client import ApiError, Client, Stream
+from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.log_content import LogContent, replay
 from trainyard.cluster.log_slots import LogSlots
 from trainyard.cluster.log_target import LogState, LogTarget
 from trainyard.cluster.log_throttle import Throttle
 from trainyard.cluster.silence import SETTLE_SECONDS, Silence, check_seconds
+from trainyard.cluster.stream import Stream
 from trainyard.logs.archive import Archive
 from trainyard.logs.reconnect import (
     END_GRACE_SECONDS,

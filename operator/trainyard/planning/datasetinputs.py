@@ -2,7 +2,7 @@
 bring.
 
 Separate because the check of a job's parameters and the pod that is given them must agree. Called by
-`planning.trainingjob` and `planning.podspec`.
+`planning.podcreation` and `planning.podspec`.
 """
 
 from __future__ import annotations

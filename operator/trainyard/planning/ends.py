@@ -1,6 +1,7 @@
 """Ends: of a job, after which nothing of it holds a node, and of an attempt, after which comes the next.
 
-Separate because every path of the plan may come to one; called by `planning.trainingjob` and `planning.pending`.
+Separate because every path of the plan may come to one; called by `planning.trainingjob`,
+`planning.podcreation` and `planning.pending`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from trainyard.planning.verdict import Verdict
 
 #: How long other containers of a pod may go on after the training container's end.
 LINGER_SECONDS = 15.0
+#: Nobody rings when time has passed over a pod that does not end.
+LOOK_AGAIN_SECONDS = 15.0
 #: Of each attempt; thirty-two of them are kept in status.
 ATTEMPT_MESSAGE_LIMIT = 500
 

@@ -1,8 +1,8 @@
 """The loss of a node: how it is known, told, and when a pod on it is given up.
 
-Separate because nobody tells the end of such a pod: its kubelet is silent, so that Kubernetes marks the pod, deletes it
-after a while, and then waits for ever. Called by `planning.trainingjob` and `planning.podends`; `planning.lookups` says
-when a node is looked at.
+Separate because nobody tells the end of such a pod: its kubelet is silent, so that Kubernetes marks the pod,
+deletes it after a while, and then waits for ever. Called by `planning.trainingjob`, `planning.podcreation`
+and `planning.podends`; `planning.lookups` says when a node is looked at.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is opaque to our schema (template, affinity, sources of variables): bounded, laid over the pod, never trusted.
 
 Separate because it can have any shape: whatever goes wrong with it is the user's error and ends that job alone, while
-an error of ours must not pass for one. Called by `planning.podspec` and before it by `planning.trainingjob`.
+an error of ours must not pass for one. Called by `planning.podspec` and before it by `planning.podcreation`.
 """
 
 from __future__ import annotations

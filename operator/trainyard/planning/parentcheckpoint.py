@@ -1,7 +1,7 @@
 """The checkpoint of its parent that a job works on: whether one is asked for, and what the agent is told to look for.
 
 Separate because it is the meaning of `spec.checkpoint`: which one it comes to, the agent finds by what is stored
-(docs/artifacts.md). Called by `planning.trainingjob` and `planning.waiting`, and of parents by `reconcile.trainingjob`.
+(docs/artifacts.md). Called by `planning.podcreation` and `planning.waiting`, and of parents by `reconcile.trainingjob`.
 """
 
 from __future__ import annotations

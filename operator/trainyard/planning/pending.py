@@ -1,7 +1,8 @@
 """Pending: what keeps a job from running is told once it has stood, and given up when it has stood too long.
 
-Separate because the rules of time are here and nowhere else: the settling of a reason, the pace of messages, the
-start-up clock. Called by `planning.trainingjob` with what `planning.waiting` found.
+Separate because the rules of time are here and nowhere else: the settling of a reason, the pace of messages,
+the start-up clock. Called by `planning.podcreation` with what `planning.waiting` found, and by
+`planning.trainingjob` with what a pod is stuck on.
 """
 
 from __future__ import annotations

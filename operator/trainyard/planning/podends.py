@@ -12,24 +12,30 @@ from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import jobstatus, nodeloss, podspec, stops, waiting
 from trainyard.planning.agent import Uploaded, uploaded
 from trainyard.planning.context import Context
-from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, LINGER_SECONDS, end, failed, next_attempt
+from trainyard.planning.ends import (
+    ATTEMPT_MESSAGE_LIMIT,
+    LINGER_SECONDS,
+    LOOK_AGAIN_SECONDS,
+    end,
+    failed,
+    next_attempt,
+)
 from trainyard.planning.finding import Finding
 from trainyard.planning.observed import ObservedJob
 from trainyard.planning.pending import pending
 from trainyard.planning.plan import Plan
+from trainyard.planning.podloss import lost_by
 from trainyard.planning.podview import PodView
 from trainyard.planning.ranks import Group, verdict_on
 from trainyard.planning.statusline import parse_termination
 from trainyard.planning.times import sooner, stamp
-from trainyard.planning.verdict import Verdict, lost_by
+from trainyard.planning.verdict import Verdict
 
 #: How long the end of a pod waits for the end of its log, so that the last metrics are in the same write.
 LOG_END_SECONDS = 10.0
 #: As long as that log is being read, it waits for so long.
 LOG_READ_SECONDS = 120.0
 _LOOK_AT_LOG_SECONDS = 5.0
-#: Nobody rings when time has passed over a pod that does not end.
-_LOOK_AGAIN_SECONDS = 15.0
 
 
 def ended(observed: ObservedJob, ranks: Group, pod: PodView, *, now: float, context: Context) -> Plan:
@@ -204,7 +210,7 @@ def leaving(observed: ObservedJob, ranks: Group, pod: PodView, *, now: float, co
         finding, reason = dataclasses.replace(finding, message=away.message), away.reason
     if not jobstatus.attempt_entry(observed.status, pod.attempt).get("startTime"):
         plan = pending(observed, finding, now=now, pod=pod)
-        later = sooner(plan.requeue_after, _LOOK_AGAIN_SECONDS)
+        later = sooner(plan.requeue_after, LOOK_AGAIN_SECONDS)
         return dataclasses.replace(plan, delete=(*plan.delete, *others), follow=follow, requeue_after=later)
     # NB: in its entry as well, for how a deletion is stamped does not outlast the end of the pod.
     told = jobstatus.with_attempt(observed.status, pod.attempt, reason=str(reason))
@@ -223,7 +229,7 @@ def leaving(observed: ObservedJob, ranks: Group, pod: PodView, *, now: float, co
         delete=others,
         follow=follow,
         memory=observed.memory,
-        requeue_after=_LOOK_AGAIN_SECONDS,
+        requeue_after=LOOK_AGAIN_SECONDS,
     )
 
 

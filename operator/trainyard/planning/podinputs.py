@@ -1,6 +1,6 @@
 """What the pods of a job are made from besides the job itself.
 
-Separate because `planning.podspec` and `planning.podenvironment` share it; made by `planning.trainingjob`.
+Separate because `planning.podspec` and `planning.podenvironment` share it; made by `planning.podcreation`.
 """
 
 from __future__ import annotations

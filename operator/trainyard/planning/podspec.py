@@ -1,7 +1,7 @@
 """The pod of one rank of one attempt.
 
 Separate because it is the contract with a trainer: environment, folders, security, ownership. Called by
-`planning.trainingjob` when a pod is missing.
+`planning.podcreation` when a pod is missing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """`spec.model`: whether a job can become a version of an MLModel, and which one it has become.
 
 Separate because the version itself is the model's to make (`planning.modelversions`): a job only waits for its model
-before it runs, and for its number once it is Done. Called by `planning.trainingjob` and `reconcile.trainingjob`.
+before it runs, and for its number once it is Done. Called by `planning.podcreation`,
+`planning.trainingjob` and `reconcile.trainingjob`.
 """
 
 from __future__ import annotations

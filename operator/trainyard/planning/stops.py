@@ -14,7 +14,7 @@ from typing import Any, Literal
 from trainyard.api.reasons import ConditionType, Phase, Reason
 from trainyard.planning import conditions, jobstatus, membership, nodeloss, podspec, spechash, stoptexts
 from trainyard.planning.context import Context
-from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, end, failed
+from trainyard.planning.ends import ATTEMPT_MESSAGE_LIMIT, LOOK_AGAIN_SECONDS, end, failed
 from trainyard.planning.observed import LogView, Memory, ObservedJob
 from trainyard.planning.plan import Plan
 from trainyard.planning.runtime import Unresolved, resolve
@@ -24,8 +24,6 @@ from trainyard.planning.verdict import Verdict
 Json = Mapping[str, Any]
 Cause = Literal["Suspend", "Cancel", "DeadlineExceeded", "NoProgress"]
 
-#: Nobody rings when time has passed over a pod that does not end.
-_LOOK_AGAIN_SECONDS = 15.0
 #: How far the clock of a node may be from ours.
 CLOCK_SECONDS = 5.0
 _STOPPING: Mapping[Cause, tuple[Reason, str]] = {
@@ -116,7 +114,7 @@ def stopping(observed: ObservedJob, attempt: int, cause: Cause, *, now: float, c
         ),
         grace_seconds=podspec.grace_seconds(observed.spec) if observed.spec is not None else None,
         follow=running if context.follow_logs else (),
-        requeue_after=_LOOK_AGAIN_SECONDS,
+        requeue_after=LOOK_AGAIN_SECONDS,
         memory=dataclasses.replace(observed.memory, pending=None),
     )
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from trainyard.api import names
 from trainyard.api.reasons import Phase, Reason
 from trainyard.api.trainingjob import RestartOn
-from trainyard.planning import nodeloss, stucktexts
+from trainyard.planning import stucktexts
 from trainyard.planning.agent import Fetched, fetched, uploaded
 from trainyard.planning.observed import LogView
+from trainyard.planning.podloss import evicted_for_its_own_use, lost_by, taken_away, taken_away_because
 from trainyard.planning.podview import ContainerView, PodView
 from trainyard.planning.statusline import Termination, parse_termination
 
@@ -25,24 +26,9 @@ _TAIL_CHARACTERS = 1200
 EXIT_BAD_INPUT = 2
 #: What a shell makes of a command that it cannot run or does not find.
 _EXITS_OF_SHELLS = frozenset({126, 127})
-#: 128 and SIGINT, SIGKILL, SIGTERM.
-_EXITS_BY_SIGNAL = frozenset({130, 137, 143})
 #: What runc leaves as the only output of a container whose program is none for this node.
 _NO_PROGRAM = re.compile(r"exec [^\n]*: exec format error")
 _START_FAILED = frozenset({"StartError", "ContainerCannotRun"})
-_PREEMPTED = frozenset({"PreemptionByScheduler", "Preempting"})
-_NODE_GONE = frozenset({nodeloss.BY_PODGC, "NodeLost"})
-_EVICTED = frozenset(
-    {
-        "EvictionByEvictionAPI",
-        "TerminationByKubelet",
-        nodeloss.BY_TAINT,
-        "Evicted",
-        "Terminated",
-        "NodeShutdown",
-        "Shutdown",
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +73,7 @@ def judge(
             verdict,
             phase=Phase.RUNNING,
             reason=lost_by(pod),
-            message=f"{_taken_away_because(pod, why)} {unsafe}",
+            message=f"{taken_away_because(pod, why)} {unsafe}",
             lost=True,
         )
     return dataclasses.replace(verdict, phase=Phase.ERROR, reason=Reason.UPLOAD_FAILED, message=unsafe)
@@ -98,7 +84,7 @@ def judge_trainer(
 ) -> Verdict:
     """The verdict on the trainer alone, which has ended; what became of its output is left out."""
     trainer = pod.trainer
-    if _evicted_for_its_own_use(pod):
+    if evicted_for_its_own_use(pod):
         return Verdict(
             phase=Phase.ERROR,
             reason=Reason.POD_FAILED,
@@ -113,7 +99,7 @@ def judge_trainer(
         return Verdict(
             phase=Phase.RUNNING,
             reason=lost_by(pod),
-            message=_taken_away_because(
+            message=taken_away_because(
                 pod, pod.message or pod.disruption_message or pod.reason or "it was deleted"
             ),
             exit_code=code,
@@ -173,43 +159,6 @@ def judge_trainer(
     )
 
 
-def taken_away(
-    pod: PodView, trainer: ContainerView, termination: Termination, *, told_to_end: bool = False
-) -> bool:
-    """Whether the end is somebody's deletion or disruption of the pod and not the trainer's own.
-
-    A trainer that is sent SIGTERM saves and exits with 0: that is no success unless it says "complete". One that
-    ended before the deletion was asked for has ended by itself.
-    """
-    if termination.complete is True:
-        return False
-    # NB: when the node has confirmed the end of a pod that a finalizer holds, the API server stamps the deletion anew:
-    # it then seems to have been asked for after the end. What the job and its trainer say is not lost by that.
-    signalled = trainer.exit_code in _EXITS_BY_SIGNAL and trainer.reason != "OOMKilled"
-    if pod.deletion_requested_at is not None and (told_to_end or termination.complete is False or signalled):
-        return True
-    asked = [at for at in (pod.disrupted_at, pod.deletion_requested_at) if at is not None]
-    # NB: a node that falls silent marks also the pods on it that had ended long before.
-    if asked and trainer.finished_at is not None and trainer.finished_at < min(asked):
-        return False
-    if pod.disrupted:
-        return trainer.exit_code != 0 or pod.deletion_requested_at is not None or pod.phase == "Failed"
-    return pod.deletion_requested_at is not None
-
-
-def lost_by(pod: PodView) -> Reason:
-    """What took away a pod that did not end by itself."""
-    signs = {pod.disruption, pod.reason}
-    if signs & _PREEMPTED or "Preempt" in pod.disruption:
-        return Reason.PREEMPTED
-    if signs & _NODE_GONE:
-        return Reason.NODE_LOST
-    # NB: Kueue names its own reasons, all of which are evictions.
-    if signs & _EVICTED or pod.disruption.startswith("WorkloadEvicted"):
-        return Reason.EVICTED
-    return Reason.RESTARTING
-
-
 def tried_again(restart_on: RestartOn | None, exit_code: int) -> bool:
     """Whether a training container that ended with this code is tried again, as long as backoffLimit allows."""
     if restart_on is None:
@@ -267,7 +216,7 @@ def _without_exit(pod: PodView) -> Verdict:
         return Verdict(
             phase=Phase.RUNNING,
             reason=lost_by(pod),
-            message=_taken_away_because(pod, why),
+            message=taken_away_because(pod, why),
             lost=True,
         )
     return Verdict(phase=Phase.ERROR, reason=Reason.POD_FAILED, message=f"Pod {pod.name} failed: {why}.")
@@ -315,24 +264,6 @@ def _not_fetched(pod: PodView, fetch: ContainerView) -> Verdict | None:
         exit_code=fetch.exit_code,
         again=not word.absent,
     )
-
-
-def _evicted_for_its_own_use(pod: PodView) -> bool:
-    """Whether the kubelet evicted the pod over a limit of its own (ephemeral storage, the size of an emptyDir).
-
-    The kubelet says "exceeds the limit" or "exceeded its ... limit" then, else "The node was low on resource".
-    """
-    return pod.reason == "Evicted" and "exceed" in pod.message and "limit" in pod.message
-
-
-def _taken_away_because(pod: PodView, why: str) -> str:
-    who = {
-        Reason.EVICTED: f"evicted from node {pod.node}",
-        Reason.PREEMPTED: "preempted by a pod of higher priority",
-        Reason.NODE_LOST: f"lost with node {pod.node}",
-    }.get(lost_by(pod), "taken away")
-    next_one = "the next attempt continues from its last checkpoint, if it saved one"
-    return f"Pod {pod.name} was {who} ({why.rstrip('.')}); {next_one}."
 
 
 def _meaning(code: int) -> str:
