@@ -1,4 +1,6 @@
-"""A search is the same search, wherever its operator is killed: the same trials, each run once, the same winner."""
+"""A search is the same search, wherever its operator is killed and whatever catalogue the next one has: the same
+trials, each run once, the same winner.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,16 @@ import json
 import random
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.harness import operator as operators
 from tests.harness.client import Client, Json
 from tests.harness.controlplane import ControlPlane
 from tests.integration.experiments import Experiments, searched, step
+from tests.objects import found
 
 pytestmark = pytest.mark.timeout(420)
 
@@ -108,3 +113,53 @@ def test_killed_twenty_times_it_finds_what_it_finds_undisturbed(
         assert set(created(plane, experiments.namespace, resource).values()) == {1}, (
             f"none of its {resource} twice"
         )
+
+
+def write_catalogue(folder: Path, *, metric: str, **tunable: float) -> None:
+    """An entry that says up to where each of these parameters can be tuned."""
+    ranges = {name: {"type": "float", "min": 0.0, "max": most} for name, most in tunable.items()}
+    train = {"command": ["train"], "epochs": "epochs", "tunable": ranges}
+    entry = {"name": "ours", "image": "example.com/trainer:1", "architectures": ["resnet50"]}
+    entry |= {"metrics": [metric], "actions": {"train": train}}
+    (folder / "ours.yaml").write_text(yaml.safe_dump(entry))
+
+
+def test_an_operator_with_another_catalogue_goes_on_with_what_was_begun(
+    plane: ControlPlane, experiments: Experiments, tmp_path: Path
+) -> None:
+    settings = {"namespaces": [experiments.namespace], "catalogFolders": [str(tmp_path)]}
+    write_catalogue(tmp_path, metric="accuracy", x=1.0)
+    with operators.running(plane, name="before", settings=settings):
+        experiments.begin(
+            "range",
+            run_for="2s",
+            fake={"accuracy-of": "x"},
+            job={"architecture": "resnet50"},
+            automl={"algorithm": "random", "maxRecommendations": 6, "parallelism": 2, "seed": SEED},
+            actions=[step("train")],
+        )
+        found(
+            lambda: experiments.told("range").get("automl", {}).get("ledger"),
+            what="a trial's end",
+            timeout=60,
+        )
+    begun, jobs = experiments.told("range")["automl"], experiments.children("range")
+    assert len(begun["ledger"]) < 6, "it is under way"
+    assert begun["space"] == [{"name": "x", "type": "float", "min": "0.0", "max": "1.0"}]
+
+    write_catalogue(tmp_path, metric="rmse", x=900.0, y=1.0)
+    with operators.running(plane, name="after", settings=settings):
+        status = experiments.comes_to("range", "Done", timeout=120)
+        experiments.edit("range", automl={"maxRecommendations": 8})
+        status = experiments.comes_to("range", "Done", timeout=60)
+
+    same = ("digest", "specDigest", "space", "seed", "metric", "goal")
+    assert {key: status["automl"].get(key) for key in same} == {key: begun.get(key) for key in same}
+    assert status["automl"]["trials"]["succeeded"] == 8
+    assert status["keyMetric"]["name"] == "accuracy"
+    ended = experiments.children("range")
+    assert all(ended[name]["metadata"]["uid"] == job["metadata"]["uid"] for name, job in jobs.items())
+    drawn = [searched(job) for job in ended.values()]
+    assert [set(one) for one in drawn] == [{"x"}] * 8
+    assert all(float(one["x"]) <= 1 for one in drawn)
+    assert set(created(plane, experiments.namespace, "trainingjobs").values()) == {1}

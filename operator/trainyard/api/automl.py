@@ -1,4 +1,4 @@
-"""Tuning: what an Experiment's `automl` asks for, and what its status tells of trials and rungs.
+"""Tuning: what an Experiment's `automl` asks for.
 
 Separate because it is an object of its own inside the Experiment, and the larger half of it.
 """
@@ -15,9 +15,6 @@ from trainyard.api.schema import (
     WITHOUT_DOUBLES,
     ApiModel,
     DecimalString,
-    Digest,
-    JobName,
-    Timestamp,
     keyed_by,
     rules,
     spelt,
@@ -34,10 +31,9 @@ ParameterName = Annotated[
 ]
 #: 64 bits, as in the TAO API; what makes no sense to run (a nu of 0) is refused when it shall run.
 TaoInteger = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
-#: In `space`, and besides in `addHyperparameters`; a trial's record has room for both.
-_MOST_PARAMETERS = 64
+#: In `space`, and besides in `addHyperparameters`; status has room for both.
+MOST_PARAMETERS = 64
 Algorithm = Literal["bayesian", "hyperband", "asha", "random", "grid"]
-TrialState = Literal["pending", "started", "running", "success", "failure", "canceled", "stopped"]
 
 _MIN = f"self.min.matches(r'{DECIMAL}')"
 _MAX = f"self.max.matches(r'{DECIMAL}')"
@@ -177,7 +173,7 @@ class AutoML(ApiModel):
     space: Annotated[
         list[SearchParameter],
         Field(
-            max_length=_MOST_PARAMETERS,
+            max_length=MOST_PARAMETERS,
             json_schema_extra=keyed_by("name"),
         ),
     ] = Field(
@@ -185,10 +181,10 @@ class AutoML(ApiModel):
         description="What to search. Without it: the parameters that the runtime says can be tuned.",
     )
     add_hyperparameters: Annotated[
-        list[ParameterName], Field(max_length=_MOST_PARAMETERS, json_schema_extra=WITHOUT_DOUBLES)
+        list[ParameterName], Field(max_length=MOST_PARAMETERS, json_schema_extra=WITHOUT_DOUBLES)
     ] = Field(default_factory=list, description="Parameters of the runtime to search besides its own choice.")
     remove_hyperparameters: Annotated[
-        list[ParameterName], Field(max_length=_MOST_PARAMETERS, json_schema_extra=WITHOUT_DOUBLES)
+        list[ParameterName], Field(max_length=MOST_PARAMETERS, json_schema_extra=WITHOUT_DOUBLES)
     ] = Field(default_factory=list, description="Parameters of the runtime's choice to leave alone.")
     override_disabled_params: bool = Field(
         default=False,
@@ -217,7 +213,7 @@ class AutoML(ApiModel):
     )
     checkpoint_retention: Literal["All", "Best"] = Field(
         default="All",
-        description="Best deletes the checkpoints of all trials but the best when the search ends; default All.",
+        description="Best deletes what all trials but the best have stored when the search ends; default All.",
     )
     early_stopping: EarlyStopping | None = Field(
         default=None, description="Stop hopeless trials of bayesian, random and grid search early."
@@ -230,113 +226,3 @@ class AutoML(ApiModel):
         default=None,
         description="The search ends as failed when more trials than this have failed. Absent: when all have.",
     )
-
-
-class TrialCounts(ApiModel):
-    """Trials by what became of them."""
-
-    total: int = Field(default=0, description="Trials that the search will have, as far as is known.")
-    pending: int = Field(default=0, description="Waiting to run.")
-    running: int = Field(default=0, description="Running now.")
-    succeeded: int = Field(default=0, description="Ended with a value.")
-    failed: int = Field(default=0, description="Ended without one: a crash, NaN, or no metric.")
-    stopped: int = Field(default=0, description="Stopped early.")
-    canceled: int = Field(default=0, description="Cancelled.")
-
-
-class ParameterValue(ApiModel):
-    """One parameter of a trial."""
-
-    name: Annotated[str, Field(max_length=128)] = Field(description="The parameter.")
-    value: Annotated[str, Field(max_length=256)] = Field(description="Its value, as a string.")
-
-
-class Trial(ApiModel):
-    """A trial with its parameters."""
-
-    number: int = Field(description="Number of the trial, from 0.")
-    rung: int | None = Field(default=None, description="The rung that it has reached.")
-    job: JobName | None = Field(default=None, description="Its TrainingJob.")
-    state: TrialState | None = Field(default=None, description="How far it is.")
-    value: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="Value of the objective's metric, as a decimal string."
-    )
-    epoch: float | None = Field(default=None, description="The epoch that the value is of.")
-    parameters: Annotated[
-        list[ParameterValue],
-        Field(
-            max_length=2 * _MOST_PARAMETERS,
-            json_schema_extra=keyed_by("name"),
-        ),
-    ] = Field(default_factory=list, description="The parameters that were searched.")
-    message: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Why it failed.")
-
-
-class LedgerEntry(ApiModel):
-    """A finished run of a trial, in short; it counts also when its job is gone."""
-
-    number: int = Field(description="Number of the trial.")
-    rung: int = Field(default=0, description="The rung that it ran on.")
-    digest: Annotated[str, Field(max_length=32)] = Field(description="Digest of its parameters.")
-    value: Annotated[str, Field(max_length=64)] | None = Field(default=None, description="Its value, if any.")
-    state: TrialState = Field(description="How it ended.")
-
-
-class Rung(ApiModel):
-    """One rung of one bracket of hyperband, or of asha."""
-
-    bracket: int = Field(description="The bracket, s in Li et al. 2018.")
-    rung: int = Field(description="The rung in it, from 0.")
-    configurations: int = Field(description="Trials that it takes.")
-    resource: int = Field(description="Units that each is given.")
-    epochs: int = Field(description="Epochs that this is.")
-    running: int = Field(default=0, description="Trials that run on it now.")
-    finished: int = Field(default=0, description="Trials that have ended on it.")
-    promoted: int = Field(default=0, description="Trials that have gone on from it.")
-    best: Annotated[str, Field(max_length=64)] | None = Field(
-        default=None, description="Best value on it, as a decimal string."
-    )
-
-
-class Retention(ApiModel):
-    """The removing of what the trials but the best have stored."""
-
-    state: Literal["Pending", "Done", "Failed"] = Field(description="How far it is.")
-    jobs: int = Field(default=0, description="Jobs whose files are removed.")
-    bytes: int | None = Field(default=None, description="What was removed.")
-    attempts: int = Field(default=0, description="How often it was tried.")
-    message: Annotated[str, Field(max_length=1024)] | None = Field(default=None, description="Why it failed.")
-
-
-class AutoMLStatus(ApiModel):
-    """How far the search is."""
-
-    digest: Digest | None = Field(
-        default=None, description="Digest of what is searched and how; the trials below are of this search."
-    )
-    seed: int | None = Field(
-        default=None,
-        description="What its random draws are made from: spec.automl.seed, or one that was drawn.",
-    )
-    metric: Annotated[str, Field(max_length=100)] | None = Field(
-        default=None, description="The metric that is looked at."
-    )
-    goal: Literal["Minimize", "Maximize"] | None = Field(
-        default=None, description="Which way it is looked for."
-    )
-    trials: TrialCounts | None = Field(default=None, description="Trials by what became of them.")
-    best_trial: Trial | None = Field(default=None, description="The best so far.")
-    top_trials: Annotated[list[Trial], Field(max_length=10)] = Field(
-        default_factory=list, description="The ten best so far, best first."
-    )
-    rungs: Annotated[list[Rung], Field(max_length=100)] = Field(
-        default_factory=list, description="Rungs of hyperband and asha."
-    )
-    ledger: Annotated[list[LedgerEntry], Field(max_length=2000)] = Field(
-        default_factory=list, description="Every run of a trial that has ended."
-    )
-    retention: Retention | None = Field(
-        default=None,
-        description="What became of the files of the other trials, with checkpointRetention: Best.",
-    )
-    completion_time: Timestamp | None = Field(default=None, description="When the search ended.")

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from trainyard.api.actions import Action, ActionParameters
-from trainyard.api.automl import AutoML, AutoMLStatus, StepName
+from trainyard.api.automl import AutoML, StepName
+from trainyard.api.automlstatus import AutoMLStatus
 from trainyard.api.basemodels import BaseModels, BaseModelStates
 from trainyard.api.callbacks import Callbacks, CallbackStates
 from trainyard.api.immutability import fixed_once_set
@@ -161,7 +162,8 @@ class ExperimentSpec(ApiModel):
     )
     logo: Annotated[str, Field(max_length=2048)] | None = Field(default=None, description="URL of a picture.")
     attributes: Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=64)] = Field(
-        default_factory=dict, description="Free names and values for people and tools."
+        default_factory=dict,
+        description="Free names and values for people and tools, kept as they are; nothing acts on them.",
     )
     experiment_type: Literal["vision", "medical"] | None = Field(
         default=None, description="The field that it belongs to in the TAO API, where the default is vision."
@@ -219,14 +221,17 @@ class ExperimentSpec(ApiModel):
         default=None, description="Key of a Secret that models are encrypted with."
     )
     model_params: Opaque = Field(
-        default_factory=dict, description="Free parameters of the model for runtimes that take them."
+        default_factory=dict,
+        description="Free parameters of the model for people and tools, kept as they are: no job is given them. What "
+        "trainers get are actionParameters and the parameters of actions.",
     )
     additional_id_info: Annotated[str, Field(max_length=100)] | None = Field(
         default=None, description="An identifier of another system."
     )
     flow: Flow | None = Field(
         default=None,
-        description="A workflow as a graphical editor keeps it, stored beside what runs.",
+        description="A workflow as a graphical editor keeps it, stored beside what runs; nothing acts on it, and "
+        "`actions` say what runs.",
     )
     callbacks: Callbacks = Field(default_factory=list, description="URLs that are told what happens.")
     suspend: bool = Field(
@@ -246,6 +251,7 @@ class StepStatus(ApiModel):
     job: JobName | None = Field(
         default=None, description="Its TrainingJob; of a tuned step the best trial's."
     )
+    parent_job: JobName | None = Field(default=None, description="The job whose artifacts it works on.")
     digest: Digest | None = Field(
         default=None, description="Digest of what the step ran with; another one makes it run again."
     )
@@ -305,11 +311,19 @@ class ExperimentStatus(CommonStatus):
     automl: AutoMLStatus | None = Field(default=None, description="How far the search is.")
     key_metric: KeyMetric | None = Field(default=None, description="Best value of the objective's metric.")
     last_report: LastReport | None = Field(default=None, description="The last status line of any job.")
-    result: ResultFile | None = Field(default=None, description="Curves and tables of the whole, as a file.")
-    artifacts: Annotated[list[Artifact], Field(max_length=64)] = Field(
-        default_factory=list, description="Artifacts of the last step, or of the best trial."
+    result: ResultFile | None = Field(
+        default=None,
+        description="The file of curves and tables of the last step whose job has one (its status.result, which "
+        "nothing sets yet); of a tuned step of the best trial's.",
     )
-    archive: Archive | None = Field(default=None, description="The artifacts as one tar.gz.")
+    artifacts: Annotated[list[Artifact], Field(max_length=64)] = Field(
+        default_factory=list,
+        description="Artifacts of the last step that has left any; of a tuned step the best trial's.",
+    )
+    archive: Archive | None = Field(
+        default=None,
+        description="The artifacts as one tar.gz, where their job has that; nothing sets it yet.",
+    )
     base_models: BaseModelStates = Field(
         default_factory=list, description="How far the fetching of the base models is."
     )

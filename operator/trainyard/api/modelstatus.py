@@ -93,7 +93,8 @@ class ModelVersion(ApiModel):
     result: ResultFile | None = Field(
         default=None,
         description="Its performance in detail, as a file: confusion matrix, feature importance, learning curve and "
-        "whatever else the trainer measured.",
+        "whatever else the trainer measured. It is the status.result of its job, which nothing sets yet: such files "
+        "are among the artifacts, and the model card has what the reference trainer measures.",
     )
     profile: ResultFile | None = Field(
         default=None,

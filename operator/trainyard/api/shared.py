@@ -250,7 +250,7 @@ class Archive(ApiModel):
 
 
 class ResultFile(ApiModel):
-    """A file of curves and tables, such as `result.json`, too large for status."""
+    """A file of curves, tables or a profile, too large for status."""
 
     uri: Location = Field(description="Its address.")
     sha256: Annotated[str, Field(max_length=64)] | None = Field(

@@ -244,10 +244,13 @@ class TrainingJobStatus(CommonStatus):
         default_factory=list, description="What was made, and where it lies."
     )
     archive: Archive | None = Field(
-        default=None, description="The artifacts as one tar.gz, as it is served for download."
+        default=None,
+        description="The artifacts as one tar.gz. Nothing sets it yet: they are stored and downloaded as single files.",
     )
     result: ResultFile | None = Field(
-        default=None, description="Curves and tables of the whole run, too large for status."
+        default=None,
+        description="Curves and tables of the whole run, too large for status. Nothing sets it yet: what a trainer "
+        "writes of them is among the artifacts.",
     )
     logs: Location | None = Field(default=None, description="Folder of the stored logs.")
     pods: PodsSummary | None = Field(default=None, description="Pods of the current attempt by phase.")

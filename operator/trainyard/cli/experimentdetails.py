@@ -19,7 +19,7 @@ from trainyard.planning.times import seconds
 Json = dict[str, Any]
 
 _GAUGE, _BAR = 30, 24
-_TRIALS, _JOBS = 30, 20
+_TRIALS, _JOBS, _SPACE = 30, 20, 12
 _COUNTS = ("succeeded", "running", "pending", "stopped", "failed", "canceled")
 _ROLES = ("train", "eval", "inference", "calibration", "input")
 
@@ -35,9 +35,11 @@ def head(raw: Json, *, now: float) -> Iterator[tuple[str, str]]:
     yield "Objective", _objective(spec.get("objective") or {}, status.get("keyMetric") or {})
     yield "Progress", _progress(status.get("progress") or {})
     yield "Search", _search(spec, automl)
+    yield "Space", _space(automl.get("space") or [])
     yield "Trials", _counts(automl.get("trials") or {})
     yield "Best", _best(automl.get("bestTrial") or {}, status.get("keyMetric") or {})
     yield "Jobs", _jobs(status.get("jobs") or {})
+    yield "Result", str((status.get("result") or {}).get("uri") or "")
     yield "Started", ago(status.get("startTime"), now=now)
     yield "Searched in", _between(status.get("startTime"), automl.get("completionTime"))
     yield "Ended", ago(status.get("completionTime"), now=now)
@@ -233,6 +235,21 @@ def _search(spec: Json, automl: Json) -> str:
         "" if seed is None else f"seed {seed}",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _space(space: Sequence[Json]) -> str:
+    said = []
+    for one in space[:_SPACE]:
+        between = f"{one['min']} to {one['max']}" if "min" in one else ", ".join(one.get("values") or [])[:60]
+        words = [
+            one["name"],
+            between,
+            f"by {one['step']}" if "step" in one else "",
+            "log" if one.get("log") else "",
+        ]
+        said.append(" ".join(word for word in words if word))
+    more = [f"and {len(space) - _SPACE} more"] if len(space) > _SPACE else []
+    return "; ".join([*said, *more])
 
 
 def _counts(found: Json) -> str:

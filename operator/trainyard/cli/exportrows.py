@@ -39,13 +39,15 @@ def as_json(history: History) -> str:
 
 
 def as_csv(history: History) -> str:
-    """A column for each parameter of any trial; the curve as JSON, a list of [epoch, value]."""
+    """A column for each parameter of any trial; the curve as JSON, a list of [epoch, value]. Lines end as RFC 4180 has
+    it, with both letters, and so texts with either of them are quoted.
+    """
     rows = [_row(run) for run in history.runs]
     titles = [
         title for title in _row(_NOTHING) if title not in ("parameters", "curve", "message")
     ]  # in their order
-    content = io.StringIO()
-    writer = csv.writer(content, lineterminator="\n")
+    content = io.StringIO(newline="")
+    writer = csv.writer(content)
     writer.writerow(
         [*titles, *(f"{_PARAMETER}{name}" for name in history.parameter_names), "message", "curve"]
     )

@@ -22,6 +22,7 @@ from trainyard.cli.errors import as_sentence
 from trainyard.cli.exits import CommandError
 from trainyard.cli.experimenthistory import SUCCESS, History
 from trainyard.cli.experimenthistory import Run as TrialRun
+from trainyard.cli.mlflowsteps import step_of, steps_per_epoch
 from trainyard.planning.times import seconds
 
 # NB: before the client is loaded. It would tell its makers of its use, retry for minutes, and refuse folders.
@@ -220,17 +221,18 @@ def _of_experiment(history: History) -> _Wanted:
 
 def _of_run(history: History, run: TrialRun) -> _Wanted:
     metric = _spelt(history.metric) or _OBJECTIVE
-    points = [(metric, value, round(epoch)) for epoch, value in run.curve]
-    if run.value is not None and metric != _OBJECTIVE:
-        points.append((_OBJECTIVE, run.value, round(run.epoch or 0)))
-    elif run.value is not None and not points:
-        points.append((metric, run.value, round(run.epoch or 0)))
+    ended_at = run.epoch or 0.0
+    each = steps_per_epoch([ended_at, *(epoch for epoch, _ in run.curve)])
+    points = [(metric, value, step_of(epoch, each)) for epoch, value in run.curve]
+    if run.value is not None and (metric != _OBJECTIVE or not points):
+        points.append((_OBJECTIVE, run.value, step_of(ended_at, each)))
     about = {
         "step": run.step,
         "trial": "" if run.number is None else str(run.number),
         "bracket": "" if run.bracket is None else str(run.bracket),
         "rung": "" if run.number is None else str(run.rung),
         "epochs": "" if run.epochs is None else str(run.epochs),
+        "stepsPerEpoch": "" if each == 1 else str(each),
         "job": run.job,
         "state": run.state,
         "message": run.message,

@@ -2,7 +2,7 @@
 
 Separate because it needs the models of the API, the catalogue and the search, which take as long to load as the rest
 of a command. What is drawn counts only if it has the digest that the ledger has kept, so that it is right or absent:
-as for what bayesian search has proposed, or where the operator's catalogue has other ranges than the release's.
+as for what bayesian search has proposed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pydantic import ValidationError
 from trainyard import catalog
 from trainyard.api.experiment import ExperimentSpec
 from trainyard.cli.experimenthistory import Parameters, Redraw, tuned_step
-from trainyard.planning import stepjobs
+from trainyard.planning import searchkept, searchspace, stepjobs
 from trainyard.planning.runtime import Unresolved
-from trainyard.planning.searchspace import space_of
 from trainyard.search.draws import random_point
 from trainyard.search.grid import grid_point
 from trainyard.search.space import Point, Space, SpaceError
@@ -27,7 +26,7 @@ Json = dict[str, Any]
 
 def of(experiment: Json) -> Redraw | None:
     """None where it is not known what was searched."""
-    space = space_of_spec(experiment)
+    space = space_of(experiment)
     if space is None:
         return None
     known = space
@@ -46,7 +45,7 @@ def of(experiment: Json) -> Redraw | None:
 
 def scales(experiment: Json) -> dict[str, bool]:
     """What is searched, and whether on a logarithmic scale; empty where it is not known."""
-    space = space_of_spec(experiment)
+    space = space_of(experiment)
     return {} if space is None else {dimension.name: dimension.log for dimension in space.dimensions}
 
 
@@ -60,16 +59,19 @@ def _points(space: Space, number: int, *, seed: int | None, is_grid: bool) -> It
         return
 
 
-def space_of_spec(experiment: Json) -> Space | None:
-    """What its spec says is searched; None where that cannot be known."""
+def space_of(experiment: Json) -> Space | None:
+    """What its status says is searched, or else its spec and the release's catalogue; None where neither does."""
     raw = experiment.get("spec") or {}
+    told = (experiment.get("status") or {}).get("automl") or {}
+    if tuned_step(raw) and (kept := searchkept.read(told)) is not None:
+        return kept.space
     try:
-        return _space(ExperimentSpec.model_validate(raw), tuned_step(raw))
+        return _by_spec(ExperimentSpec.model_validate(raw), tuned_step(raw))
     except (ValidationError, SpaceError):
         return None
 
 
-def _space(spec: ExperimentSpec, step_name: str) -> Space | None:
+def _by_spec(spec: ExperimentSpec, step_name: str) -> Space | None:
     step = next((one for one in spec.actions if one.name == step_name), None)
     if spec.automl is None or step is None:
         return None
@@ -78,5 +80,5 @@ def _space(spec: ExperimentSpec, step_name: str) -> Space | None:
     return (
         None
         if isinstance(found, Unresolved)
-        else space_of(spec.automl, found[1], body.get("parameters") or {})
+        else searchspace.space_of(spec.automl, found[1], body.get("parameters") or {})
     )

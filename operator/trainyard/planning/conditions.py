@@ -31,8 +31,9 @@ def _conditions(
     suspended: bool = False,
 ) -> list[dict[str, Any]]:
     """All conditions of an object in `phase`; `old` is its previous status. `available` for kinds that are used."""
-    # NB: what is not supported yet is not going anywhere either, though a newer operator will take it up.
-    stalled = phase == Phase.ERROR or reason == Reason.NOT_YET_SUPPORTED
+    # NB: what is not supported yet is not going anywhere either, though a newer operator will take it up; nor is what
+    # was edited to be invalid, though what ran before may still run.
+    stalled = phase == Phase.ERROR or reason in (Reason.NOT_YET_SUPPORTED, Reason.INVALID_SPEC)
     wanted: dict[str, bool] = {
         ConditionType.READY: ready and not stalled and unsupported is None,
         ConditionType.RECONCILING: False,

@@ -19,11 +19,15 @@ from trainyard.planning import (
     callbackevents,
     callbacks,
     experimentstatus,
+    liftedcancel,
     proposals,
     retention,
     stepjobs,
     steps,
+    takeover,
+    trialjobs,
     trials,
+    twinsteps,
 )
 from trainyard.planning.experimentobserved import ChildView, ExperimentPlan, JobStep, ObservedExperiment
 from trainyard.planning.experimentrules import ExperimentRules
@@ -36,6 +40,8 @@ from trainyard.planning.times import sooner, stamp
 Json = Mapping[str, Any]
 
 _STEP_REMOVED = "stepRemoved"
+#: One that somebody has changed meanwhile is taken over by a later look.
+_TAKEN_OVER_SECONDS = 1.0
 _LIKE_A_TRIAL = re.compile(r"t[0-9]+-r[0-9]+")
 
 
@@ -59,13 +65,18 @@ def _plan(observed: ObservedExperiment, *, now: float, rules: ExperimentRules) -
         return dataclasses.replace(drafted, jobs=_of_no_step(observed, ()))
     if observed.unsupported is not None:
         return experimentstatus.refused(observed, Reason.NOT_YET_SUPPORTED, observed.unsupported, now=now)
-    problem = _problem(spec, rules)
+    problem = _problem(observed.name, spec, rules)
     if problem is not None:
         return experimentstatus.refused(observed, Reason.INVALID_SPEC, problem, now=now)
     back = _back_again(observed, spec, now=now)
-    if back:
-        observed = _with_those(observed, back)
+    observed = observed.with_going_on({step.uid for step in back})
+    observed = liftedcancel.with_going_on(observed, spec, rules=rules)
     states = _states(observed, spec, now=now, rules=rules)
+    digests = {state.step.name: state.digest for state in states}
+    taken = takeover.of_the_same(observed, digests, tuned=tuned_step(spec))
+    if taken:
+        # NB: nothing else, as none of what they are is known yet.
+        return ExperimentPlan(jobs=taken, plan=Plan(requeue_after=_TAKEN_OVER_SECONDS))
     kept = retention.step(observed, states, now=now, rules=rules)
     if kept is not None:
         states = [kept if state.step.name == kept.step.name else state for state in states]
@@ -76,7 +87,8 @@ def _plan(observed: ObservedExperiment, *, now: float, rules: ExperimentRules) -
         if state.requeue_after is not None:
             later = sooner(later, state.requeue_after)
     status, announce = experimentstatus.of_steps(observed, states, now=now)
-    if steps.retry_is_new(observed):
+    invalid = any(state.tuned and state.status.get("reason") == Reason.INVALID_SPEC for state in states)
+    if steps.retry_is_new(observed) and not invalid:  # NB: a search that cannot be read tries nothing again
         status = {**status, "retryRequestedAt": observed.retry_requested_at}
     plan = Plan(
         create=tuple(pod for state in states for pod in state.create),
@@ -88,7 +100,7 @@ def _plan(observed: ObservedExperiment, *, now: float, rules: ExperimentRules) -
     return ExperimentPlan(plan=plan, jobs=jobs)
 
 
-def _problem(spec: ExperimentSpec, rules: ExperimentRules) -> str | None:
+def _problem(experiment: str, spec: ExperimentSpec, rules: ExperimentRules) -> str | None:
     """Make sure that the chain can be run at all; what the API server's schema could not tell."""
     ordered = steps.in_order(spec.actions)
     cycle = [name for name in ordered if isinstance(name, str)]
@@ -114,8 +126,15 @@ def _problem(spec: ExperimentSpec, rules: ExperimentRules) -> str | None:
                 f"spec.output: step {step.name} works on what {step.depends_on[0]} leaves; say where that is kept, as "
                 "claimName or as uri."
             )
+    if (problem := stepjobs.epoch_of_nobody(experiment, spec)) is not None:
+        return problem
     tuned = spec.automl is not None and spec.automl.enabled
     for number, step in enumerate(spec.actions):
+        if step.name == tuned_step(spec) and (model := bodies[step.name].get("model")):
+            return (
+                f"spec.actions[{number}] ({step.name}): jobTemplate.spec.model would make a version of MLModel {model} "
+                "of every trial. Name the model as spec.model of the Experiment: then the best one becomes a version."
+            )
         if tuned and _LIKE_A_TRIAL.fullmatch(step.name):
             return f"spec.actions[{number}] ({step.name}): jobs of trials are called like this; give it another name."
     if tuned and tuned_step(spec) is None:
@@ -155,8 +174,8 @@ def _states(
 ) -> list[StepState]:
     """The steps as they stand, in the order of the spec.
 
-    A step whose job somebody has deleted runs again if one that has still to run needs what it made: so the steps are
-    judged again when there is such a one.
+    A step whose job somebody has deleted runs again if one that has still to run needs what it made, be it that its job
+    is there already and waits: so the steps are judged again when there is such a one.
     """
     again: frozenset[str] = frozenset()
     for _ in spec.actions:
@@ -164,7 +183,7 @@ def _states(
         needed = frozenset(
             state.step.depends_on[0]
             for state in states.values()
-            if any(_begins(job) for job in state.jobs)
+            if (any(_begins(job) for job in state.jobs) or _waits_for_parent(state))
             and state.step.depends_on
             and states[state.step.depends_on[0]].absent
         )
@@ -172,6 +191,11 @@ def _states(
             break
         again |= needed
     return [states[step.name] for step in spec.actions]
+
+
+def _waits_for_parent(state: StepState) -> bool:
+    """Whether its job, or a trial's, is there and has not begun for want of its parent."""
+    return state.status.get("reason") == Reason.WAITING_FOR_PARENT
 
 
 def _begins(job: JobStep) -> bool:
@@ -193,7 +217,7 @@ def _judged(
     for step in steps.in_order(spec.actions):
         assert isinstance(step, Step)  # cycles are refused
         parents = [states[name] for name in step.depends_on]
-        body, checkpoint = stepjobs.spec_of(spec, step), stepjobs.checkpoint_of(spec, step)
+        body, checkpoint = stepjobs.spec_of(spec, step), stepjobs.checkpoint_of(observed.name, spec, step)
         after = tuple(parent.handed for parent in parents)
         digest = stepjobs.digest_of(body, checkpoint=checkpoint if parents else None, after=after)
         if step.name == tuned:
@@ -210,16 +234,19 @@ def _judged(
             )
             states[step.name] = dataclasses.replace(found, tuned=True)
         else:
-            states[step.name] = steps.plain(
+            found = steps.plain(
                 observed,
                 step,
                 parents,
                 spec=body,
                 checkpoint=checkpoint,
-                digest=digest,
+                digest=twinsteps.told_apart(observed, step.name, parents, digest),
                 again=step.name in again,
                 now=now,
             )
+            works_on = twinsteps.works_on(observed, parents)
+            status = {**found.status, "parentJob": works_on}
+            states[step.name] = dataclasses.replace(found, status=steps.clean(status))
     return states
 
 
@@ -242,8 +269,11 @@ def _has_a_step(
     observed: ObservedExperiment, job: ChildView, known: Collection[str], tuned: str | None
 ) -> bool:
     """NB: labels can be changed by anybody, and a job that only seems to be left over is not to be cancelled."""
-    if job.name == names.step_job_name(experiment=observed.name, step=job.step):
-        return job.step in known and job.step != tuned
+    if tuned is not None and trialjobs.is_called_so(job, observed):
+        return True  # whichever step it was made for: the search has it, or takes it away
+    for name in known:
+        if job.name == names.step_job_name(experiment=observed.name, step=name):
+            return name != tuned
     return job.step in known and (job.number is None or job.step == tuned)
 
 
@@ -266,17 +296,3 @@ def _back_again(observed: ObservedExperiment, spec: ExperimentSpec, *, now: floa
         and not job.deleting
         and _has_a_step(observed, job, known, tuned)
     )
-
-
-def _with_those(observed: ObservedExperiment, back: Sequence[JobStep]) -> ObservedExperiment:
-    """As it will be when these jobs go on."""
-    uids = {step.uid for step in back}
-    jobs = tuple(
-        dataclasses.replace(
-            job, finished=False, canceled=False, ended_at=None, phase="", reason="", message=""
-        )
-        if job.uid in uids and not job.succeeded
-        else job
-        for job in observed.jobs
-    )
-    return dataclasses.replace(observed, jobs=jobs)

@@ -10,7 +10,7 @@ from typing import Any
 
 from trainyard.api.reasons import FINAL, Phase, Reason
 from trainyard.planning import conditions, experimentbases, searchstatus, steps
-from trainyard.planning.experimentobserved import ChildView, ExperimentPlan, ObservedExperiment
+from trainyard.planning.experimentobserved import ExperimentPlan, ObservedExperiment
 from trainyard.planning.plan import Announcement, Plan
 from trainyard.planning.steps import StepState
 from trainyard.planning.times import seconds, stamp
@@ -23,13 +23,20 @@ _JOINED = "Nothing runs by itself, as spec.actions is empty; {} TrainingJobs hav
 _COMING_UP = frozenset(
     {Reason.ACCEPTED, Reason.STARTING, Reason.PULLING_IMAGE, Reason.RESUMING, Reason.WAITING_FOR_PARENT}
 )
+#: What the steps have come to; it stays while the jobs that have told it are gone.
+_RESULTS = ("keyMetric", "artifacts", "archive", "result")
 _FINE = frozenset({Reason.DRAFT, Reason.COMPLETED, Reason.TRAINING, Reason.SEARCHING})
 _UNANNOUNCED = frozenset({Reason.ACCEPTED, Reason.STARTING, Reason.PULLING_IMAGE, Reason.PROPOSING})
 
 
 def refused(observed: ObservedExperiment, reason: Reason, message: str, *, now: float) -> ExperimentPlan:
-    """What cannot be run, or not yet."""
+    """What cannot be run, or not yet. Jobs of what the spec said before go on; it has not ended before they have."""
     phase = Phase.ERROR if reason is Reason.INVALID_SPEC else Phase.PENDING
+    going = [job for job in observed.jobs if job.owner == observed.uid and not job.over]
+    if going:
+        phase = Phase.RUNNING if any(job.phase == Phase.RUNNING for job in going) else Phase.PENDING
+        still = "1 job of it still runs" if len(going) == 1 else f"{len(going)} jobs of it still run"
+        message = f"{message} Until it is mended it goes on as it was: {still}."
     return _planned(observed, {**observed.status, **_counted(observed)}, phase, reason, message, now=now)
 
 
@@ -51,18 +58,34 @@ def of_steps(
         (state.status["startTime"] for state in states if state.status.get("startTime")), default=None
     )
     phase, reason, message, suspended = _together(observed, states, begun=begun is not None)
+    former = {name: old[name] for name in _RESULTS if name in old} if not _begins_anew(old, states) else {}
     status = {
-        **old,
+        **{name: value for name, value in old.items() if name not in _RESULTS},
+        **former,
         **_counted(observed),
         "startTime": begun,
         "steps": [state.status for state in states],
         "automl": _search(observed, states),
         "progress": _progress(states),
-        "keyMetric": _key_metric(states) or old.get("keyMetric"),
+        "keyMetric": _key_metric(states) or former.get("keyMetric"),
         "baseModels": experimentbases.as_status(observed),
         **_left(states),
     }
     return _stated(observed, status, phase, reason, message, now=now, suspended=suspended)
+
+
+def _begins_anew(old: Json, states: Sequence[StepState]) -> bool:
+    """Whether a step that had come to something is now another: what it came to is none of what is asked for."""
+    searched = next((state.automl.get("digest") for state in states if state.automl is not None), None)
+    before = (old.get("automl") or {}).get("digest")
+    if searched and before and searched != before:
+        return True
+    digests = {state.step.name: state.digest for state in states}
+    return any(
+        digests.get(entry.get("name")) not in (None, entry.get("digest"))
+        for entry in old.get("steps") or []
+        if entry.get("metric") or entry.get("phase") == Phase.DONE
+    )
 
 
 def _together(
@@ -194,17 +217,18 @@ def _key_metric(states: Sequence[StepState]) -> dict[str, Any] | None:
 
 
 def _left(states: Sequence[StepState]) -> dict[str, Any]:
-    """Artifacts of the last step that has left any; of a tuned one the best trial's."""
-    last: ChildView | None = None
-    for state in states:
-        if state.child is not None and state.child.succeeded and state.child.artifacts:
-            last = state.child
-    if last is None:
-        return {}
-    return {
-        "artifacts": [dict(one) for one in last.artifacts],
-        "archive": dict(last.archive) if last.archive else None,
-    }
+    """Artifacts of the last step that has left any, and the result file of the last that has one, which need not be the
+    same: an export draws no curves. Of a tuned step the best trial's.
+    """
+    done = [state.child for state in states if state.child is not None and state.child.succeeded]
+    found: dict[str, Any] = {}
+    for child in done:
+        if child.artifacts:
+            found["artifacts"] = [dict(one) for one in child.artifacts]
+            found["archive"] = dict(child.archive) if child.archive else None
+        if child.result:
+            found["result"] = dict(child.result)
+    return found
 
 
 def _planned(

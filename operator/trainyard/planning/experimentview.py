@@ -70,7 +70,7 @@ def view(raw: Json, catalog: Sequence[Runtime]) -> ExperimentView:
         deleting=bool(metadata.get("deletionTimestamp")),
         suspend=spec.get("suspend") is True,
         cancel=spec.get("cancel") is True,
-        goal=goal_of(_objective(spec), runtime_metrics(spec, catalog)),
+        goal=_goal(raw, catalog),
         action_parameters={action: given for action, given in brought.items() if isinstance(given, Mapping)}
         if isinstance(brought, Mapping)
         else {},
@@ -89,6 +89,17 @@ def runtime_metrics(spec: Json, catalog: Sequence[Runtime]) -> tuple[str, ...]:
             details = entry.details.get(str(kind))
             return (details.metrics if details is not None else ()) or entry.metrics
     return ()
+
+
+def _goal(raw: Json, catalog: Sequence[Runtime]) -> Goal:
+    """What its jobs report. NB: a search goes on with the metric that it began with, whatever the catalogue says."""
+    spec = raw.get("spec") or {}
+    objective, tuning = _objective(spec), spec.get("automl")
+    metrics = runtime_metrics(spec, catalog)
+    if isinstance(tuning, Mapping) and tuning.get("enabled") is not False:
+        begun = ((raw.get("status") or {}).get("automl") or {}).get("metric")
+        metrics = (str(begun), *metrics) if begun else metrics
+    return goal_of(objective, metrics)
 
 
 def _objective(spec: Json) -> Objective:

@@ -6,7 +6,7 @@ must be told before the first trial, not by all of them. Called by the planning 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,12 +16,12 @@ from trainyard.api.automl import AutoML, SearchParameter
 from trainyard.planning.nearest import hint
 from trainyard.planning.parameters import settled
 from trainyard.planning.runtime import RuntimeAction
+from trainyard.search.rules import ON_RUNGS
 from trainyard.search.space import BOOLS, Dimension, Point, Space, SpaceError, canonical
 
-__all__ = ["SpaceError", "epochs_parameter", "space_of", "with_epochs"]
+__all__ = ["SpaceError", "epochs_names", "space_of", "with_epochs"]
 
 Json = dict[str, Any]
-_RUNG_ALGORITHMS = ("hyperband", "asha")
 
 
 def space_of(automl: AutoML, action: RuntimeAction, step_parameters: Mapping[str, Any]) -> Space:
@@ -59,19 +59,22 @@ def space_of(automl: AutoML, action: RuntimeAction, step_parameters: Mapping[str
     return space
 
 
-def epochs_parameter(automl: AutoML, action: RuntimeAction, kind: str) -> str | None:
-    """The parameter that sets the number of epochs: the spec's, or the catalogue's for a type or architecture."""
-    return automl.epochs_parameter or next(iter(action.for_kind(kind).epochs), None)
+def epochs_names(automl: AutoML, action: RuntimeAction) -> tuple[str, ...]:
+    """The parameter that sets the number of epochs, the spec's or the catalogue's, and then its other names.
+
+    `action` is that of the step's type or architecture.
+    """
+    own = automl.epochs_parameter
+    if own is None:
+        return action.epochs
+    return (own, *(name for name in action.epochs if name != own)) if own in action.epochs else (own,)
 
 
-def with_epochs(
-    parameters: Mapping[str, Any], epochs: int, *, automl: AutoML, action: RuntimeAction, kind: str
-) -> Json:
+def with_epochs(parameters: Mapping[str, Any], epochs: int, *, names: Sequence[str]) -> Json:
     """The parameters with that number of epochs, and without what else would set it.
 
     Unchanged where nothing is known that sets it.
     """
-    names = _epochs_names(automl, action.for_kind(kind))
     found: Json = dict(parameters)
     for name in names[1:]:
         found = _without(found, name.split("."))
@@ -140,8 +143,8 @@ def _not_searched(
     automl: AutoML, action: RuntimeAction, given: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
     """What must not be searched, and why: the parameter of the epochs, and its other names where one of them is set."""
-    names = _epochs_names(automl, action)
-    by_rungs = automl.algorithm in _RUNG_ALGORITHMS
+    names = epochs_names(automl, action)
+    by_rungs = automl.algorithm in ON_RUNGS
     if by_rungs and not names:
         raise SpaceError(
             f"spec.automl.epochsParameter: {automl.algorithm} gives trials different numbers of epochs; say which "
@@ -153,13 +156,6 @@ def _not_searched(
             yield name, "it sets the number of epochs"
         elif other := next((other for other in set_by_step if other != name), None):
             yield name, f"the step gives {other}, which sets the same"
-
-
-def _epochs_names(automl: AutoML, action: RuntimeAction) -> tuple[str, ...]:
-    own = automl.epochs_parameter
-    if own is None:
-        return action.epochs
-    return (own, *(name for name in action.epochs if name != own)) if own in action.epochs else (own,)
 
 
 def _check_against_schema(space: Space, action: RuntimeAction) -> None:

@@ -1,4 +1,4 @@
-"""The TrainingJob of a step: its spec from the Experiment's templates, its digest, its metadata.
+"""The TrainingJob of a step: its spec from the Experiment's templates, its digest, its metadata, how it is asked again.
 
 Separate because three things must agree on it: what is posted, what says that a step has changed, and what is checked
 before anything runs.
@@ -18,8 +18,9 @@ from trainyard.api.experiment import ExperimentSpec, Step
 from trainyard.api.jobedits import RUN_POLICY
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.planning import parameters
-from trainyard.planning.experimentobserved import ObservedExperiment
+from trainyard.planning.experimentobserved import ChildView, JobStep, ObservedExperiment
 from trainyard.planning.merge import merged
+from trainyard.planning.nearest import hint
 from trainyard.planning.runtime import Runtime, RuntimeAction, Unresolved, resolve
 
 Json = dict[str, Any]
@@ -61,27 +62,44 @@ def spec_of(spec: ExperimentSpec, step: Step) -> Json:
     return {key: value for key, value in base.items() if value not in ({}, [])}
 
 
-def checkpoint_of(spec: ExperimentSpec, step: Step) -> Json | None:
+def checkpoint_of(experiment: str, spec: ExperimentSpec, step: Step) -> Json | None:
     """Which checkpoint of the step before is handed on; None is the best one, which needs no saying."""
     if step.checkpoint is not None:
         choice: Json = step.checkpoint.model_dump(by_alias=True, mode="json", exclude_none=True)
     else:
         choice = {"method": spec.checkpoint.method}
         if spec.checkpoint.method == "from_epoch_number":
-            epoch = _epoch(spec, step)
+            epoch = _epoch(experiment, spec, step)
             if epoch is None:
                 return None
             choice["epoch"] = epoch
     return choice if choice.get("method") != "best_model" else None
 
 
-def _epoch(spec: ExperimentSpec, step: Step) -> int | None:
-    """The epoch of the step before, by its name or its action. Without one for it, the best checkpoint is taken."""
+def _epoch(experiment: str, spec: ExperimentSpec, step: Step) -> int | None:
+    """The epoch of the step before. Without one for it, the best checkpoint is taken."""
     if not step.depends_on:
         return None
     before = next(one for one in spec.actions if one.name == step.depends_on[0])
     epochs = spec.checkpoint.epochs
-    return next((epochs[key] for key in (before.name, before.action) if key in epochs), None)
+    return next((epochs[key] for key in _called(experiment, before) if key in epochs), None)
+
+
+def _called(experiment: str, step: Step) -> tuple[str, ...]:
+    """What spec.checkpoint.epochs may call a step: its name, its action, its job."""
+    return step.name, step.action, names.step_job_name(experiment=experiment, step=step.name)
+
+
+def epoch_of_nobody(experiment: str, spec: ExperimentSpec) -> str | None:
+    """Make sure that an epoch is that of a step; where it is not, the best model would be handed on without a word."""
+    if spec.checkpoint.method != "from_epoch_number":
+        return None
+    known = {name for step in spec.actions for name in _called(experiment, step)}
+    wrong = next((key for key in spec.checkpoint.epochs if key not in known), None)
+    if wrong is None:
+        return None
+    near = hint(wrong, known)
+    return f"spec.checkpoint.epochs: {wrong[:64]} is no step, no action and no job of this Experiment: {near}"
 
 
 def problem_of(body: Mapping[str, Any]) -> str | None:
@@ -168,3 +186,12 @@ def owner(observed: ObservedExperiment) -> Json:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+
+
+def asked_again(child: ChildView, asked: str) -> JobStep:
+    """A job that has ended tries again, whatever it was stopped for."""
+    change = {
+        "metadata": {"annotations": {names.RETRY_REQUESTED_AT: asked, names.STOPPED: None}},
+        "spec": {"cancel": False},
+    }
+    return JobStep(verb="patch", name=child.name, uid=child.uid, body=change)

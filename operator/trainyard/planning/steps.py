@@ -13,7 +13,7 @@ from typing import Any
 from trainyard.api import names
 from trainyard.api.experiment import Step
 from trainyard.api.reasons import FINAL, Phase, Reason
-from trainyard.planning import experimentbases, stepjobs
+from trainyard.planning import experimentbases, stepjobs, takeover
 from trainyard.planning.experimentobserved import (
     REFUSED_AGAIN_SECONDS,
     ChildView,
@@ -59,6 +59,11 @@ class StepState:
     @property
     def final(self) -> bool:
         return self.phase in FINAL
+
+    @property
+    def base(self) -> dict[str, Any]:
+        """Its entry but for what it is at."""
+        return {key: value for key, value in self.status.items() if key not in ("phase", "reason", "message")}
 
     @property
     def job(self) -> str | None:
@@ -188,8 +193,7 @@ def of_child(observed: ObservedExperiment, step: Step, child: ChildView, base: J
         and not child.succeeded
         and child.retry_requested_at != asked
     ):
-        change = {"metadata": {"annotations": {names.RETRY_REQUESTED_AT: asked}}}
-        jobs = (JobStep(verb="patch", name=child.name, uid=child.uid, body=change),)
+        jobs = (stepjobs.asked_again(child, asked),)
     return StepState(step=step, status=clean(status), digest=str(base["digest"]), child=child, jobs=jobs)
 
 
@@ -215,6 +219,8 @@ def refused_job(
     observed: ObservedExperiment, step: Step, base: Json, name: str, digest: str, *, now: float
 ) -> StepState | None:
     """What keeps a job of this name from being made; with `requeue_after` where that may pass."""
+    if (left := takeover.why_not(observed, name)) is not None:
+        return stated(step, digest, base, *left)
     if name in observed.strangers:
         message = (
             f"There is a TrainingJob {name} that this Experiment has not made, and it is left as it is. Delete it, or "

@@ -33,7 +33,9 @@ def ended(raw: Json, status: Json) -> Counter[str]:
     before, after = (raw.get("status") or {}).get("automl") or {}, status.get("automl") or {}
     ledger = after.get("ledger") or ()
     known = (
-        set(map(_run, before.get("ledger") or ())) if before.get("digest") == after.get("digest") else set()
+        {_run(entry) for entry in before.get("ledger") or () if entry.get("state") in STATES}
+        if before.get("digest") == after.get("digest")
+        else set()
     )
     return Counter(
         entry["state"] for entry in ledger if _run(entry) not in known and entry.get("state") in STATES

@@ -2,7 +2,8 @@
 
 Separate because a tuned step has many jobs where another has one. What to run next is decided by `trainyard.search`
 from the runs that there are: those of the ledger, which count whatever becomes of their jobs, and the jobs. So nothing
-is remembered but the ledger and the seed. Called by `planning.experiment`.
+is remembered but `status.automl`: the ledger, the seed, what the search began with (`planning.searchkept`), and which
+trials were the best. Called by `planning.experiment`.
 """
 
 from __future__ import annotations
@@ -11,37 +12,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from trainyard.api import names
 from trainyard.api.experiment import Step
 from trainyard.api.reasons import Phase, Reason
 from trainyard.planning import (
-    experimentbases,
-    parameters,
     proposals,
+    searchkept,
     searchledger,
     searchstatus,
-    stepjobs,
     steps,
+    trialbest,
+    trialjobs,
+    trialstarts,
 )
 from trainyard.planning.experimentobserved import ChildView, JobStep, ObservedExperiment
 from trainyard.planning.experimentrules import ExperimentRules
-from trainyard.planning.proposals import Proposals
 from trainyard.planning.searchsetup import Search, search_of
-from trainyard.planning.searchspace import with_epochs
 from trainyard.planning.steps import StepState, stated
-from trainyard.search.decisions import Decision, Start, decide, epochs_of
-from trainyard.search.runs import Run
+from trainyard.planning.trialstarts import AT_ONCE
+from trainyard.search.decisions import Decision, decide
 
 Json = Mapping[str, Any]
-Point = tuple[str, ...]
 Children = Mapping[tuple[int, int], ChildView]
-
-#: So many jobs are made at one look, so that other objects get their turn.
-_AT_ONCE = 50
-_PARAMETERS_LIMIT = 60_000
-_MAX_FAILED = "maxFailed"
 
 
 def tuned(
@@ -61,24 +53,19 @@ def tuned(
     """
     search = search_of(observed, step, spec=spec, checkpoint=checkpoint, digest=digest, rules=rules)
     entry = steps.entry_of(observed.status, step.name)
-    if _has_ended_as_it_is(observed, entry) and (
-        isinstance(search, str) or search.digest != entry.get("digest")
-    ):
-        return _as_it_was(observed, step, entry, spec)
-    base: dict[str, Any] = {"name": step.name, "action": step.action, "digest": digest, "run": 0}
     if isinstance(search, str):
-        # NB: with the digest and the job that it had, so that what follows is not taken for changed.
-        base |= {key: entry[key] for key in ("digest", "run", "job", "metric", "startTime") if key in entry}
-        return stated(step, base["digest"], base, Phase.ERROR, Reason.INVALID_SPEC, search)
+        return _not_searched(observed, step, entry, search, spec=spec, digest=digest)
     told = _told(observed, search)
     before = entry.get("digest")
-    base |= {
+    base: dict[str, Any] = {
+        "name": step.name,
+        "action": step.action,
         "digest": search.digest,
         "run": int(entry.get("run") or 0) + (before not in (None, search.digest)),
         "startTime": entry.get("startTime") if before == search.digest else None,
     }
-    mine = [job for job in observed.jobs if job.owner == observed.uid and job.step == step.name]
-    stale = [job for job in mine if job.number is not None and job.digest != search.digest]
+    mine = _of_search(observed, step)
+    stale = [job for job in mine if job.digest != search.digest]
     children = {
         (job.number, job.rung): job for job in mine if job.number is not None and job.digest == search.digest
     }
@@ -86,50 +73,109 @@ def tuned(
     if stale:
         replacing = _replacing(step, search, base, stale, held=held is not None)
         return replace(replacing, delete=proposals.left_over(observed))
-    ledger = searchledger.written(search, told, children, retry=_retried(observed, entry, told))
-    runs = [*searchledger.ended_runs(ledger, children), *searchledger.running(ledger, children)]
-    decision = decide(search.rules, runs)
+    ledger, decision = _decided(observed, search, told, children, retry=_retried(observed, entry, told))
+    runs = any(item["state"] != searchledger.PENDING for item in ledger) or bool(children)
     automl = searchstatus.automl(observed.name, search, told, ledger, children, decision, now=now)
     state = _state(observed, search, base, decision, children, automl)
-    retries = _asked_again(observed, children) if _retried(observed, entry, told) else ()
-    rule = _MAX_FAILED if decision.failed else "median"
-    hopeless = [children[run] for run in decision.stop if run in children]
-    cancel = tuple(_stop(child, rule) for child in hopeless if not child.told_to_cancel)
+    rule = searchledger.MAX_FAILED if decision.failed else "median"
+    to_stop = [children[run] for run in decision.stop if run in children]
+    cancel = tuple(trialjobs.stopped(child, rule) for child in to_stop if not child.told_to_cancel)
+    renamed = [trialjobs.of_step(child, step) for child in children.values() if child.step != step.name]
     state = replace(
         state,
         automl=automl,
-        jobs=(*retries, *cancel),
+        jobs=(*cancel, *renamed[:AT_ONCE], *trialjobs.orphans(observed, children)),
+        requeue_after=0.0 if len(renamed) > AT_ONCE else None,
         child=_best(decision, children),
         output=search.body.get("output"),
     )
     if decision.ended or decision.failed:
         state = replace(state, delete=proposals.left_over(observed))
         best = decision.best
-        if state.phase != Phase.DONE or best is None or (best.number, best.rung) in children:
+        if state.phase != Phase.DONE or best is None:
             return state
+        if state.child is not None:
+            lost = trialbest.is_lost(best, state.child)
+            return trialbest.told_of(observed, search, state, state.child) if lost else state
         if not again or held is not None:
             return replace(state, absent=True)
-        return _best_again(observed, search, state, parents, best, told, children, now=now)
+        return trialbest.made_again(observed, search, state, parents, best, told, children, now=now)
     finding = steps.waiting_for(parents)
     if finding is not None and not runs:
         return replace(stated(step, search.digest, base, *finding), automl=automl)
     if held is not None:
         if any(not child.over for child in children.values()):
             return state
-        return replace(
-            stated(step, search.digest, base, *held), automl=automl, delete=proposals.left_over(observed)
-        )
-    return _starting(observed, search, state, parents, decision, ledger, children, rules=rules, now=now)
+        waiting = stated(step, search.digest, base, *held)
+        return replace(waiting, automl=automl, jobs=state.jobs, delete=proposals.left_over(observed))
+    return trialstarts.started(
+        observed, search, state, parents, decision, ledger, children, rules=rules, now=now
+    )
 
 
-def _has_ended_as_it_is(observed: ObservedExperiment, entry: Json) -> bool:
-    """Whether a search has found its best by a spec that nobody has edited since: what it was may then differ by the
-    operator's release alone (a range, a metric of the catalogue), and that runs nothing again.
+def _of_search(observed: ObservedExperiment, step: Step) -> list[ChildView]:
+    """The jobs of trials: this step's, and those of the step that was tuned before, or that this one was called: their
+    names do not tell a step, and there is one search.
     """
-    told = observed.status.get("automl") or {}
-    unedited = observed.status.get("observedGeneration") == observed.generation
+    return [
+        job
+        for job in observed.jobs
+        if job.owner == observed.uid
+        and job.number is not None
+        and (job.step == step.name or trialjobs.is_called_so(job, observed))
+    ]
+
+
+def _decided(
+    observed: ObservedExperiment, search: Search, told: Json, children: Children, *, retry: bool
+) -> tuple[list[Json], Decision]:
+    """The ledger, and what follows from it. A retry is for all that failed; what was stopped as too many had failed is
+    run again when they have not any longer, be it that maxFailed was raised.
+    """
+    asked = observed.retry_requested_at
+    ledger = searchledger.written(search, told, children, asked=asked)
+    decision = _decision(search, ledger, children)
+    # NB: where the search had its result and lost it, that is what is tried again, not what had failed on the way.
+    if retry and not trialbest.is_lost(decision.best, _best(decision, children)):
+        ledger = searchledger.with_pending(ledger, searchledger.to_retry(ledger, children, asked))
+        decision = _decision(search, ledger, children)
+    if stopped := searchledger.stopped_for_others(ledger, children):
+        without = searchledger.with_pending(ledger, stopped)
+        mended = _decision(search, without, children)
+        if not mended.failed:
+            ledger, decision = without, mended
+    return (searchledger.over(ledger) if decision.ended else ledger), decision
+
+
+def _decision(search: Search, ledger: Sequence[Json], children: Children) -> Decision:
+    runs = [*searchledger.ended_runs(ledger, children), *searchledger.running(ledger, children)]
+    return decide(search.rules, runs)
+
+
+def _not_searched(
+    observed: ObservedExperiment, step: Step, entry: Json, message: str, *, spec: Json, digest: str
+) -> StepState:
+    """The step where nothing can be searched. NB: a search that has found its best is over, whatever the catalogue says
+    of its parameters now; only who edits the spec is told.
+    """
+    assert observed.spec is not None
+    told: Json = observed.status.get("automl") or {}
+    asked = searchkept.spec_digest(observed.spec, digest)
+    goes_on = searchkept.is_asked_for(observed, step.name, spec_digest=asked)
     ended = entry.get("phase") == Phase.DONE and bool(told.get("completionTime"))
-    return unedited and ended and told.get("digest") == entry.get("digest")
+    if goes_on and ended and searchkept.unedited(observed):
+        return _as_it_was(observed, step, entry, spec)
+    base: dict[str, Any] = {"name": step.name, "action": step.action, "digest": digest, "run": 0}
+    # NB: with the digest and the job that it had, so that what follows is not taken for changed.
+    base |= {key: entry[key] for key in ("digest", "run", "job", "metric", "startTime") if key in entry}
+    going = [job for job in _of_search(observed, step) if not job.over]
+    phase = Phase.ERROR
+    if going:
+        phase = Phase.RUNNING if any(job.phase == Phase.RUNNING for job in going) else Phase.PENDING
+        message = f"{message} What runs goes on: {len(going)} of its trials."
+    state = stated(step, base["digest"], base, phase, Reason.INVALID_SPEC, message)
+    # NB: known for what it is when this has passed, also where an earlier release has begun it.
+    return replace(state, automl={**told, "specDigest": asked}) if goes_on else state
 
 
 def _as_it_was(observed: ObservedExperiment, step: Step, entry: Json, spec: Json) -> StepState:
@@ -162,29 +208,14 @@ def _replacing(
     state = stated(step, search.digest, base, Phase.PENDING, Reason.WAITING_FOR_CLEANUP, message)
     if held:
         return state
-    gone = [job for job in stale if not job.deleting][:_AT_ONCE]
+    gone = [job for job in stale if not job.deleting][:AT_ONCE]
     jobs = tuple(JobStep(verb="remove", name=job.name, uid=job.uid) for job in gone)
-    return replace(state, jobs=jobs, requeue_after=0.0 if len(gone) == _AT_ONCE else None)
+    return replace(state, jobs=jobs, requeue_after=0.0 if len(gone) == AT_ONCE else None)
 
 
 def _retried(observed: ObservedExperiment, entry: Json, told: Json) -> bool:
-    return steps.retry_is_new(observed) and entry.get("phase") in (Phase.ERROR, Phase.CANCELED) and bool(told)
-
-
-def _asked_again(observed: ObservedExperiment, children: Children) -> tuple[JobStep, ...]:
-    asked = observed.retry_requested_at
-    change = {
-        "metadata": {"annotations": {names.RETRY_REQUESTED_AT: asked, names.STOPPED: None}},
-        "spec": {"cancel": False},
-    }
-    return tuple(
-        JobStep(verb="patch", name=child.name, uid=child.uid, body=change)
-        for child in children.values()
-        if child.finished
-        and not child.succeeded
-        and child.stopped in ("", _MAX_FAILED)
-        and child.retry_requested_at != asked
-    )
+    phase = (entry or observed.status).get("phase")  # NB: the step may have been renamed
+    return steps.retry_is_new(observed) and phase != Phase.DONE and bool(told)
 
 
 def _best(decision: Decision, children: Children) -> ChildView | None:
@@ -233,141 +264,11 @@ def _state(
     under_way = [child for child in running if child.phase == Phase.RUNNING]
     if under_way or (ended and not running):
         return stated(search.step, search.digest, base, Phase.RUNNING, Reason.SEARCHING, message)
-    first = next((child for child in running if child.reason), None)
+    # NB: one that was just asked to try again tells of its former end.
+    first = next((child for child in running if child.reason and not child.finished), None)
     if first is not None:
         reason = steps.reason_of(first.reason)
         return stated(
             search.step, search.digest, base, Phase.PENDING, reason, f"{first.name}: {first.message}"
         )
     return stated(search.step, search.digest, base, Phase.PENDING, Reason.ACCEPTED, message)
-
-
-def _best_again(
-    observed: ObservedExperiment,
-    search: Search,
-    state: StepState,
-    parents: Sequence[StepState],
-    best: Run,
-    told: Json,
-    children: Children,
-    *,
-    now: float,
-) -> StepState:
-    """The job of the best trial is made once more, with the parameters that it had."""
-    known = searchstatus.known_trial(told, best.number, best.rung).get("parameters") or ()
-    values = {one["name"]: one["value"] for one in known}
-    point = tuple(values.get(dimension.name, "") for dimension in search.space.dimensions)
-    found = point if all(point) else search.point_of(best.number, children.get((best.number, 0)))
-    if found is None:
-        return replace(state, absent=True)
-    epochs = epochs_of(search.rules, best.number, best.rung)
-    start = Start(best.number, best.rung, epochs=epochs)
-    # NB: what it went on from may be gone as well; it runs from its beginning.
-    step = _job(observed, search, parents, start, found, {})
-    base = {key: value for key, value in _base_of(state).items() if key != "completionTime"}
-    blocked = steps.refused_job(observed, search.step, base, step.name, search.digest, now=now)
-    if blocked is not None and blocked.requeue_after != 0.0:
-        return replace(blocked, automl=state.automl, delete=state.delete)
-    message = (
-        f"The job of trial {best.number}, the best, is made again: it is gone, and a step needs what it left."
-    )
-    again = stated(search.step, search.digest, base, Phase.PENDING, Reason.ACCEPTED, message)
-    return replace(again, automl=state.automl, jobs=(*state.jobs, step), delete=state.delete)
-
-
-def _stop(child: ChildView, rule: str) -> JobStep:
-    change = {"metadata": {"annotations": {names.STOPPED: rule}}, "spec": {"cancel": True}}
-    return JobStep(verb="patch", name=child.name, uid=child.uid, body=change)
-
-
-def _starting(
-    observed: ObservedExperiment,
-    search: Search,
-    state: StepState,
-    parents: Sequence[StepState],
-    decision: Decision,
-    ledger: Sequence[Json],
-    children: Children,
-    *,
-    rules: ExperimentRules,
-    now: float,
-) -> StepState:
-    """`state` with the jobs that are started now, and the pod that proposes those whose parameters are not known."""
-    asked = Proposals()
-    if search.automl.algorithm == "bayesian":
-        lacking = [start.number for start in decision.start if search.drawn(start.number) is None]
-        asked = proposals.wanted(observed, search, lacking, ledger, children, rules=rules, now=now)
-    # NB: the search had ended, and was given more trials: no checkpoint of an earlier one is left to go on from.
-    removed = bool((state.automl or {}).get("retention"))
-    made: list[JobStep] = []
-    refused: StepState | None = None
-    for start in decision.start:
-        if len(made) >= _AT_ONCE:
-            break
-        point = asked.points.get(start.number) or search.drawn(start.number)
-        if point is None or (start.number, start.rung) in children:
-            continue
-        step = _job(observed, search, parents, start, point, {} if removed else children)
-        blocked = steps.refused_job(observed, search.step, _base_of(state), step.name, search.digest, now=now)
-        if blocked is not None:
-            refused = blocked
-            if blocked.requeue_after is None or blocked.requeue_after > 0:
-                break
-        made.append(step)
-        if blocked is not None:
-            break
-    requeue = 0.0 if len(made) >= _AT_ONCE else asked.requeue_after
-    jobs = (*state.jobs, *made)
-    if refused is not None and not any(not child.over for child in children.values()):
-        return replace(refused, automl=state.automl, jobs=jobs, requeue_after=refused.requeue_after)
-    if refused is not None:
-        requeue = refused.requeue_after if requeue is None else requeue
-    running = any(not child.over for child in children.values()) or made
-    if asked.message and not running:
-        state = replace(
-            stated(
-                search.step, search.digest, _base_of(state), Phase.RUNNING, Reason.PROPOSING, asked.message
-            ),
-            automl=state.automl,
-        )
-    return replace(state, jobs=jobs, create=asked.create, delete=asked.delete, requeue_after=requeue)
-
-
-def _base_of(state: StepState) -> dict[str, Any]:
-    return {key: value for key, value in state.status.items() if key not in ("phase", "reason", "message")}
-
-
-def _job(
-    observed: ObservedExperiment,
-    search: Search,
-    parents: Sequence[StepState],
-    start: Start,
-    point: Point,
-    children: Children,
-) -> JobStep:
-    """The job of one run. A promoted trial goes on from its own checkpoint; where that or the job that has it was
-    removed it runs from its beginning, which comes to the same.
-    """
-    given = parameters.merged(search.body.get("parameters") or {}, search.space.parameters(point))
-    if start.epochs is not None:
-        given = with_epochs(given, start.epochs, automl=search.automl, action=search.action, kind=search.kind)
-    spec: dict[str, Any] = {**experimentbases.pinned(observed, search.body), "parameters": given}
-    former = children.get((start.number, start.rung - 1)) if start.rung > 0 else None
-    if former is not None and former.succeeded:
-        spec |= {"parentJob": former.name, "checkpoint": {"method": "latest_model"}}
-    elif parents and parents[0].job:
-        spec["parentJob"] = parents[0].job
-        if search.checkpoint:
-            spec["checkpoint"] = dict(search.checkpoint)
-    name = names.trial_job_name(experiment=observed.name, number=start.number, rung=start.rung)
-    told = orjson.dumps(search.space.as_mapping(point)).decode()
-    body = stepjobs.job(
-        observed,
-        search.step,
-        name=name,
-        digest=search.digest,
-        spec=spec,
-        labels={names.LABEL_TRIAL: str(start.number), names.LABEL_RUNG: str(start.rung)},
-        annotations={names.TRIAL_PARAMETERS: told[:_PARAMETERS_LIMIT]},
-    )
-    return JobStep(verb="make", name=name, digest=search.digest, body=body)

@@ -29,7 +29,7 @@ from trainyard.planning.observed import Refusal
 from trainyard.planning.podview import PodView
 from trainyard.planning.support import not_yet_supported
 from trainyard.planning.times import sooner
-from trainyard.reconcile import accounting, specs
+from trainyard.reconcile import accounting, experimentviews, specs
 from trainyard.reconcile.callbacks import Deliveries
 
 logger = logging.getLogger(__name__)
@@ -149,6 +149,8 @@ class ExperimentReconciler:
             ],
             jobs=jobs,
             strangers=self._strangers(key, uid, spec, jobs),
+            left_behind=tuple(experimentviews.left_behind(self._cache, key, uid, jobs)),
+            parents=experimentviews.parents(self._cache, key.namespace, (job.name for job in jobs)),
             refusals=self._refusals.get(uid, {}),
             pods=pods,
             proposals=await self._read(key.namespace, uid, pods),

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainyard.search import halving, median
+from trainyard.search.halving import bracket_of
 from trainyard.search.outcome import Decision, Plan, RungState, Start
 from trainyard.search.record import Record
 from trainyard.search.rules import Rules
 from trainyard.search.runs import Run
 
-__all__ = ["Decision", "Plan", "RungState", "Start", "decide", "epochs_of", "is_final"]
+__all__ = ["Decision", "Plan", "RungState", "Start", "bracket_of", "decide", "epochs_of", "is_final"]
 
 
 def decide(rules: Rules, runs: Sequence[Run]) -> Decision:
@@ -27,8 +28,9 @@ def decide(rules: Rules, runs: Sequence[Run]) -> Decision:
     free = max(0, rules.parallelism - len(record.running))
     plan = _plan(rules, record, free)
     top = record.top()
-    failed = _too_many_failed(rules, record)
     satisfied = _threshold_reached(rules, record, top)
+    # NB: those that still ran when one was good enough may fail as they like: the search has its result.
+    failed = "" if satisfied else _too_many_failed(rules, record)
     start = () if failed or satisfied else plan.start
     ended = not record.running and not start
     if ended and not top and not failed:

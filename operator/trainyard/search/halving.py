@@ -114,6 +114,17 @@ def units_of(rules: Rules, number: int, rung: int) -> int:
     raise ValueError(f"There is no bracket with trial {number}.")
 
 
+def bracket_of(rules: Rules, number: int) -> int | None:
+    """The bracket of a trial, as RungState has it; None where no bracket has a trial of that number."""
+    if rules.algorithm == "asha":
+        return len(rules.ladder) - 1
+    for bracket in rules.brackets:
+        if number < bracket.configurations:
+            return bracket.s
+        number -= bracket.configurations
+    return None
+
+
 def is_last_rung(rules: Rules, number: int, rung: int) -> bool:
     """Whether no trial goes on from this rung of the trial's bracket."""
     if rules.algorithm == "asha":

@@ -63,14 +63,17 @@ class Record:
         )
 
     def top(self) -> tuple[Run, ...]:
-        """The best run of each of the best trials, best first. Of equal runs the lower number and the higher rung."""
-        best: dict[int, tuple[float, int, int]] = {}
+        """The best run of each of the best trials, best first. Of equal runs the lower number and the higher rung.
+
+        Those that came to their end are before those that were stopped, which leave nothing that could be handed on.
+        """
+        best: dict[int, tuple[bool, float, int, int]] = {}
         for (number, rung), cost in self.costs.items():
-            entry = (cost, number, -rung)
+            entry = ((number, rung) not in self.promotable, cost, number, -rung)
             if number not in best or entry < best[number]:
                 best[number] = entry
         first = heapq.nsmallest(_TOP, best.values())
-        return tuple(self.runs[number, -negative] for _, number, negative in first)
+        return tuple(self.runs[number, -negative] for _, _, number, negative in first)
 
     def best_of(self, keys: Iterable[Key]) -> float | None:
         """The best value among these runs, as it was reported."""

@@ -14,6 +14,9 @@ from trainyard.search.median import Median
 
 Algorithm = Literal["bayesian", "hyperband", "asha", "random", "grid"]
 
+#: Of these trials run for the epochs of a rung, and only the best go on.
+ON_RUNGS = ("hyperband", "asha")
+
 #: Runs of one search: what status has room for.
 MOST_RUNS = 2000
 _MOST_EPOCHS = 10**9
@@ -39,7 +42,7 @@ class Rules:
     @property
     def by_rungs(self) -> bool:
         """Whether trials run for the epochs of a rung, and only the best go on."""
-        return self.algorithm in ("hyperband", "asha")
+        return self.algorithm in ON_RUNGS
 
     @property
     def brackets(self) -> tuple[Bracket, ...]:

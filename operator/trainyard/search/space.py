@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import cached_property
 from typing import Any, Literal
 
 import orjson
@@ -27,6 +28,9 @@ BOOLS = ("false", "true")
 _LARGEST = 2**63 - 1
 _DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
 _TEXT_LIMIT = 256
+#: Numbers, one a line; those that end in no 0 are as `canonical` writes them.
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,99})(?:\.[0-9]{1,100})?"
+_NUMBERS = re.compile(rf"{_NUMBER}(?:\n{_NUMBER})*")
 
 
 class SpaceError(ValueError):
@@ -66,17 +70,17 @@ class Dimension:
         """How many values there are; None where they are not countable: a float without a step."""
         if self.type in ("categorical", "bool"):
             return len(self.choices)
-        if self._spacing is None:
+        if self.spacing is None:
             return None
         low, high = self.bounds
-        return int(EXACT.divide_int(EXACT.subtract(high, low), self._spacing)) + 1
+        return int(EXACT.divide_int(EXACT.subtract(high, low), self.spacing)) + 1
 
     def at(self, index: int) -> str:
         """The value with this index, from 0, of those that can be counted."""
         if self.type in ("categorical", "bool"):
             return self.choices[index]
-        assert self._spacing is not None
-        return canonical(EXACT.add(self.bounds[0], EXACT.multiply(self._spacing, Decimal(index))))
+        assert self.spacing is not None
+        return canonical(EXACT.add(self.bounds[0], EXACT.multiply(self.spacing, Decimal(index))))
 
     def accepted(self, value: object) -> str:
         """A value from elsewhere in its canonical form. Raises SpaceError for one that is not in the range."""
@@ -86,17 +90,15 @@ class Dimension:
             if value not in self.choices:
                 raise SpaceError(f"{self.name}: {value[:40]!r} is none of {', '.join(self.choices)[:200]}")
             return value
-        if not _DECIMAL.fullmatch(value) or len(value) > _TEXT_LIMIT:
-            raise SpaceError(f"{self.name}: {value[:40]!r} is not a decimal number")
-        number = Decimal(value)
-        low, high = self.bounds
-        if not low <= number <= high:
-            raise SpaceError(f"{self.name}: {value[:40]} is not between {low} and {high}")
-        if self._spacing is not None and EXACT.remainder(EXACT.subtract(number, low), self._spacing):
-            raise SpaceError(
-                f"{self.name}: {value[:40]} is not a number of steps of {self._spacing} from {low}"
-            )
-        return canonical(number)
+        known = self._known.get(value)
+        if known is None:
+            known = self._known[value] = exactly(self, value)
+        return known
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        """Values that were looked at before, by how they were written: where they can be counted, most come again."""
+        return {}
 
     def json(self, value: str) -> Any:
         """A value as the trainer gets it."""
@@ -112,7 +114,8 @@ class Dimension:
             return value
 
     @property
-    def _spacing(self) -> Decimal | None:
+    def spacing(self) -> Decimal | None:
+        """How far values are apart; None where they are not countable."""
         return self.step if self.step is not None or self.type == "float" else Decimal(1)
 
     def _problem(self) -> str | None:
@@ -155,6 +158,11 @@ class Space:
             if above:
                 raise SpaceError(f"{name} is a part of {above[0]}, so that only one of them can be searched")
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of its parameters."""
+        return tuple(dimension.name for dimension in self.dimensions)
+
     def digest(self, point: Point) -> str:
         """16 hexadecimal digits that tell one point from another."""
         pairs = [[d.name, value] for d, value in zip(self.dimensions, point, strict=True)]
@@ -179,7 +187,41 @@ class Space:
         """A point from elsewhere, such as the tuner, in canonical form. Raises SpaceError, naming the parameter."""
         if len(values) != len(self.dimensions):
             raise SpaceError(f"a point has {len(self.dimensions)} values, not {len(values)}")
-        return tuple(d.accepted(value) for d, value in zip(self.dimensions, values, strict=True))
+        found: list[Any] = list(values)
+        for place in self._unclear(found):
+            found[place] = self.dimensions[place].accepted(found[place])
+        return tuple(found)
+
+    def _unclear(self, values: list[Any]) -> Sequence[int]:
+        """Places of all but the floats that are canonical and in their range beyond doubt. NB: a look at a search asks
+        for the values of a thousand trials, and exact decimals take several times as long.
+        """
+        ranges, others = self._ranges
+        given = [values[place] for place, _, _ in ranges]
+        try:
+            if not _NUMBERS.fullmatch("\n".join(given)):
+                return range(len(values))
+            numbers = list(map(float, given))
+        except (TypeError, ValueError):
+            return range(len(values))
+        # NB: what is between the ends as a float is between them as a decimal, as rounding keeps the order.
+        return others + [
+            place
+            for (place, low, high), text, number in zip(ranges, given, numbers, strict=True)
+            if not low < number < high or text[-1] == "0"
+        ]
+
+    @cached_property
+    def _ranges(self) -> tuple[list[tuple[int, float, float]], list[int]]:
+        """Of each float without a step its place and its ends; the places of all else."""
+        found, others = [], []
+        for place, one in enumerate(self.dimensions):
+            if one.type == "float" and one.spacing is None:
+                low, high = one.bounds
+                found.append((place, float(low), float(high)))
+            else:
+                others.append(place)
+        return found, others
 
     def as_json(self) -> list[Json]:
         """The space as the tuner's image gets it: decimals as strings, null for what there is not."""
@@ -213,6 +255,20 @@ class Space:
                 for one in raw
             )
         )
+
+
+def exactly(dimension: Dimension, value: str) -> str:
+    """A number from elsewhere in its canonical form. Raises SpaceError for one that is not in the range."""
+    if not _DECIMAL.fullmatch(value) or len(value) > _TEXT_LIMIT:
+        raise SpaceError(f"{dimension.name}: {value[:40]!r} is not a decimal number")
+    number = Decimal(value)
+    low, high = dimension.bounds
+    if not low <= number <= high:
+        raise SpaceError(f"{dimension.name}: {value[:40]} is not between {low} and {high}")
+    spacing = dimension.spacing
+    if spacing is not None and EXACT.remainder(EXACT.subtract(number, low), spacing):
+        raise SpaceError(f"{dimension.name}: {value[:40]} is not a number of steps of {spacing} from {low}")
+    return canonical(number)
 
 
 def canonical(number: Decimal) -> str:

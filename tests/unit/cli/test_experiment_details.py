@@ -54,6 +54,24 @@ def test_a_search_is_drawn_with_its_best_trials(capsys: pytest.CaptureFixture[st
     assert f"tune-t{number}-r0" in top
 
 
+def test_what_is_searched_is_told_as_the_search_began_with_it(capsys: pytest.CaptureFixture[str]) -> None:
+    experiment, jobs = a_random_search(3)
+    space: list[dict[str, Any]] = [
+        {"name": "activation", "type": "categorical", "values": ["relu", "tanh"]},
+        {"name": "batch_size", "type": "int", "min": "16", "max": "128", "step": "16"},
+        {"name": "learning_rate", "type": "float", "min": "0.0001", "max": "0.1", "log": True},
+        {"name": "use_bias", "type": "bool"},
+    ]
+    experiment["status"]["automl"]["space"] = space
+    said = (
+        "Space activation relu, tanh; batch_size 16 to 128 by 16; learning_rate 0.0001 to 0.1 log; use_bias"
+    )
+    assert said.split() in shown(capsys, experiment, jobs)
+    experiment["status"]["automl"]["space"] = [{**space[3], "name": f"p{number}"} for number in range(64)]
+    (line,) = (line for line in shown(capsys, experiment, jobs) if line[:1] == ["Space"])
+    assert line[-4:] == ["p11;", "and", "52", "more"]
+
+
 def test_rungs_are_drawn_with_how_far_each_is(capsys: pytest.CaptureFixture[str]) -> None:
     experiment, jobs = a_hyperband(9, 3)
     experiment["status"]["automl"]["rungs"][-1] |= {"finished": 1, "running": 2}
@@ -105,6 +123,13 @@ def test_steps_say_why_they_wait_or_failed(capsys: pytest.CaptureFixture[str]) -
         assert expected.split() in lines, expected
     assert ["mine", "running"] in [line[:2] for line in lines]
     assert not any(line[:1] == ["TRIAL"] for line in lines)
+
+
+def test_the_result_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    status = {"result": {"uri": "s3://models/chain/metrics.json"}}
+    lines = shown(capsys, an_experiment("chain", status=status))
+    assert ["Result", "s3://models/chain/metrics.json"] in lines
+    assert "Result" not in {line[0] for line in shown(capsys, an_experiment("chain")) if line}
 
 
 def test_without_its_jobs_it_is_drawn_from_its_status(capsys: pytest.CaptureFixture[str]) -> None:

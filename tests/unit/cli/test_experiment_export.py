@@ -62,9 +62,9 @@ def test_csv_has_a_line_for_each_run_and_a_column_for_each_parameter() -> None:
 
 def test_texts_with_commas_quotes_and_lines_come_back_as_they_were() -> None:
     experiment, jobs = a_random_search(1)
-    odd = 'a,"b"\nc;é'
+    odd = 'a,"b"\nc;é\r10%\r20%\r\nend'
     jobs[0]["metadata"]["annotations"]["trainyard.dev/trial-parameters"] = json.dumps({"x": odd})
-    (row,) = csv.DictReader(io.StringIO(exportrows.as_csv(history(experiment, jobs))))
+    (row,) = csv.DictReader(io.StringIO(exportrows.as_csv(history(experiment, jobs)), newline=""))
     assert row["parameters.x"] == odd
 
 

@@ -75,7 +75,7 @@ def test_points_of_a_grid_are_known_by_their_numbers() -> None:
     experiment = an_experiment(automl={"algorithm": "grid", "space": space})
     redraw = redrawing.of(an_experiment(automl={"algorithm": "grid", "space": space}))
     assert redraw is not None
-    grid = redrawing.space_of_spec(experiment)
+    grid = redrawing.space_of(experiment)
     assert grid is not None
     drawn = [redraw(number, grid.digest(grid_point(grid, number))) for number in range(8)]
     assert {(one or {})["depth"] for one in drawn} == {"1", "2", "3", "4"}
@@ -90,6 +90,17 @@ def test_what_the_runtime_would_search_has_the_scales_of_the_catalogue() -> None
     assert found["learning_rate"] is True
     assert "epochs" not in found
     assert history(experiment, [], scales=found).scales == found
+
+
+def test_what_status_has_kept_is_drawn_from_whatever_spec_and_catalogue_say_now() -> None:
+    experiment, _ = a_random_search(20)
+    kept = experiment["spec"]["automl"].pop("space")
+    experiment["spec"]["jobTemplate"] = {"spec": {"runtime": "known to the operator alone"}}
+    assert redrawing.of(experiment) is None
+    experiment["status"]["automl"]["space"] = kept
+    found = history(experiment, [], redraw=redrawing.of(experiment), scales=redrawing.scales(experiment))
+    assert [run.parameters for run in found.trials] == [point(number) for number in range(20)]
+    assert found.scales["learning_rate"] is True
 
 
 def test_a_spec_that_cannot_be_read_draws_nothing() -> None:

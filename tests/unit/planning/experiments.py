@@ -73,7 +73,9 @@ def a_search(**automl: Any) -> Json:
 
 @dataclass
 class World:
-    """One Experiment with its jobs. `killed_after` writes from now the operator dies; None: never."""
+    """One Experiment with its jobs, and `others` that are none of its own. `writes_left` from now the operator dies;
+    None: never.
+    """
 
     spec: Json
     name: str = "digits"
@@ -83,6 +85,7 @@ class World:
     status: Json = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, Json] = field(default_factory=dict)
+    others: dict[str, Json] = field(default_factory=dict)
     pods: dict[str, PodView] = field(default_factory=dict)
     orders: dict[str, Json] = field(default_factory=dict)
     lines: dict[str, str] = field(default_factory=dict)
@@ -107,6 +110,11 @@ class World:
             spec=read,
             retry_requested_at=self.annotations.get(names.RETRY_REQUESTED_AT, ""),
             jobs=tuple(ChildView.from_raw(raw, with_curve=with_curve) for raw in self.jobs.values()),
+            parents=frozenset(
+                job["spec"]["parentJob"]
+                for job in (*self.jobs.values(), *self.others.values())
+                if job["spec"].get("parentJob") and not job.get("status", {}).get("completionTime")
+            ),
             pods=tuple(self.pods.values()),
             proposals={pod.uid: self.lines[pod.uid] for pod in self.pods.values() if pod.uid in self.lines},
             pod_refusal=self.pod_refusal,
@@ -163,7 +171,13 @@ class World:
         }
 
     def ends(
-        self, name: str, phase: str = "Done", reason: str = "Completed", *, value: float | None = None
+        self,
+        name: str,
+        phase: str = "Done",
+        reason: str = "Completed",
+        *,
+        value: float | None = None,
+        result: Json | None = None,
     ) -> None:
         """A job ends; with a value, that is what its last epoch has told."""
         if value is not None:
@@ -181,7 +195,21 @@ class World:
             "conditions": [finished, succeeded],
             "artifacts": [{"uri": f"pvc://out/{job['metadata']['uid']}"}],
             "retryRequestedAt": job["metadata"]["annotations"].get(names.RETRY_REQUESTED_AT),
+            **({"result": result} if result is not None else {}),
         }
+
+    def is_cancelled_with_it(self, name: str) -> None:
+        """A job is cancelled as its Experiment is."""
+        begun = "startTime" in self.jobs[name].get("status", {})
+        self.ends(name, "Canceled", "CanceledByUser")
+        status = self.jobs[name]["status"]
+        status["stop"] = {"cause": "Cancel", "experiment": self.name, "endTime": stamp(self.now)}
+        if not begun:
+            del status["startTime"]
+
+    def resumes(self, name: str) -> None:
+        """A job that was cancelled with its Experiment goes on with it."""
+        self.jobs[name]["status"] = {"phase": "Pending", "reason": "Resuming"}
 
     def goes_on(self, name: str) -> None:
         """A job that was asked for another try takes it up."""
@@ -190,7 +218,7 @@ class World:
         job["status"] = {"phase": "Pending", "reason": "BackingOff", "retryRequestedAt": asked}
 
     def runs_all(self, value: Callable[[Json], float] | None = None, limit: int = 500) -> None:
-        """Every job that is there ends, and those that follow, until nothing is made any longer."""
+        """Every job that is there ends, a cancelled one as such, and those that follow, until no more are made."""
         for _ in range(limit):
             self.settle()
             alive = [
@@ -199,7 +227,10 @@ class World:
             if not alive:
                 return
             for name in alive:
-                self.ends(name, value=value(self.jobs[name]) if value is not None else None)
+                if self.jobs[name]["spec"].get("cancel"):
+                    self.ends(name, "Canceled", "CanceledByUser")
+                else:
+                    self.ends(name, value=value(self.jobs[name]) if value is not None else None)
         raise AssertionError("It never ends.")
 
     def proposer(self) -> PodView:
@@ -273,4 +304,5 @@ class World:
             stage=stage,
             attempt=int(number),
             rank=0,
+            spec_hash=(body["metadata"].get("annotations") or {}).get(names.SPEC_HASH, ""),
         )

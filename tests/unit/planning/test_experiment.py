@@ -325,6 +325,32 @@ def test_the_best_value_of_the_objective_is_the_experiments() -> None:
     assert world.status["keyMetric"] == {"name": "accuracy", "value": "0.9", "display": "accuracy 0.9"}
 
 
+def test_artifacts_and_the_result_file_are_those_of_the_last_step_that_has_left_any() -> None:
+    world = a_world()
+    world.settle()
+    drawn = {"uri": "pvc://out/train/metrics.json", "sha256": "ab"}
+    world.ends("digits-train", result=drawn)
+    world.settle()
+    assert world.status["result"] == drawn
+    world.ends("digits-evaluate", result={"uri": "pvc://out/evaluate/metrics.json"})
+    world.ends("digits-prune", "Error", "TrainerFailed", result={"uri": "pvc://out/prune/metrics.json"})
+    world.settle()
+    assert world.status["result"] == {"uri": "pvc://out/evaluate/metrics.json"}
+    assert world.status["artifacts"] == [{"uri": "pvc://out/uid-of-digits-evaluate-1"}]
+    del world.jobs["digits-evaluate"], world.jobs["digits-train"]
+    world.settle()
+    assert world.status["result"] == {"uri": "pvc://out/evaluate/metrics.json"}
+
+
+def test_the_result_file_of_a_search_is_the_best_trials() -> None:
+    world = World(spec=a_search(algorithm="random", maxRecommendations=2, parallelism=2))
+    world.settle()
+    world.ends("digits-t0-r0", value=0.9, result={"uri": "pvc://out/t0/metrics.json"})
+    world.ends("digits-t1-r0", value=0.8, result={"uri": "pvc://out/t1/metrics.json"})
+    world.settle()
+    assert world.status["result"] == {"uri": "pvc://out/t0/metrics.json"}
+
+
 def test_between_two_steps_it_goes_on_running() -> None:
     world = a_world()
     world.settle()

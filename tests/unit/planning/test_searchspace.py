@@ -10,7 +10,7 @@ from trainyard import catalog
 from trainyard.api.automl import AutoML
 from trainyard.planning.parameters import Schema
 from trainyard.planning.runtime import RuntimeAction, Unresolved, choose
-from trainyard.planning.searchspace import SpaceError, epochs_parameter, space_of, with_epochs
+from trainyard.planning.searchspace import SpaceError, epochs_names, space_of, with_epochs
 from trainyard.search.space import Space
 
 SCHEMA = Schema(
@@ -227,8 +227,8 @@ def test_rungs_need_to_know_what_sets_the_epochs(algorithm: str) -> None:
         space_of(automl, UNKNOWN, {})
     named = an_automl(algorithm=algorithm, space=[a_rate("lr")], epochsParameter="train.epochs")
     assert names(space_of(named, UNKNOWN, {})) == ["lr"]
-    assert epochs_parameter(named, UNKNOWN, "") == "train.epochs"
-    assert epochs_parameter(automl, UNKNOWN, "") is None
+    assert epochs_names(named, UNKNOWN) == ("train.epochs",)
+    assert epochs_names(automl, UNKNOWN) == ()
 
 
 @pytest.mark.parametrize("algorithm", ["hyperband", "asha"])
@@ -244,11 +244,11 @@ def test_another_name_of_the_epochs_may_be_searched_where_nobody_sets_them() -> 
 
 def test_the_epochs_of_a_rung_go_over_all_of_their_names() -> None:
     given = {"trees": 300, "rate": 0.1, "optim": {"lr": 0.5}}
-    set_to = with_epochs(given, 9, automl=an_automl(), action=ACTION, kind="")
+    set_to = with_epochs(given, 9, names=epochs_names(an_automl(), ACTION))
     assert set_to == {"rate": 0.1, "optim": {"lr": 0.5}, "epochs": 9}
     assert given["trees"] == 300
     named = an_automl(epochsParameter="trees")
-    assert with_epochs({"epochs": 3}, 9, automl=named, action=ACTION, kind="") == {"trees": 9}
+    assert with_epochs({"epochs": 3}, 9, names=epochs_names(named, ACTION)) == {"trees": 9}
 
 
 def test_the_epochs_of_a_rung_reach_a_nested_parameter() -> None:
@@ -256,14 +256,14 @@ def test_the_epochs_of_a_rung_reach_a_nested_parameter() -> None:
         epochs=("train.num_epochs",), epochs_of={"other": ("run.train.steps", "train.steps")}
     )
     given = {"train": {"num_epochs": 3, "optim": {"lr": 1}, "steps": 4}}
-    assert with_epochs(given, 9, automl=an_automl(), action=action, kind="dino") == {
+    assert with_epochs(given, 9, names=epochs_names(an_automl(), action.for_kind("dino"))) == {
         "train": {"num_epochs": 9, "optim": {"lr": 1}, "steps": 4}
     }
-    assert with_epochs(given, 9, automl=an_automl(), action=action, kind="other") == {
+    assert with_epochs(given, 9, names=epochs_names(an_automl(), action.for_kind("other"))) == {
         "train": {"num_epochs": 3, "optim": {"lr": 1}},
         "run": {"train": {"steps": 9}},
     }
-    assert with_epochs(given, 9, automl=an_automl(), action=UNKNOWN, kind="") == given
+    assert with_epochs(given, 9, names=()) == given
 
 
 TRAINED = [

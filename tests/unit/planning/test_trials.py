@@ -37,6 +37,10 @@ def test_trials_are_jobs_of_the_step_with_parameters_of_their_own() -> None:
     assert job["metadata"]["labels"][names.LABEL_TRIAL] == "0"
     told = orjson.loads(job["metadata"]["annotations"][names.TRIAL_PARAMETERS])
     assert float(told["learning_rate"]) == job["spec"]["parameters"]["learning_rate"]
+    assert world.status["automl"]["trials"]["pending"] == 3
+    for name in world.made:
+        world.starts(name)
+    world.settle()
     assert world.status["automl"]["trials"]["running"] == 2
     world.runs_all(quality)
     assert world.made == ["digits-t0-r0", "digits-t1-r0", "digits-t2-r0"]
@@ -381,18 +385,20 @@ class TestRetention:
         world = self.a_world()
         world.pod_ends(world.pods["digits-sweep-1"], "Succeeded", '{"removed": 2, "bytes": 1000}')
         world.settle()
+        before = world.status["automl"]["bestTrial"]["job"]
         world.edit(automl={**world.spec["automl"], "maxRecommendations": 5})
         world.runs_all(quality)
         (pod,) = world.pods.values()
         best = world.status["automl"]["bestTrial"]["job"]
+        assert best != before  # which was handed on, and stays
         order = orjson.loads(world.orders[pod.name]["TRAINYARD_SWEEP"])
         assert set(order["uids"]) == {
-            job["metadata"]["uid"] for name, job in world.jobs.items() if name != best
+            job["metadata"]["uid"] for name, job in world.jobs.items() if name not in (best, before)
         }
         world.pod_ends(pod, "Succeeded", '{"removed": 2, "bytes": 500}')
         world.settle()
         assert world.status["automl"]["retention"]["state"] == "Done"
-        assert world.status["automl"]["retention"]["jobs"] == 4
+        assert world.status["automl"]["retention"]["jobs"] == 3
         assert not world.pods
 
     def test_a_trial_that_goes_on_after_its_checkpoint_was_removed_starts_from_its_beginning(self) -> None:
@@ -459,7 +465,7 @@ def test_an_edit_that_makes_no_sense_loses_nothing_of_the_search() -> None:
     good = world.spec["automl"]
     world.edit(automl={**good, "maxRecommendations": 0})
     world.settle()
-    assert world.status["phase"] == "Error"
+    assert world.status["reason"] == "InvalidSpec"
     assert "maxRecommendations" in world.status["message"]
     assert not any("cancel" in job["spec"] for job in world.jobs.values())
     assert world.status["automl"]["ledger"] == known

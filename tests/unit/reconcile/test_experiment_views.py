@@ -102,3 +102,19 @@ def test_which_ended_job_may_go_on_with_its_experiment(
 ) -> None:
     metadata = {"annotations": {"trainyard.dev/retry-requested-at": asked}} if asked else {}
     assert experimentviews.may_revive(a_job(**metadata), status) is revives
+
+
+def test_parents_are_those_of_jobs_that_have_not_ended_whomever_these_name() -> None:
+    def a_child(name: str, version: int, parent: str, status: Json) -> Json:
+        metadata = {"namespace": "team", "name": name, "uid": name, "resourceVersion": str(version)}
+        return {"metadata": metadata, "spec": {"parentJob": parent}, "status": status}
+
+    cache = Cache()
+    cache.store(TRAINING_JOB, a_child("runs", 1, "tuning-t0-r0", {"phase": "Running"}))
+    cache.store(TRAINING_JOB, a_child("ended", 2, "tuning-t1-r0", {"completionTime": "2026-11-22T12:00:00Z"}))
+    cache.store(
+        TRAINING_JOB, a_child("ended-too", 3, "tuning-t0-r0", {"completionTime": "2026-11-22T12:00:00Z"})
+    )
+    found = experimentviews.parents(cache, "team", [f"tuning-t{number}-r0" for number in range(3)])
+    assert found == {"tuning-t0-r0"}
+    assert not experimentviews.parents(cache, "another", ["tuning-t0-r0"])

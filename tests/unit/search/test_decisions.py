@@ -90,8 +90,14 @@ def test_fewer_recommendations_than_there_are_trials_start_no_more_and_let_the_o
 def test_the_best_are_ranked_with_the_lower_number_first_of_equal_ones() -> None:
     runs = [done(0, 0.5), done(1, 0.9), done(2, 0.9), stopped(3, 0.7), failed(4), running(5, 1.0)]
     decision = decide(RANDOM, runs)
-    assert [run.number for run in decision.top] == [1, 2, 3, 0]
+    assert [run.number for run in decision.top] == [1, 2, 0, 3]
     assert decision.best == runs[1]
+
+
+def test_one_that_was_stopped_is_never_better_than_one_that_came_to_its_end() -> None:
+    decision = decide(RANDOM, [stopped(0, 0.95), done(1, 0.7), done(2, 0.8), stopped(3, 0.9)])
+    assert [run.number for run in decision.top] == [2, 1, 0, 3]
+    assert decision.best == done(2, 0.8), "a stopped one has left no artifacts that a step could go on with"
 
 
 def test_what_is_minimised_is_really_minimised() -> None:
@@ -212,6 +218,13 @@ def test_a_search_that_was_good_enough_ends_with_what_still_ran() -> None:
     rules = Rules("random", max_recommendations=9, parallelism=3, threshold=0.9)
     decision = decide(rules, [done(0, 0.95), failed(1)])
     assert (decision.ended, decision.failed, decision.best) == (True, "", done(0, 0.95))
+
+
+def test_failures_after_one_was_good_enough_do_not_take_the_result_away() -> None:
+    rules = Rules("random", max_recommendations=9, parallelism=3, threshold=0.9, max_failed=1)
+    decision = decide(rules, [done(0, 0.95), failed(1), failed(2)])
+    assert (decision.ended, decision.failed, decision.best) == (True, "", done(0, 0.95))
+    assert decide(rules, [done(0, 0.5), failed(1), failed(2)]).failed, "while none is"
 
 
 def test_the_last_value_counts_on_rungs_from_which_trials_go_on() -> None:
