@@ -142,6 +142,21 @@ def test_another_version_is_a_commit_that_removes_what_it_has_not_and_moves_the_
     assert there.files("v3")["model.joblib"] == FILES["model.joblib"]
 
 
+def test_an_alias_that_is_wanted_no_longer_is_taken_back_and_no_tag_of_anybody_else(
+    there: Repository, tmp_path: Path
+) -> None:
+    folder = runs.version(tmp_path / "champ")
+    there.publisher.publish(folder, **there.told, aliases=["champion", "prod"])
+    assert there.ask("POST", f"/api/models/{there.name}/tag/main", tag="theirs").status == 200
+    former = ["champion", "theirs", "v3", "never"]
+    done = there.publisher.publish(folder, **there.told, aliases=["prod"], formerAliases=former)
+    assert (done.code, done.sent) == (0, 0)
+    assert sorted(there.tags()) == ["prod", "theirs", "v3"]
+    assert json.loads(there.files()["trainyard.json"])["tags"] == ["prod", "v3"]
+    again = there.publisher.publish(folder, **there.told, aliases=["prod", "champion"])
+    assert (again.code, sorted(there.tags())) == (0, ["champion", "prod", "theirs", "v3"])
+
+
 def test_a_repository_that_was_made_for_it_goes_and_another_keeps_what_is_not_ours(
     there: Repository, tmp_path: Path
 ) -> None:

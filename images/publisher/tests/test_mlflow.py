@@ -174,6 +174,25 @@ def test_an_alias_of_a_version_that_is_not_ours_is_not_moved(there: Registry, tm
     assert there.publisher.publish(folder, **there.told, aliases=["champion"]).code == 0
 
 
+def test_an_alias_that_is_wanted_no_longer_is_taken_back_and_none_of_another_version(
+    there: Registry, tmp_path: Path
+) -> None:
+    folder = runs.version(tmp_path / "champ")
+    there.publisher.publish(folder, **there.told, aliases=["champion", "prod"])
+    there.ask("model-versions/create", "POST", name=there.name, source="s3://theirs/model")
+    there.ask("registered-models/alias", "POST", name=there.name, alias="theirs", version="2")
+    newer = runs.version(tmp_path / "newer", {"model.onnx": b"onnx"})
+    former = ["champion", "theirs", "never"]
+    done = there.publisher.publish(
+        newer, **{**there.told, "version": 4}, aliases=["prod"], formerAliases=former
+    )
+    assert done.code == 0, done.log
+    assert sorted((one["alias"], one["version"]) for one in there.model["aliases"]) == [
+        ("prod", "3"),
+        ("theirs", "2"),
+    ]
+
+
 def test_what_a_run_that_ended_half_way_has_left_is_unpublished_as_well(
     there: Registry, tmp_path: Path
 ) -> None:

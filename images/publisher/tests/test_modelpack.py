@@ -160,6 +160,33 @@ def test_a_former_version_under_an_alias_that_is_named_no_more_is_unpublished_to
     assert [there.digest(tag) for tag in ("stable", "prod", "champion")] == [None] * 3
 
 
+def test_an_alias_that_is_wanted_no_longer_is_taken_back_and_no_tag_of_anybody_else(
+    there: Registry, tmp_path: Path
+) -> None:
+    other = Registry(there.said, tmp_path / "other")
+    other.repository, other.publisher.namespace = there.repository, "other"
+    folder = runs.version(tmp_path / "champ")
+    theirs = other.publisher.publish(folder, **there.told(":theirs"))
+    first = there.publisher.publish(folder, **there.told(), aliases=["champion", "prod"])
+    former = ["champion", "stable", "theirs", "never"]
+    done = there.publisher.publish(folder, **there.told(), aliases=["prod"], formerAliases=former)
+    assert (done.sent, done.published) == (0, first.published)
+    assert there.digest("champion") is None
+    assert {there.digest(tag) for tag in ("stable", "prod")} == {first.published["digest"]}
+    assert there.digest("theirs") == theirs.published["digest"]
+    assert {**FILES, "README.md": runs.CARD}.items() <= there.pulled("stable").items()
+
+
+def test_a_former_version_under_an_alias_that_is_wanted_no_longer_is_named_by_it_no_more(
+    there: Registry, tmp_path: Path
+) -> None:
+    there.publisher.publish(runs.version(tmp_path / "champ"), **there.told(), aliases=["champion"])
+    newer = runs.version(tmp_path / "newer", {"model.onnx": b"onnx"})
+    second = there.publisher.publish(newer, **{**there.told(), "version": 4}, formerAliases=["champion"])
+    assert there.digest("champion") is None
+    assert there.digest("stable") == second.published["digest"]
+
+
 def test_a_tag_that_is_not_ours_is_neither_moved_nor_removed(there: Registry, tmp_path: Path) -> None:
     other = Registry(there.said, tmp_path / "other")
     other.repository, other.publisher.namespace = there.repository, "other"
@@ -253,6 +280,22 @@ def test_a_registry_that_deletes_nothing_is_told(tmp_path: Path) -> None:
         gone = there.publisher.unpublish(**there.told(), digest=done.published["digest"])
     assert gone.code == 2
     assert "does not let manifests be deleted" in gone.message
+
+
+def test_a_tag_that_a_registry_does_not_let_be_removed_is_told_and_the_version_is_published(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "registry").mkdir()
+    with servers.serving(servers.REGISTRY, tmp_path / "registry", deletes=False, account=False) as said:
+        there = Registry(said, tmp_path)
+        folder = runs.version(tmp_path / "champ")
+        there.publisher.publish(folder, **there.told(), aliases=["champion", "prod"])
+        done = there.publisher.publish(
+            folder, **there.told(), aliases=["prod"], formerAliases=["champion", "never"]
+        )
+        assert there.digest("champion") == there.digest("stable") == done.published["digest"]
+    assert (done.code, done.published["left"]) == (0, ["champion"])
+    assert "tag champion stays, as the registry" in done.message
 
 
 class _Gate(BaseHTTPRequestHandler):

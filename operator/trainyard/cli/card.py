@@ -14,15 +14,14 @@ from trainyard import __version__
 from trainyard.cli import (
     completing,
     connection,
-    durations,
     modelcards,
     offers,
     operatorsettings,
     sharepod,
     sharing,
+    versionstores,
 )
 from trainyard.cli.connection import Connection, Where
-from trainyard.cli.download import LIMIT_SECONDS
 from trainyard.cli.exits import UsageError
 from trainyard.cli.logpods import find_pod, newest_attempt
 from trainyard.cli.modelcards import Stored
@@ -55,23 +54,9 @@ def command(
     record: Annotated[
         bool, typer.Option("--record", help="Print the record of the version, which is JSON, instead.")
     ] = False,
-    agent_image: Annotated[
-        str | None,
-        typer.Option(
-            metavar="IMAGE",
-            help="Image of the pod that reads the store; default: that of the job's agent.",
-            show_default=False,
-        ),
-    ] = None,
-    timeout: Annotated[
-        int | None,
-        typer.Option(
-            parser=durations.seconds,
-            metavar="TIME",
-            help="Give up when that pod has not started after so long; default: 5m.",
-            show_default=False,
-        ),
-    ] = None,
+    secret: versionstores.Secret = None,
+    agent_image: sharing.AgentImage = None,
+    timeout: sharing.Timeout = None,
     operator_namespace: operatorsettings.Namespace = connection.OPERATOR_NAMESPACE,
     namespace: connection.Namespace = None,
     context: connection.Context = None,
@@ -91,9 +76,10 @@ def command(
             version=version,
             alias=alias,
             record=record,
+            secret=secret,
             image=agent_image,
             operator_namespace=operator_namespace,
-            limit=timeout or LIMIT_SECONDS,
+            limit=timeout or sharing.LIMIT_SECONDS,
         )
     )
     # NB: what is in it are texts of strangers.
@@ -107,6 +93,7 @@ async def _read(
     version: int | None,
     alias: str | None,
     record: bool,
+    secret: str | None,
     image: str | None,
     operator_namespace: str,
     limit: int,
@@ -117,11 +104,12 @@ async def _read(
         found = modelcards.stored(model, number, pod=await _recording(there, model, number))
         job, pod = await _job(there, model, found)
         settings = await operatorsettings.read(there, operator_namespace)
-        await sharing.check(there, found.place)
+        place = await versionstores.checked(there, model, number, found.place, secret=secret)
+        await sharing.check(there, place)
         helper = sharepod.build(
             job,
             pod,
-            found.place,
+            place,
             uid=found.uid,
             image=sharepod.image_of(pod, settings, given=image, default=f"trainyard/agent:{__version__}"),
             suffix=sharepod.suffix(),

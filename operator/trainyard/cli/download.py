@@ -20,7 +20,6 @@ from trainyard import __version__
 from trainyard.cli import (
     completing,
     connection,
-    durations,
     experimentjobs,
     fetching,
     filelists,
@@ -32,6 +31,7 @@ from trainyard.cli import (
     sharepod,
     sharing,
     transfers,
+    versionstores,
 )
 from trainyard.cli.amounts import size_of
 from trainyard.cli.connection import Connection, Where
@@ -42,9 +42,6 @@ from trainyard.cli.offers import Choice, Found
 from trainyard.cli.tunnel import Tunnel, TunnelCut
 
 Json = dict[str, Any]
-
-#: For the pod that reads the output to start.
-LIMIT_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +57,7 @@ class Wanted:
     limit: int
     version: int | None = None
     alias: str | None = None
+    secret: str | None = None
 
 
 def command(
@@ -113,23 +111,9 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there with another content.")
     ] = False,
-    agent_image: Annotated[
-        str | None,
-        typer.Option(
-            metavar="IMAGE",
-            help="Image of the pod that reads the output; default: that of the job's agent.",
-            show_default=False,
-        ),
-    ] = None,
-    timeout: Annotated[
-        int | None,
-        typer.Option(
-            parser=durations.seconds,
-            metavar="TIME",
-            help="Give up when that pod has not started after so long; default: 5m.",
-            show_default=False,
-        ),
-    ] = None,
+    secret: versionstores.Secret = None,
+    agent_image: sharing.AgentImage = None,
+    timeout: sharing.Timeout = None,
     operator_namespace: operatorsettings.Namespace = connection.OPERATOR_NAMESPACE,
     namespace: connection.Namespace = None,
     context: connection.Context = None,
@@ -142,6 +126,8 @@ def command(
     """
     which, folder = _meant(job)
     _check_options(which[0], of_model=(version, alias), of_job=(attempt, checkpoint))
+    if secret is not None and which[0] != "MLModel":
+        raise UsageError("--secret is for models: name one, as model NAME.")
     if checkpoint is not None and not offers.is_checkpoint(checkpoint):
         raise UsageError(f"--checkpoint is best, latest or the number of an epoch, not {checkpoint!r}.")
     wanted = Wanted(
@@ -151,9 +137,10 @@ def command(
         overwrite=overwrite,
         image=agent_image,
         operator_namespace=operator_namespace,
-        limit=timeout or LIMIT_SECONDS,
+        limit=timeout or sharing.LIMIT_SECONDS,
         version=version,
         alias=alias,
+        secret=secret,
     )
     where = Where(namespace=namespace, context=context, kubeconfig=kubeconfig)
     connection.run(_download(where, which, wanted))
@@ -187,7 +174,7 @@ async def _download(where: Where, which: tuple[str, str], wanted: Wanted) -> Non
     if wanted.folder.exists() and not wanted.folder.is_dir():
         raise CommandError(f"{wanted.folder} is a file; name a folder, or one that is to be made.")
     async with connection.connected(where) as there:
-        job = await _job(there, which, wanted)
+        job, model, number = await _job(there, which, wanted)
         name = job["metadata"]["name"]
         if wanted.choice.attempt is not None and wanted.choice.attempt > newest_attempt(job):
             raise CommandError(
@@ -196,6 +183,8 @@ async def _download(where: Where, which: tuple[str, str], wanted: Wanted) -> Non
         pod = await find_pod(there, job, attempt=newest_attempt(job), rank=0)
         settings = await operatorsettings.read(there, wanted.operator_namespace)
         place = outputs.place(job, pod, settings)
+        if model is not None:
+            place = await versionstores.checked(there, model, number, place, secret=wanted.secret)
         uid, question = offers.asked(job, place, wanted.choice)
         await sharing.check(there, place)
         helper = sharepod.build(
@@ -223,19 +212,19 @@ async def _download(where: Where, which: tuple[str, str], wanted: Wanted) -> Non
                 await _bring(found, wanted, opened)
 
 
-async def _job(there: Connection, which: tuple[str, str], wanted: Wanted) -> Json:
-    """The job that has left it; of a version something like that job, which may be gone."""
+async def _job(there: Connection, which: tuple[str, str], wanted: Wanted) -> tuple[Json, Json | None, int]:
+    """The job that has left it; of a version something like that job, which may be gone, the model and the number."""
     kind, name = which
     if kind == "MLModel":
         model = await there.object("MLModel", name)
         number = modelcards.number_of(model, version=wanted.version, alias=wanted.alias)
         typer.echo(f"Version {number} of model {name}:", err=True)
-        return modelcards.as_job(model, number)
+        return modelcards.as_job(model, number), model, number
     if kind != "Experiment":
-        return await there.training_job(name)
+        return await there.training_job(name), None, 0
     job = await experimentjobs.kept(there, name)
     typer.echo(f"{job['metadata']['name']} of experiment {name}:", err=True)
-    return job
+    return job, None, 0
 
 
 def _print(found: Found) -> None:

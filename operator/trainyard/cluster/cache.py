@@ -60,6 +60,8 @@ class Cache:
         self._experiment_of: dict[Key, Key] = {}
         self._tasks_of: Groups[Key, Key] = Groups()
         self._model_of: dict[Key, Key] = {}
+        self._children_of: Groups[Key, Key] = Groups()
+        self._parent_of: dict[Key, Key] = {}
         self._gone: OrderedDict[str, int] = OrderedDict()
 
     def store(self, kind: str, raw: Json) -> bool:
@@ -84,6 +86,7 @@ class Cache:
             self._uids.discard(known.uid)
         if kind == TRAINING_JOB:
             self._group_by_experiment(key, experiment_of_job(raw))
+            self._group_by_parent(key, parent_of_job(raw))
         if kind in (TRAINING_JOB, EXPERIMENT):
             self._group_by_model(key, model_of(raw))
         packed = Packed(raw, version=version)
@@ -120,6 +123,7 @@ class Cache:
             del self._objects[key]
             self._uids.discard(uid)
             self._group_by_experiment(key, None)
+            self._group_by_parent(key, None)
             self._group_by_model(key, None)
 
     def get(self, key: Key) -> Json | None:
@@ -147,6 +151,10 @@ class Cache:
     def experiment_of(self, job: Key) -> Key | None:
         """The Experiment that a kept TrainingJob names."""
         return self._experiment_of.get(job)
+
+    def children_of(self, job: Key) -> tuple[Key, ...]:
+        """All TrainingJobs that name this one as their parent, whether there is one or not."""
+        return tuple(self._children_of.of(job))
 
     def tasks_of(self, model: Key) -> tuple[Key, ...]:
         """All TrainingJobs and Experiments that name this MLModel or were made by one of its name."""
@@ -204,6 +212,17 @@ class Cache:
             self._jobs_of.add(experiment, job)
             self._experiment_of[job] = experiment
 
+    def _group_by_parent(self, job: Key, parent: Key | None) -> None:
+        former = self._parent_of.get(job)
+        if former == parent:
+            return
+        if former is not None:
+            self._children_of.discard(former, job)
+            del self._parent_of[job]
+        if parent is not None:
+            self._children_of.add(parent, job)
+            self._parent_of[job] = parent
+
     def _group_by_model(self, task: Key, model: Key | None) -> None:
         former = self._model_of.get(task)
         if former == model:
@@ -239,6 +258,12 @@ def experiment_of_job(raw: Mapping[str, Any]) -> Key | None:
     """The key of the Experiment that a TrainingJob names."""
     named = (raw.get("spec") or {}).get("experiment")
     return Key(EXPERIMENT, intern(raw["metadata"]["namespace"]), str(named)) if named else None
+
+
+def parent_of_job(raw: Mapping[str, Any]) -> Key | None:
+    """The key of the TrainingJob that another one names as its parent."""
+    named = (raw.get("spec") or {}).get("parentJob")
+    return Key(TRAINING_JOB, intern(raw["metadata"]["namespace"]), str(named)) if named else None
 
 
 def model_of(raw: Mapping[str, Any]) -> Key | None:

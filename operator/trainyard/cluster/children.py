@@ -7,6 +7,7 @@ change is idempotent: names are derived, deletions and patches carry the UID. Ca
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -66,7 +67,7 @@ class Children:
                     "preconditions": {"uid": step.uid},
                     "propagationPolicy": "Background",
                 }
-                await self._client.delete(where, body)
+                self._is_deleted(namespace, step, await self._client.delete(where, body))
         except ApiError as error:
             if step.verb == "make":
                 if error.status == 409 and error.reason == "AlreadyExists":
@@ -79,9 +80,31 @@ class Children:
                     return error
                 raise
             if error.status in (404, 409):  # gone, or another one has the name: both are what was wanted
+                if step.verb == "remove" and _says_gone(error, step):
+                    self._cache.remove(step.kind, namespace=namespace, name=step.name, uid=step.uid)
                 return None
             raise
         return None
+
+    def _is_deleted(self, namespace: str, step: JobStep, answer: Json) -> None:
+        """NB: the watch may tell of it late, and until then it would be deleted again with each look. One that a
+        finalizer holds is in the answer. After Success no event of its UID is news, however new.
+        """
+        if answer.get("kind") == step.kind:
+            self._made(step.kind, answer)
+        elif answer.get("status") == "Success":
+            self._cache.remove(
+                step.kind, namespace=namespace, name=step.name, uid=step.uid, version=sys.maxsize
+            )
+
+
+def _says_gone(error: ApiError, step: JobStep) -> bool:
+    """Whether a refusal is about the object itself. NB: a kind that is not served, as between a CRD's end and its
+    return, is 404 as well, and names no object.
+    """
+    if error.status == 404:
+        return (error.body.get("details") or {}).get("name") == step.name
+    return "UID in precondition" in error.message
 
 
 def _owner_of(raw: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from trainyard.api.mlmodel import MLModelSpec
 from trainyard.api.reasons import ConditionType
 from trainyard.planning import conditions, jobstatus
 from trainyard.planning.experimentobserved import JobStep
+from trainyard.planning.lookedup import PodEvent
 from trainyard.planning.modelactions import MAKES_A_MODEL
 from trainyard.planning.observed import Refusal
 from trainyard.planning.plan import Announcement, Plan
@@ -120,7 +121,8 @@ class ObservedModel:
     the outcome of Experiments among them, by the Experiment's UID; `answers` is what the trainers of its own ended jobs
     have said last, by the job's UID: absent while it has not been read, empty where there is none to be read;
     `refusals` are the API server's answers to jobs that it would not create, by name and digest; `pods` are those that
-    store records; `datasets` are names of the Datasets that there are, of those that it names.
+    store records, and `events` the warnings of those that are stuck, by their UID; `datasets` are names of the Datasets
+    that there are, of those that it names.
     """
 
     namespace: str
@@ -138,6 +140,7 @@ class ObservedModel:
     answers: Mapping[str, Json] = field(default_factory=dict)
     refusals: Mapping[tuple[str, str], Refusal] = field(default_factory=dict)
     pods: tuple[PodView, ...] = ()
+    events: Mapping[str, tuple[PodEvent, ...]] = field(default_factory=dict)
     pod_refusal: Refusal | None = None
     datasets: frozenset[str] = frozenset()
 

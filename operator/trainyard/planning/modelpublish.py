@@ -94,7 +94,7 @@ class _Round:
         elif wish is not None:
             self._begin(name, wish)
         elif entry is not None and entry["state"] == "Published":
-            self.entries[name] = {**entry, "message": None}
+            self.entries[name] = {**entry, "message": publishentries.left_behind(entry)}
 
     def _wish(self, name: str, target: PublishTarget | None, entry: Json | None) -> _Wish | str | None:
         """What is to be done for a target; a sentence where that has to wait, None where all is as it should be."""
@@ -125,6 +125,8 @@ class _Round:
         ]
         if occupied:
             return f"Target {occupied[0]} is at {target.uri} still, and there is one target in a place."
+        # NB: not a part of the digest, as they are of what lies there and not of what is wanted.
+        said = publishjobs.with_former(said, before)
         spec = publishjobs.publish_spec(self.observed, name, said, version)
         return _Wish(task="publish", digest=digest, target=said, spec=spec)
 
@@ -159,14 +161,15 @@ class _Round:
         """Whether a job still works for the entry, which is brought up to date with it."""
         job = next((one for one in self.tasks if one.name == entry.get("job") and not one.deleting), None)
         if job is not None and not job.finished:
-            # NB: also one that has failed before and is tried again.
-            waits = f"{job.reason}: {job.message}"[:_LIMIT] if job.phase == "Pending" else None
-            self.entries[entry["name"]] = {**entry, "state": "Pending", "message": waits}
+            self.entries[entry["name"]] = working = publishentries.at_work(entry, job)
+            if publishentries.is_held_up(job):
+                self.problems.append(publishentries.problem(working))
             other = isinstance(wish, _Wish) and wish.digest != job.digest
             if job.task == "publish" and (other or self._is_archived):
                 self.steps += modeltasks.unwanted([job])
             return True
-        if entry["state"] != "Pending" or not entry.get("job"):
+        given_up = job is not None and entry["state"] == "Failed" and publishentries.is_given_up(job)
+        if not entry.get("job") or not (given_up or entry["state"] == "Pending"):
             return False
         answer = modeltasks.answer(self.observed, job, now=self.now) if job is not None else {}
         if answer is None:
@@ -189,7 +192,7 @@ class _Round:
         again = entry["state"] == "Failed" and entry.get("specDigest") == wish.digest
         tries = int(entry.get("number") or 0) if again else 0
         if again:
-            self.problems.append(f"Target {name} of spec.publish: {entry.get('message')}"[:300])
+            self.problems.append(publishentries.problem(entry))
             left = (seconds(entry.get("time")) or 0.0) + publishentries.pause(tries) - self.now
             if left > 0:
                 self.later = sooner(self.later, left)

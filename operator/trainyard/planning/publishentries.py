@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from trainyard.api import names
+from trainyard.api.reasons import Reason
 from trainyard.planning.modelobserved import ObservedModel, TaskView
 from trainyard.planning.plan import Announcement
 
@@ -19,7 +20,11 @@ Json = Mapping[str, Any]
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0
 _LIMIT = 1024
-_OF_WHAT_LIES_THERE = ("uri", "version", "digest")
+#: As much of an entry's message as the model's own has.
+_MOST_OF_ONE = 700
+#: Reasons of a job that passes through them in any case.
+_COMING_UP = frozenset({"", Reason.ACCEPTED, Reason.QUEUED, Reason.STARTING, Reason.PULLING_IMAGE})
+_NOTHING_THERE = {"state": "Unpublished", **dict.fromkeys(("target", "uri", "version", "digest"))}
 
 
 def adopted(observed: ObservedModel, tasks: Iterable[TaskView]) -> dict[str, dict[str, Any]]:
@@ -60,29 +65,85 @@ def _said(job: TaskView) -> dict[str, Any] | None:
         return None
 
 
+def at_work(entry: Json, job: TaskView) -> dict[str, Any]:
+    """An entry whose job has not ended. NB: also one that has failed before and is tried again."""
+    message = f"{job.reason}: {job.message}" if job.phase == "Pending" else ""
+    if job.task == "unpublish" and is_held_up(job):
+        message = _with_advice(message, f"trainyard cancel {job.name}")
+    return {**entry, "state": "Pending", "message": message[:_LIMIT] or None}
+
+
+def is_held_up(job: TaskView) -> bool:
+    """Whether a job waits for something that need not come by itself."""
+    return job.phase == "Pending" and job.reason not in _COMING_UP
+
+
+def is_given_up(job: TaskView) -> bool:
+    """Whether somebody has cancelled a removal, also one that has failed: what lies there is to stay."""
+    wished = (job.source.get("spec") or {}).get("cancel") is True
+    return job.task == "unpublish" and job.finished and not job.succeeded and (job.canceled or wished)
+
+
+def problem(entry: Json) -> str:
+    """What is wrong with a target, for the model's message."""
+    return f"Target {entry['name']} of spec.publish: {entry.get('message')}"[:_MOST_OF_ONE]
+
+
+def _with_advice(message: str, command: str) -> str:
+    advice = f" To leave what lies there and give this up: {command}"
+    return f"{message[: _MOST_OF_ONE - len(advice) - 100]}{advice}"
+
+
 def ended(entry: Json, job: TaskView | None, answer: Json, *, at: str) -> dict[str, Any]:
     """An entry whose job has ended, or is gone."""
     found = {**entry, "time": (job.ended_at if job is not None else None) or at, "message": None}
     if job is None:
         return {**found, "state": "Failed", "message": f"{entry['job']} was deleted before it had ended."}
+    if is_given_up(job):
+        uri = (entry.get("target") or {}).get("uri")
+        stays = f"What was published at {uri} stays there: {job.name} was cancelled."
+        return {**found, **_NOTHING_THERE, "message": stays[:_LIMIT]}
     if job.canceled:
         return {**found, "state": "Failed", "message": f"{job.name} was cancelled."}
     if not job.succeeded:
-        return {**found, "state": "Failed", "message": f"{job.reason}: {job.message}"[:_LIMIT]}
+        message = f"{job.reason}: {job.message}"
+        if job.task == "unpublish":
+            command = f'kubectl patch trainingjob {job.name} --type merge -p \'{{"spec":{{"cancel":true}}}}\''
+            message = _with_advice(message, command)
+        return {**found, "state": "Failed", "message": message[:_LIMIT]}
     if job.task == "unpublish":
-        return {**found, "state": "Unpublished", "target": None, **dict.fromkeys(_OF_WHAT_LIES_THERE)}
+        return {**found, **_NOTHING_THERE}
     told = answer.get("published")
     if not isinstance(told, Mapping) or not isinstance(told.get("uri"), str):
         why = f"{job.name} has ended, but its last status line does not say what it has published, or its log is gone."
         return {**found, "state": "Failed", "message": why}
     parameters = (job.source.get("spec") or {}).get("parameters") or {}
-    return {
+    target = dict(entry.get("target") or {})
+    former, left = target.pop("formerAliases", None) or (), told.get("left")
+    if kept := [one for one in former if isinstance(left, list) and one in left]:
+        target["formerAliases"] = kept
+    published = {
         **found,
         "state": "Published",
+        "target": target,
         "uri": told["uri"][:2048],
         "digest": str(told.get("digest") or "")[:128] or None,
         "version": parameters.get("version"),
     }
+    return {**published, "message": left_behind(published)}
+
+
+def left_behind(entry: Json) -> str | None:
+    """Of what is published: the aliases that are wanted no longer and that the target has not let go."""
+    former = (entry.get("target") or {}).get("formerAliases")
+    if not former:
+        return None
+    which, are, them = ("Aliases", "are", "them") if len(former) > 1 else ("Alias", "is", "it")
+    return (
+        f"{which} {', '.join(former)} {are} no longer in targetAliases and still there: the target does not let "
+        f"{them} be taken away, as the log of {entry.get('job')} says. Remove {them} there; it is tried again with "
+        "the next version."
+    )[:_LIMIT]
 
 
 def news(entry: Json) -> Announcement:
@@ -90,6 +151,8 @@ def news(entry: Json) -> Announcement:
     if state == "Published":
         what = f"Version {entry['version']} is published at {entry['uri']} (target {name})."
         return Announcement(type="Normal", reason="Published", message=what[:_LIMIT])
+    if state == "Unpublished" and entry.get("message"):
+        return Announcement(type="Warning", reason="Unpublished", message=entry["message"])
     if state == "Unpublished":
         return Announcement(
             type="Normal", reason="Unpublished", message=f"Nothing lies at target {name} any more."

@@ -45,6 +45,13 @@ def told(target: PublishTarget) -> dict[str, Any]:
     return {key: value for key, value in said.items() if key not in _CHOICE and value != []}
 
 
+def with_former(said: Json, before: Json | None) -> dict[str, Any]:
+    """A target with the aliases that it may have and names no longer, by what status kept of it."""
+    known = {*((before or {}).get("targetAliases") or ()), *((before or {}).get("formerAliases") or ())}
+    former = sorted(known.difference(said.get("targetAliases") or ()))
+    return {**said, "formerAliases": former} if former else dict(said)
+
+
 def place(target: Json) -> tuple[str, ...]:
     """Where a target is, whatever it is called."""
     return tuple(str(target.get(key) or "").rstrip("/") for key in _PLACE)
@@ -66,6 +73,7 @@ def publish_spec(observed: ObservedModel, name: str, target: Json, version: Json
     number = int(version["number"])
     parameters = {
         **_parameters(observed, name, target, number),
+        "formerAliases": list(target.get("formerAliases") or ()),
         "description": observed.spec.description,
         "metadata": _metadata(observed, version),
     }

@@ -92,6 +92,7 @@ def _not_scheduled(pod: PodView) -> Finding:
             reason=Reason.CLAIM_NOT_FOUND,
             message=stucktexts.no_claim(claim[1]),
             since=pod.created_at,
+            cause=f"{stucktexts.claim_to_create(claim[1])}.",
         )
     if "unbound immediate PersistentVolumeClaims" in text:
         return Finding(
@@ -104,6 +105,7 @@ def _not_scheduled(pod: PodView) -> Finding:
         phase=Phase.PENDING,
         reason=Reason.UNSCHEDULABLE,
         message=f"No node can take pod {pod.name}: {stucktexts.unschedulable(text)}",
+        cause=f"No node can take pod {pod.name}: {stucktexts.nodes_lack(text)}.",
     )
 
 
@@ -115,6 +117,7 @@ def _not_looked_at(pod: PodView) -> Finding:
             reason=Reason.CLAIM_NOT_FOUND,
             message=stucktexts.unmade_claims(pod.name, pod.unmade_claims_of),
             since=pod.created_at,
+            cause=f"Pod {pod.name} waits for a ResourceClaim, and none has been made.",
         )
     what = f"Pod {pod.name} waits for the scheduler"
     if pod.resource_claims:
@@ -138,15 +141,17 @@ def _of_its_state(
                 reason=Reason.INVALID_SPEC,
                 message=f"The image of container {container.name} has a name that no registry can serve: {text}.",
             )
+        # NB: the same while the kubelet tries and while it waits; each change of it is a request.
+        cause = (
+            f"The image of container {container.name} cannot be pulled: "
+            f"{text.rpartition('ErrImagePull: ')[2] or 'no detail is given'}."
+        )
         return Finding(
             phase=Phase.PENDING,
             reason=Reason.IMAGE_PULL_FAILED,
-            # NB: the same while the kubelet tries and while it waits; each change of it is a request.
-            message=f"The image of container {container.name} cannot be pulled: "
-            f"{text.rpartition('ErrImagePull: ')[2] or 'no detail is given'}. "
-            f"{stucktexts.pull_advice(container.reason, text)}"
-            f"{_lacking_pull_secret(events)}",
+            message=f"{cause} {stucktexts.pull_advice(container.reason, text)}{_lacking_pull_secret(events)}",
             since=since,
+            cause=cause,
         )
     if container.reason not in _CONFIG_WRONG:
         return None
@@ -155,6 +160,7 @@ def _of_its_state(
             phase=Phase.ERROR,
             reason=Reason.COMMAND_NOT_FOUND,
             message=stucktexts.no_command(container.name, text),
+            cause=f"The command of container {container.name} cannot be run: {stucktexts.start_failure(text)}.",
         )
     missing = stucktexts.missing_object(text)
     if missing is not None:
@@ -164,6 +170,7 @@ def _of_its_state(
             reason=reason,
             message=f"Container {container.name} cannot be created: {text}. {advice}",
             since=since,
+            cause=f"Container {container.name} cannot be created: {text}.",
         )
     if "subPath" in text or "volume" in text.lower():
         return Finding(
@@ -179,6 +186,7 @@ def _of_its_state(
         message=f"Container {container.name} cannot be created ({container.reason}): {text}. "
         f"{stucktexts.config_advice(text)}",
         since=since,
+        cause=f"Container {container.name} cannot be created ({container.reason}): {text}.",
     )
 
 
@@ -188,15 +196,17 @@ def _being_set_up(pod: PodView, events: Sequence[PodEvent], *, since: float | No
     if newest is not None and newest.reason in _MOUNT_FAILED:
         fresh = [e for e in events if e.reason in _MOUNT_FAILED and e.at >= newest.at - _FRESH_SECONDS]
         return _volume_not_mounted(pod, fresh, since=since)
-    told = ""
+    cause, advice = f"Pod {pod.name} is on node {pod.node}; its volumes and network are being set up.", ""
     if newest is not None:
         text = stucktexts.short(newest.message)
-        told = f" The last warning of it is {newest.reason}: {text}. {stucktexts.set_up_advice(text)}"
+        cause += f" The last warning of it is {newest.reason}: {text}."
+        advice = f" {stucktexts.set_up_advice(text)}"
     return Finding(
         phase=Phase.PENDING,
         reason=Reason.STARTING,
-        message=f"Pod {pod.name} is on node {pod.node}; its volumes and network are being set up.{told}",
+        message=f"{cause}{advice}",
         since=since,
+        cause=cause,
     )
 
 
@@ -206,12 +216,13 @@ def _volume_not_mounted(pod: PodView, events: Sequence[PodEvent], *, since: floa
     text = stucktexts.short(chosen.message)
     missing = stucktexts.missing_object(text)
     reason, advice = missing if missing is not None else (Reason.VOLUME_MOUNT_FAILED, "")
+    cause = f"A volume of pod {pod.name} cannot be mounted on node {pod.node} ({chosen.reason}): {text}."
     return Finding(
         phase=Phase.PENDING,
         reason=reason,
-        message=f"A volume of pod {pod.name} cannot be mounted on node {pod.node} ({chosen.reason}): {text}. "
-        f"{advice or stucktexts.mount_advice(text)}",
+        message=f"{cause} {advice or stucktexts.mount_advice(text)}",
         since=since,
+        cause=cause if reason is Reason.CLAIM_NOT_FOUND else "",
     )
 
 

@@ -61,9 +61,13 @@ def missing_object(text: str) -> tuple[Reason, str] | None:
 
 def no_claim(name: str) -> str:
     return (
-        f"There is no PersistentVolumeClaim {name} in this namespace: create it, and the pod goes on by itself; or "
-        "pause the job (trainyard pause), give it the right name and resume it."
+        f"{claim_to_create(name)}; or pause the job (trainyard pause), give it the right name and resume it."
     )
+
+
+def claim_to_create(name: str) -> str:
+    """Of a claim that is not there, for a pod of any owner; without its stop."""
+    return f"There is no PersistentVolumeClaim {name} in this namespace: create it, and the pod goes on by itself"
 
 
 def unbound(claims: Sequence[str]) -> str:
@@ -86,13 +90,17 @@ def unmade_claims(pod: str, templates: Sequence[str]) -> str:
     )
 
 
-def unschedulable(message: str) -> str:
-    """The scheduler's own count of nodes, what they lack, and what would change it."""
-    told = message
+def nodes_lack(message: str) -> str:
+    """The scheduler's own count of nodes and what they lack, without its last stop."""
     # NB: of resource claims there are such words even where the pod has none.
     for rest in (" no new claims to deallocate", " still not schedulable", " preemption: "):
-        told = told.split(rest)[0].strip()
-    told = told.removesuffix("not found").strip().rstrip(",.")
+        message = message.split(rest)[0].strip()
+    return message.removesuffix("not found").strip().rstrip(",.")
+
+
+def unschedulable(message: str) -> str:
+    """The scheduler's own count of nodes, what they lack, and what would change it."""
+    told = nodes_lack(message)
     nodes = re.match(r"\d+/(\d+) nodes are available", told)
     of = f" of {nodes[1]}" if nodes else ""
     # NB: a node lacks what is named once for each resource, so counts of different ones overlap.

@@ -21,12 +21,14 @@ from trainyard.cluster.cache import DATASET, TRAINING_JOB, Cache, Key
 from trainyard.cluster.children import Children
 from trainyard.cluster.client import ApiError, Client
 from trainyard.cluster.execute import Executor
-from trainyard.planning import modeltasks
+from trainyard.planning import modelrecords, modeltasks
 from trainyard.planning.experimentobserved import JobStep
+from trainyard.planning.lookedup import PodEvent
 from trainyard.planning.model import plan_model
 from trainyard.planning.modelobserved import ObservedModel, TaskView, task_of
 from trainyard.planning.modelrules import ModelRules
 from trainyard.planning.observed import Refusal
+from trainyard.planning.podview import PodView
 from trainyard.planning.support import not_yet_supported
 from trainyard.planning.times import seconds, sooner
 from trainyard.reconcile import specs
@@ -42,7 +44,7 @@ _ANSWERING = frozenset({"recommend", "monitor", "publish", "unpublish"})
 
 
 class ModelReconciler:
-    """Holds, by the model's UID, what was read of its jobs and of their logs, and what was refused."""
+    """Holds, by the model's UID, what was read of its jobs, their logs and a stuck pod, and what was refused."""
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class ModelReconciler:
         self._answers: dict[str, dict[str, Json]] = {}
         self._refusals: dict[str, dict[tuple[str, str], Refusal]] = {}
         self._pod_refusals: dict[str, Refusal] = {}
+        self._warnings: dict[str, dict[str, tuple[PodEvent, ...]]] = {}
         self._uids: dict[Key, str] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -122,7 +125,7 @@ class ModelReconciler:
         metadata = raw["metadata"]
         uid = metadata["uid"]
         spec, problem = specs.read(MLModelSpec, raw)
-        tasks = self._tasks(key, uid)
+        tasks, pods = self._tasks(key, uid), self._cache.pods_of(uid)
         return ObservedModel(
             namespace=key.namespace,
             name=key.name,
@@ -140,7 +143,8 @@ class ModelReconciler:
             outcomes=self._outcomes(key, uid, tasks),
             answers=await self._read(key.namespace, uid, tasks),
             refusals=self._refusals.get(uid, {}),
-            pods=self._cache.pods_of(uid),
+            pods=pods,
+            events=await self._events(key.namespace, uid, pods),
             pod_refusal=self._pod_refusals.get(uid),
             datasets=self._datasets(key, spec),
         )
@@ -212,8 +216,24 @@ class ModelReconciler:
         self._answers[uid] = known
         return known
 
+    async def _events(
+        self, namespace: str, uid: str, pods: tuple[PodView, ...]
+    ) -> Mapping[str, tuple[PodEvent, ...]]:
+        """The warnings of the first pod that does not come up; those read last where they cannot be read."""
+        pod = modelrecords.stuck(pods, now=time.time())
+        if pod is None:
+            self._warnings.pop(uid, None)
+            return {}
+        try:
+            found = await lookups.warnings_of(self._client, namespace=namespace, pod_uid=pod.uid)
+        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+            logger.info("Events of pod %s/%s were not read: %s", namespace, pod.name, error)
+            return self._warnings.get(uid, {})
+        self._warnings[uid] = {pod.uid: found}
+        return self._warnings[uid]
+
     def _forget(self, uid: str) -> None:
-        for kept in (self._views, self._answers, self._refusals, self._pod_refusals):
+        for kept in (self._views, self._answers, self._refusals, self._pod_refusals, self._warnings):
             kept.pop(uid, None)
 
 

@@ -218,3 +218,23 @@ def test_jobs_are_found_by_the_experiment_that_they_name() -> None:
     cache.store(TRAINING_JOB, a_job("b", 4, "other"))
     assert cache.jobs_of(digits) == ()
     assert cache.experiment_of(Key(TRAINING_JOB, "team", "b")) == Key("Experiment", "team", "other")
+
+
+def test_jobs_are_found_by_the_parent_that_they_name() -> None:
+    def a_job(name: str, version: int, parent: str | None) -> Json:
+        metadata = {"namespace": "team", "name": name, "uid": name, "resourceVersion": str(version)}
+        return {"metadata": metadata, "spec": {"parentJob": parent} if parent else {}}
+
+    cache, parent = Cache(), Key(TRAINING_JOB, "team", "parent")
+    cache.store(TRAINING_JOB, a_job("a", 1, "parent"))
+    cache.store(TRAINING_JOB, a_job("b", 2, "parent"))
+    cache.store(TRAINING_JOB, a_job("parent", 3, None))
+    assert {key.name for key in cache.children_of(parent)} == {"a", "b"}
+    cache.remove(TRAINING_JOB, namespace="team", name="a", uid="a")
+    assert {key.name for key in cache.children_of(parent)} == {"b"}
+    # One that has not begun may be given another.
+    cache.store(TRAINING_JOB, a_job("b", 4, "other"))
+    assert cache.children_of(parent) == ()
+    assert {key.name for key in cache.children_of(Key(TRAINING_JOB, "team", "other"))} == {"b"}
+    cache.clear()
+    assert cache.children_of(Key(TRAINING_JOB, "team", "other")) == ()

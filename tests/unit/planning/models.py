@@ -16,6 +16,7 @@ from tests.unit.planning.builders import NOW
 from trainyard.api import names
 from trainyard.api.mlmodel import MLModelSpec
 from trainyard.planning.context import Context
+from trainyard.planning.lookedup import PodEvent
 from trainyard.planning.merge import merged
 from trainyard.planning.model import plan_model
 from trainyard.planning.modelobserved import ModelPlan, ObservedModel, TaskView, task_of
@@ -73,6 +74,7 @@ class World:
     pods: dict[str, PodView] = field(default_factory=dict)
     answers: dict[str, Json] = field(default_factory=dict)
     refusals: dict[tuple[str, str], Refusal] = field(default_factory=dict)
+    warnings: dict[str, tuple[PodEvent, ...]] = field(default_factory=dict)
     made: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -104,6 +106,7 @@ class World:
             answers={raw["metadata"]["uid"]: self.answers.get(name, {}) for name, raw in self.tasks.items()},
             refusals=self.refusals,
             pods=tuple(self.pods.values()),
+            events=self.warnings,
             datasets=(frozenset(spec.datasets.train) | {spec.monitor.dataset if spec.monitor else ""})
             - self.missing,
         )

@@ -332,12 +332,13 @@ def test_records_that_wait_for_their_claim_say_so_and_keep_no_other_waiting() ->
             phase="Pending",
             trainer=None,
             created_at=world.now,
-            scheduling_message='claim "models" not found',
+            scheduling_reason="Unschedulable",
+            scheduling_message='persistentvolumeclaim "models" not found',
         )
     world.passes(60).look()
-    assert (len(world.pods), "not found" in world.status["message"]) == (4, False)
+    assert len(world.pods) == 4
     world.passes(600).settle()
-    assert 'is not done: claim "models" not found' in world.status["message"]
+    assert "There is no PersistentVolumeClaim models in this namespace" in world.status["message"]
     assert [one["number"] for one in world.status["versions"] if one.get("card")] == [5, 6]
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]*/[A-Za-z0-9][-._A-Za-z0-9]*")
 _HUB = "https://huggingface.co"
 _MAIN = "main"
+#: The tag of a version, which stays as the version does.
+_OF_A_VERSION = re.compile(r"v\d+")
 #: What the hub puts into every new repository.
 _OF_THE_HUB = frozenset({".gitattributes"})
 _CHUNK = 1 << 20
@@ -50,9 +52,10 @@ def publish(order: Order, version: Version, reporter: Reporter) -> Published:
     ours = Record(owner=order.owner, number=version.number, digest=version.digest)
     ours.files = {file.name: Entry(sha256=file.sha256) for file in version.all}
     known = tuple((before.more.get("tags") if before is not None else None) or ())
+    former = {one for one in order.former if one in known and not _OF_A_VERSION.fullmatch(one)}
     ours.more = {
         "created": created or bool(before is not None and before.more.get("created")),
-        "tags": sorted({*known, *tags}),
+        "tags": sorted({*known, *tags} - former),
     }
     standing = repository.tags()
     for tag in tags:
@@ -61,6 +64,9 @@ def publish(order: Order, version: Version, reporter: Reporter) -> Published:
                 f"{order.uri} has a tag {tag} that was not made from here and is not moved: give another alias, or "
                 "remove that tag."
             )
+    # NB: before the record, which names them until they are gone.
+    for tag in sorted(former & standing.keys()):
+        repository.untag(tag)
     sent = _bring(repository, before, ours, version, there, reporter)
     for tag in tags:
         at = repository.record(tag, None) if tag in standing else None

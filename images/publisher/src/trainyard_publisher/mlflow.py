@@ -25,7 +25,7 @@ def publish(order: Order, version: Version, reporter: Reporter) -> Published:
     registry = Registry(order)
     registry.ensure_model(order.description)
     ours = list(registry.versions())
-    standing = registry.aliases() if order.aliases else {}
+    standing = registry.aliases() if order.aliases or order.former else {}
     for alias in order.aliases:
         if alias in standing and standing[alias] not in {str(one["version"]) for one in ours}:
             raise Refused(
@@ -40,6 +40,9 @@ def publish(order: Order, version: Version, reporter: Reporter) -> Published:
         found = registry.register(run, source, version)
     for alias in order.aliases:
         registry.alias(alias, found["version"])
+    for alias in order.former:
+        if standing.get(alias) in {str(one["version"]) for one in ours}:
+            registry.unalias(alias)
     number = str(found["version"])
     return Published(
         uri=f"models:/{registry.name}/{number}", digest=version.digest, version=number, sent=sent

@@ -56,6 +56,8 @@ def publish(order: Order, version: Version, reporter: Reporter) -> Published:
             f"The version has {len(version.all)} files, too many for the manifest of an OCI artifact."
         )
     digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    # NB: first: where a registry removes the manifest with its tag, the tags that are wanted are set anew.
+    left = _untagged(repository, order, keep=tags)
     stand = {tag: repository.manifest(tag) for tag in tags}
     for tag, there in stand.items():
         if there is not None and (owner := _owner(there.content)) != order.owner:
@@ -71,7 +73,14 @@ def publish(order: Order, version: Version, reporter: Reporter) -> Published:
         for tag in missing:
             repository.tag(tag, manifest)
     place = f"oci://{repository.reference.registry}/{repository.reference.repository}"
-    return Published(uri=f"{place}@{digest}", digest=digest, version=repository.reference.tag, sent=sent)
+    return Published(
+        uri=f"{place}@{digest}",
+        digest=digest,
+        version=repository.reference.tag,
+        sent=sent,
+        left=tuple(left),
+        why=next(iter(left.values()), ""),
+    )
 
 
 def unpublish(order: Order, reporter: Reporter) -> str:
@@ -88,6 +97,16 @@ def unpublish(order: Order, reporter: Reporter) -> str:
     stays = len({there.digest for there in found}.difference(ours))
     kept = f"; {stays} that others have published under its tags stay" if stays else ""
     return f"{len(ours)} manifests are deleted from {repository.reference.repository}{kept}"
+
+
+def _untagged(repository: Repository, order: Order, *, keep: Iterable[str]) -> dict[str, str]:
+    """Removes the tags of ours that are wanted no longer; those that the registry keeps, and why."""
+    left = {}
+    for tag in (one for one in order.former if one not in keep):
+        there = repository.manifest(tag)
+        if there is not None and _owner(there.content) == order.owner and (why := repository.untag(tag)):
+            left[tag] = why
+    return left
 
 
 def _bring(repository: Repository, version: Version, config: bytes, reporter: Reporter) -> int:

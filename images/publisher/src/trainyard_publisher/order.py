@@ -26,7 +26,7 @@ _ALIAS = re.compile(r"[a-z]([-_a-z0-9]*[a-z0-9])?")
 _KNOWN = frozenset(
     {
         *("uri", "endpoint", "region", "account", "aliases", "private", "model", "version", "target"),
-        *("description", "digest", "metadata"),
+        *("formerAliases", "description", "digest", "metadata"),
     }
 )
 
@@ -35,7 +35,8 @@ _KNOWN = frozenset(
 class Order:
     """One run for one target. `owner` is `<namespace>/<model>/<target>`: what lies at a target is recorded as its own.
 
-    `folder` is the version's, and `card` its model card, where there is one; both None for unpublish.
+    `former` are aliases that were set there and are wanted no longer. `folder` is the version's, and `card` its
+    model card, where there is one; both None for unpublish.
     """
 
     uri: str
@@ -46,6 +47,7 @@ class Order:
     region: str = ""
     account: str = ""
     aliases: tuple[str, ...] = ()
+    former: tuple[str, ...] = ()
     private: bool = True
     description: str = ""
     digest: str = ""
@@ -83,6 +85,7 @@ def read(environ: Mapping[str, str], *, action: str) -> Order:
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise Refused("parameters: version is to be the number of the version, from 1.")
     folder, card = _version(environ) if action == "publish" else (None, None)
+    aliases = _aliases(given, "aliases")
     owner = "/".join((environ.get("TRAINYARD_NAMESPACE", ""), model, _text(given, "target") or "default"))
     return Order(
         uri=uri,
@@ -92,7 +95,8 @@ def read(environ: Mapping[str, str], *, action: str) -> Order:
         endpoint=_text(given, "endpoint").rstrip("/"),
         region=_text(given, "region"),
         account=_text(given, "account"),
-        aliases=_aliases(given),
+        aliases=aliases,
+        former=tuple(one for one in _aliases(given, "formerAliases") if one not in aliases),
         private=_yes(given, "private"),
         description=_text(given, "description"),
         digest=_text(given, "digest"),
@@ -167,10 +171,10 @@ def _map(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _aliases(given: Mapping[str, Any]) -> tuple[str, ...]:
-    value = given.get("aliases") or []
+def _aliases(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = given.get(name) or []
     if not isinstance(value, list) or not all(
         isinstance(one, str) and _ALIAS.fullmatch(one) for one in value
     ):
-        raise Refused("parameters: aliases must be a list of names: lower-case letters, digits, '-' and '_'.")
+        raise Refused(f"parameters: {name} must be a list of names: lower-case letters, digits, '-' and '_'.")
     return tuple(dict.fromkeys(value))

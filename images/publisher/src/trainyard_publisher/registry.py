@@ -137,6 +137,17 @@ class Repository:
         if answer.status not in (202, 200, 204, 404):
             raise self._web.refusal(answer, "deleting the manifest")
 
+    def untag(self, name: str) -> str:
+        """Removes a tag alone; why the registry does not do that, empty where it is gone. NB: it need not let tags
+        be deleted where it lets them be set (OCI distribution specification 1.1, "Deleting tags").
+        """
+        answer = self._ask("DELETE", f"{self._base}/manifests/{quote(name)}")
+        if answer.status in (202, 200, 204, 404):
+            return ""
+        if 400 <= answer.status < 500 or answer.status == 501:
+            return f"{self._web.name} does not let it be removed ({answer.status} {self._web.said(answer)})"
+        raise self._web.refusal(answer, f"removing tag {name}")
+
     def _ask(
         self,
         method: str,

@@ -86,7 +86,11 @@ def _perform(action: str, environ: Mapping[str, str], reporter: Reporter) -> Ver
         f"publish: version {version.number} of {order.model}, {len(version.all)} files of {size} bytes, to {order.uri}",
     )
     published = target.publish(order, version, reporter)
-    message = f"version {version.number} of {order.model} is published at {published.uri}; {published.sent} files sent"
+    what = f"version {version.number} of {order.model}"
+    message = f"{what} is published at {published.uri}; {published.sent} files sent"
+    if published.left:
+        tags, stay = ("tags", "stay") if len(published.left) > 1 else ("tag", "stays")
+        message += f"; {tags} {', '.join(published.left)} {stay}, as {published.why}"
     reporter.line("SUCCESS", message, published=published.said())
     return Verdict(status="SUCCESS", complete=True, message=message)
 

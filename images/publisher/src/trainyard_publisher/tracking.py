@@ -120,6 +120,9 @@ class Registry:
     def alias(self, alias: str, version: str) -> None:
         self._ask("POST", "registered-models/alias", {"name": self.name, "alias": alias, "version": version})
 
+    def unalias(self, alias: str) -> None:
+        self._ask("DELETE", "registered-models/alias", {"name": self.name, "alias": alias}, absent=True)
+
     def artifacts(self, run: Mapping[str, Any]) -> dict[str, int]:
         """Sizes of the files that lie there already, by name."""
         found: dict[str, int] = {}
