@@ -85,10 +85,7 @@ def _losers(observed: ObservedExperiment, state: StepState) -> _Losers:
     jobs = [
         job
         for job in observed.jobs
-        if job.owner == observed.uid
-        and job.step == state.step.name
-        and job.number is not None
-        and job.digest == state.digest
+        if job.owner == observed.uid and job.number is not None and job.digest == state.digest
     ]
     automl: Json = state.automl or {}
     kept = {(automl.get("bestTrial") or {}).get("number"), *(automl.get("keptTrials") or ())}

@@ -87,3 +87,12 @@ def test_a_rename_of_what_is_paused_is_told_to_its_trials() -> None:
     world.edit(suspend=True, actions=[{"name": "fit", "action": "train"}])
     world.settle()
     assert steps_of(world) == {"fit"}
+
+
+def test_a_search_that_is_renamed_after_its_end_is_not_told_of_as_if_its_jobs_were_gone() -> None:
+    world = World(spec=a_search(algorithm="random", maxRecommendations=3))
+    world.runs_all(quality)
+    automl = {**world.spec["automl"], "checkpointRetention": "Best"}
+    world.edit(actions=[{"name": "fit", "action": "train"}], automl=automl)
+    world.look()
+    assert world.status["automl"]["retention"] == {"state": "Pending", "jobs": 2, "attempts": 1}
