@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -354,15 +355,41 @@ class _Busy(_Gate):
     do_GET = do_POST = do_PUT = do_HEAD
 
 
-def test_nobody_waits_longer_than_the_patience_whatever_a_registry_asks_for(
-    there: Registry, tmp_path: Path
-) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Busy)
+@contextmanager
+def _in_front(handler: type[_Gate]) -> Iterator[str]:
+    """The address of a server that answers so."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        told = {**there.told(), "endpoint": f"http://127.0.0.1:{server.server_address[1]}"}
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_registry_that_is_busy_is_none_that_lets_no_tag_be_removed(there: Registry, tmp_path: Path) -> None:
+    folder = runs.version(tmp_path / "champ")
+    there.publisher.publish(folder, **there.told(), aliases=["champion"])
+    busy = {"real": there.said, "asked": [], "do_DELETE": _Busy.do_HEAD}
+    with (
+        _in_front(type("BusyGate", (_Gate,), busy)) as address,
+        mock.patch.dict(os.environ, {"TRAINYARD_PATIENCE_SECONDS": "1"}),
+    ):
+        told = {**there.told(), "endpoint": address}
+        done = there.publisher.publish(folder, **told, formerAliases=["champion"])
+    assert (done.code, "429 too many requests" in done.message) == (1, True), done.log
+    again = there.publisher.publish(folder, **there.told(), formerAliases=["champion"])
+    assert (again.code, again.published.get("left")) == (0, None), again.log
+
+
+def test_nobody_waits_longer_than_the_patience_whatever_a_registry_asks_for(
+    there: Registry, tmp_path: Path
+) -> None:
+    with _in_front(_Busy) as address:
+        told = {**there.told(), "endpoint": address}
         with mock.patch.dict(os.environ, {"TRAINYARD_PATIENCE_SECONDS": "1"}):
             process = there.publisher.begin("publish", runs.version(tmp_path / "champ"), **told)
         try:
@@ -370,28 +397,15 @@ def test_nobody_waits_longer_than_the_patience_whatever_a_registry_asks_for(
         finally:
             process.kill()
         done = there.publisher.end(process)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
     assert (done.code, "429 too many requests" in done.message) == (1, True), done.log
 
 
 def test_a_registry_that_wants_a_token_gets_one_for_this_repository(there: Registry, tmp_path: Path) -> None:
     handler = type("Gate", (_Gate,), {"real": there.said, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        address = f"http://127.0.0.1:{server.server_address[1]}"
+    with _in_front(handler) as address:
         done = there.publisher.publish(
             runs.version(tmp_path / "champ"), **{**there.told(), "endpoint": address}
         )
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
     assert done.code == 0, done.log
     assert there.digest("stable") == done.published["digest"]
     assert set(handler.asked) == {f"scope=repository:{there.repository}:pull,push,delete&service=examples"}

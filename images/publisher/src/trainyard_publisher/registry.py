@@ -30,6 +30,8 @@ _BYTES = {"Content-Type": "application/octet-stream"}
 _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _NEXT = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
+#: Answers of a registry that lets no tag be deleted; what passes by itself (401, 408, 429) is none of them.
+_NOT_ALLOWED = (400, 403, 405, 415, 501)
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 #: Docker Hub answers at another name than it has.
 _HUB, _HUB_API, _HUB_KEY = "docker.io", "registry-1.docker.io", "https://index.docker.io/v1/"
@@ -144,7 +146,7 @@ class Repository:
         answer = self._ask("DELETE", f"{self._base}/manifests/{quote(name)}")
         if answer.status in (202, 200, 204, 404):
             return ""
-        if 400 <= answer.status < 500 or answer.status == 501:
+        if answer.status in _NOT_ALLOWED:
             return f"{self._web.name} does not let it be removed ({answer.status} {self._web.said(answer)})"
         raise self._web.refusal(answer, f"removing tag {name}")
 
