@@ -49,7 +49,7 @@ def tuned(
     now: float,
 ) -> StepState:
     """The state of the step that is tuned; `digest` is that of the step by itself. `again`: the best trial's job is
-    gone, and a step that is to run needs what it made.
+    gone, or was made again and has failed, and a step that is to run needs what it makes.
     """
     search = search_of(observed, step, spec=spec, checkpoint=checkpoint, digest=digest, rules=rules)
     entry = steps.entry_of(observed.status, step.name)
@@ -94,11 +94,13 @@ def tuned(
         best = decision.best
         if state.phase != Phase.DONE or best is None:
             return state
-        if state.child is not None:
-            lost = trialbest.is_lost(best, state.child)
-            return trialbest.told_of(observed, search, state, state.child) if lost else state
+        lost = trialbest.is_lost(best, state.child)
+        if state.child is not None and not lost:
+            return state
         if not again or held is not None:
             return replace(state, absent=True)
+        if state.child is not None:
+            return trialbest.told_of(observed, search, state, state.child)
         return trialbest.made_again(observed, search, state, parents, best, told, children, now=now)
     finding = steps.waiting_for(parents)
     if finding is not None and not runs:

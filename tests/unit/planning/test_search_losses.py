@@ -137,3 +137,19 @@ def test_a_trainer_that_measures_every_few_epochs_is_none_that_went_to_nan() -> 
     world.settle()
     assert world.status["automl"]["trials"]["failed"] == 0
     assert len([name for name in world.jobs if name.endswith("-r1")]) == 3
+
+
+def test_a_lost_best_trial_that_no_step_needs_any_longer_leaves_the_search_done() -> None:
+    world = World(spec=a_search(algorithm="random", maxRecommendations=2))
+    world.runs_all(quality)
+    train = world.spec["actions"]
+    best = world.status["automl"]["bestTrial"]["job"]
+    del world.jobs[best]
+    world.edit(actions=[*train, {"name": "evaluate", "action": "evaluate", "dependsOn": ["train"]}])
+    world.settle()
+    world.ends(best, "Error", "TrainerFailed")
+    world.settle()
+    assert world.phases() == {"train": "Error", "evaluate": "Error"}
+    world.edit(actions=train)
+    world.settle()
+    assert world.status["phase"] == "Done"
