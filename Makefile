@@ -8,8 +8,8 @@ STAMP := $(VENV)/.made-for-$(shell cat pyproject.toml images/agent/pyproject.tom
 PACKAGES := operator tests images/agent images/data images/trainer images/tuner images/publisher
 # How many processes run the tests of tests/integration side by side, which wait most of the time.
 WORKERS ?= 3
-# Tests on clusters wait for what a busy machine brings late: one that fails is run once more, and the summary names it.
-RERUN := --reruns 1 --reruns-delay 2 -rfER
+# Tests on clusters wait for what a busy machine brings late: one that fails is run once more, and the summary tells how it failed.
+RERUN := --reruns 1 --reruns-delay 2 --rerun-show-tracebacks -rfER
 PLANE_PROGRAMS := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl helm kwok podlogs
 STORE_PROGRAMS := versitygw fake-gcs-server rclone
 
