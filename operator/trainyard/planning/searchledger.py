@@ -32,21 +32,24 @@ def written(search: Search, told: Json, children: Children, *, asked: str) -> li
     ledger: list[Json] = [
         entry
         for entry in told.get("ledger") or ()
-        if entry["state"] == "success" or _stays(entry, children.get(_run(entry)), asked)
+        if entry["state"] == "success" or _stays(search, entry, children.get(_run(entry)), asked)
     ]
     known = set(map(_run, ledger))
     ended = sorted(run for run in children.keys() - known if children[run].over)
     return ledger + [_ended(search, *run, children[run]) for run in ended]
 
 
-def _stays(entry: Json, child: ChildView | None, asked: str) -> bool:
+def _stays(search: Search, entry: Json, child: ChildView | None, asked: str) -> bool:
     """Whether what is known of a run that was no success still is so. NB: a job may go on after all (somebody has taken
     its cancel back, or asked for a retry), and may have ended once more meanwhile.
     """
     if child is None:
         return True
-    if not child.over or child.succeeded:
+    if not child.over:
         return False
+    if child.succeeded:
+        # NB: one that came to its end without a value has failed, and may wait to be made anew.
+        return _ended(search, *_run(entry), child)["state"] != "success"
     return not (entry["state"] == PENDING and _has_been_asked(child, asked))
 
 

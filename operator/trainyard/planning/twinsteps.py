@@ -39,6 +39,8 @@ def works_on(observed: ObservedExperiment, parents: Sequence[StepState]) -> str 
     """The job whose artifacts a step is handed, also one that is not there yet; None where there is none, or where the
     best trial is still looked for.
     """
-    if not parents or parents[0].tuned:
-        return parents[0].job if parents else None
+    if not parents:
+        return None
+    if parents[0].tuned:
+        return parents[0].job
     return names.step_job_name(experiment=observed.name, step=parents[0].step.name)

@@ -228,6 +228,20 @@ def test_a_retry_runs_trials_again_that_ended_well_but_told_no_value() -> None:
     assert len(world.made) == 4
 
 
+def test_those_that_told_no_value_are_run_again_one_after_the_other_where_one_is_to_run() -> None:
+    world = World(spec=a_search(algorithm="random", maxRecommendations=3, parallelism=1))
+    for number in range(3):
+        world.settle()
+        world.ends(f"digits-t{number}-r0")
+    world.settle()
+    world.annotations[names.RETRY_REQUESTED_AT] = "now"
+    world.settle()
+    assert world.removed == ["digits-t0-r0"]
+    world.runs_all(quality)
+    assert world.status["automl"]["trials"]["succeeded"] == 3
+    assert len(world.made) == 6
+
+
 def test_what_was_stopped_before_any_trial_had_a_value_runs_when_more_may_fail() -> None:
     world = World(spec=a_search(algorithm="random", maxRecommendations=3, parallelism=3, maxFailed=0))
     world.settle()
