@@ -49,7 +49,7 @@ def _stays(search: Search, entry: Json, child: ChildView | None, asked: str) -> 
         return False
     if child.succeeded:
         # NB: one that came to its end without a value has failed, and may wait to be made anew.
-        return _ended(search, *_run(entry), child)["state"] != "success"
+        return bool(_ended(search, *_run(entry), child)["state"] != "success")
     return not (entry["state"] == PENDING and _has_been_asked(child, asked))
 
 
